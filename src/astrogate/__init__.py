@@ -1,0 +1,75 @@
+"""Astrogate: navigate, steer and explain the latent spaces of text-to-image diffusion models.
+
+    import astrogate as ag
+
+    model = ag.load("menagerie")
+    point = ag.slide(model.point("a painting of a dog", seed=7), ag.contrast(model, "fat", "thin"))
+    ag.sheet(ag.render(model, point)).save("fat.png")
+
+The public API is what `__all__` names; each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from astrogate.core.direction import Direction as Direction
+    from astrogate.core.direction import place as place
+    from astrogate.core.errors import AstrogateError as AstrogateError
+    from astrogate.core.errors import AstrogateWarning as AstrogateWarning
+    from astrogate.core.point import Point as Point
+    from astrogate.core.point import Steer as Steer
+    from astrogate.core.protocols import Model as Model
+    from astrogate.core.protocols import Reader as Reader
+    from astrogate.core.protocols import Readings as Readings
+    from astrogate.core.recipe import Frame as Frame
+    from astrogate.core.recipe import Recipe as Recipe
+    from astrogate.methods.contrast import contrast as contrast
+    from astrogate.methods.slide import grid as grid
+    from astrogate.methods.slide import slide as slide
+    from astrogate.models.load import load as load
+    from astrogate.render.png import save_png as save_png
+    from astrogate.render.render import render as render
+    from astrogate.render.render import to_tensor as to_tensor
+    from astrogate.render.sheet import sheet as sheet
+
+_HOME = {
+    "AstrogateError": "core.errors",
+    "AstrogateWarning": "core.errors",
+    "Direction": "core.direction",
+    "Frame": "core.recipe",
+    "Model": "core.protocols",
+    "Point": "core.point",
+    "Reader": "core.protocols",
+    "Readings": "core.protocols",
+    "Recipe": "core.recipe",
+    "Steer": "core.point",
+    "contrast": "methods.contrast",
+    "grid": "methods.slide",
+    "load": "models.load",
+    "place": "core.direction",
+    "render": "render.render",
+    "save_png": "render.png",
+    "sheet": "render.sheet",
+    "slide": "methods.slide",
+    "to_tensor": "render.render",
+}
+__all__ = sorted(_HOME)
+
+try:
+    __version__ = version("astrogate")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'astrogate' has no attribute {name!r}")
+    return getattr(import_module(f"astrogate.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,204 @@
+"""The command line. Commands parse, call the floors below and print; heavy modules load when a command runs."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from astrogate.core.errors import AstrogateError, AstrogateWarning
+
+if TYPE_CHECKING:
+    from astrogate.core.protocols import Model
+    from astrogate.core.recipe import Recipe
+
+
+class _Group(click.Group):
+    """Prints an AstrogateError in one line and exits 2; warnings are one line each."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        warnings.showwarning = _warning
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", AstrogateWarning)
+        try:
+            return super().invoke(ctx)
+        except AstrogateError as error:
+            click.echo(f"astrogate: {' '.join(str(error).split())}", err=True)
+            sys.exit(2)
+
+
+def _warning(message: Warning | str, *_: Any) -> None:
+    click.echo(f"astrogate: warning: {' '.join(str(message).split())}", err=True)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="astrogate")
+def main() -> None:
+    """Navigate, steer and explain the latent spaces of text-to-image diffusion models."""
+
+
+class _Range(click.ParamType):
+    """Two numbers, LOW:HIGH."""
+
+    name = "low:high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        low, _, high = str(value).partition(":")
+        try:
+            return float(low), float(high)
+        except ValueError:
+            raise AstrogateError(f"{value!r} is not a range", "write two numbers, e.g. --scales=-2:2") from None
+
+
+def _model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of every command that draws."""
+    for option in reversed(
+        [
+            click.option("--model", default="menagerie", show_default=True, help="A diffusers folder or a hub id."),
+            click.option("--negative", default="", help="Negative prompt."),
+            click.option("--steps", default=20, show_default=True, help="Denoising steps."),
+            click.option("--guidance", default=4.0, show_default=True, help="Guidance scale; 1 is none."),
+            click.option("--scheduler", default=None, help="A diffusers scheduler, e.g. DPMSolverMultistep."),
+            click.option("--size", default=None, type=int, help="Side of a picture in pixels."),
+            click.option("--device", default=None, help="cpu, cuda, mps; by default a GPU if there is one."),
+            click.option("--dtype", default="float32", show_default=True, help="float32, float16 or bfloat16."),
+            click.option("--offline", is_flag=True, help="Never ask the hub; use the local cache."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _setting(
+    model: str, steps: int, guidance: float, scheduler: str | None, size: int | None,
+    device: str | None, dtype: str, offline: bool,
+) -> tuple[Model, Recipe]:  # fmt: skip
+    from astrogate.core.recipe import Recipe
+    from astrogate.models.load import load
+
+    recipe = Recipe(steps, guidance, scheduler, size, size, dtype)
+    return load(model, device=device, dtype=dtype, offline=offline), recipe
+
+
+@main.command()
+@click.argument("prompt")
+@click.option("--toward", required=True, help="The word to move towards, e.g. fat.")
+@click.option("--away", required=True, help="The word to move away from, e.g. thin.")
+@click.option(
+    "--scales", default="-2:2", show_default=True, type=_Range(), help="Strengths of the first and last picture."
+)
+@click.option("-n", "count", default=7, show_default=True, help="Pictures in a strip.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the first strip.")
+@click.option("--seeds", default=1, show_default=True, help="Strips, one seed each.")
+@click.option("--on", default=None, help="Move this word of the prompt alone.")
+@click.option("-o", "--output", default="slide.png", show_default=True, type=click.Path(path_type=Path))
+@_model_options
+def slide(
+    prompt: str, toward: str, away: str, scales: tuple[float, float], count: int, seed: int, seeds: int,
+    on: str | None, output: Path, negative: str, size: int | None, **setting: Any,
+) -> None:  # fmt: skip
+    """Draw PROMPT in a strip that slides from one word to its opposite, all else equal."""
+    from astrogate.methods import slide as method
+    from astrogate.methods.contrast import contrast
+    from astrogate.render.png import save_png
+    from astrogate.render.render import render
+    from astrogate.render.sheet import sheet
+
+    positions = method.scales(*scales, count)
+    if seeds < 1:
+        raise AstrogateError(f"{seeds} strips", "ask for 1 or more")
+    _check_output(output)
+    model, recipe = _setting(size=size, **setting)
+    direction = contrast(model, toward, away)
+    points = [
+        point
+        for s in range(seed, seed + seeds)
+        for point in method.slide(
+            model.point(prompt, seed=s, negative=negative, height=size, width=size), direction, *scales, n=count, on=on
+        )
+    ]
+    frames = list(_progress(render(model, points, recipe=recipe), len(points)))
+    rows = [f"seed {s}" for s in range(seed, seed + seeds)] if seeds > 1 else []
+    page = sheet(frames, columns=count, labels=[f"{s:+.2g}" if s else "0" for s in positions], rows=rows)
+    more = {"direction": dict(direction.origin), "scales": positions, "seeds": list(range(seed, seed + seeds))}
+    save_png(page, output, frame=frames[count // 2], more=more)
+    click.echo(f"{output}: {direction.name}, {seeds} x {count} pictures")
+
+
+def _check_output(path: Path) -> None:
+    """Fail before any work if the file cannot be written."""
+    import os
+
+    folder = next(p for p in (path.absolute().parent, *path.absolute().parent.parents) if p.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise AstrogateError(f"cannot write {path}", "name a writable file")
+
+
+def _progress(frames: Any, total: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(frames, total=total, unit="picture", disable=not sys.stderr.isatty(), leave=False)
+
+
+@main.command()
+@click.option("-o", "--output", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder.")
+@click.option("--seed", default=7, show_default=True)
+@click.option("--device", default=None)
+def demo(output: Path, seed: int, device: str | None) -> None:
+    """Draw strips and a grid with the shipped model, read them with its oracle, and write one page."""
+    from astrogate.studies.demo import write_demo
+
+    _check_output(output / "index.html")
+    page = write_demo(output, seed=seed, device=device, report=lambda text: click.echo(text))
+    click.echo(f"open {page}")
+
+
+@main.command()
+def models() -> None:
+    """Say which models can be loaded, and what the shipped one is."""
+    import json
+
+    from astrogate.models.load import FAMILIES, SHIPPED, shipped_folder
+
+    card = json.loads((shipped_folder() / "card.json").read_text())
+    click.echo(f"{SHIPPED}: shipped, {card['size']} px, {card['parameters'] / 1e6:.1f} M parameters, {card['preset']}")
+    click.echo("a diffusers folder or hub id (owner/name, owner/name@revision) of:")
+    for family in FAMILIES:
+        click.echo(f"  {family}")
+
+
+@main.group()
+def train() -> None:
+    """Train the models that ship with the package."""
+
+
+@train.command()
+@click.option("--preset", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
+@click.option("--run", "folder", default=None, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option(
+    "--stage", "stages", multiple=True, help="Only this stage (vae, clip, unet, oracle, witness); repeatable."
+)
+@click.option("--resume", is_flag=True, help="Begin a U-Net that has no checkpoint from the shipped weights.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--pack", is_flag=True, help="Put the finished stages into the package.")
+def menagerie(preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: bool) -> None:
+    """Train Menagerie: data, VAE, CLIP, U-Net, oracle. What is finished is kept; what was cut off goes on."""
+    from astrogate.models.load import shipped_folder
+    from astrogate.train.menagerie import PRESETS, STAGES, train_menagerie
+
+    unknown = set(stages) - set(STAGES)
+    if unknown:
+        raise AstrogateError(f"unknown stage {', '.join(sorted(unknown))}", f"choose from {', '.join(STAGES)}")
+    folder = folder or Path("runs") / f"menagerie-{preset}"
+    start = shipped_folder() if resume else None
+    train_menagerie(PRESETS[preset], folder, stages=stages or STAGES, seed=seed, start=start)
+    if pack:
+        from astrogate.train.packing import assemble
+
+        click.echo(f"packed {assemble(folder, shipped_folder(), preset):,} bytes")

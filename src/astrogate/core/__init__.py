@@ -1,0 +1,1 @@
+"""The nouns, protocols, errors and seeds that every other floor speaks in."""

@@ -1,0 +1,15 @@
+"""Errors a user can act on."""
+
+from __future__ import annotations
+
+
+class AstrogateError(Exception):
+    """Something the user can mend: `problem` says what was wrong and with what value, `remedy` what to do."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}: {remedy}")
+        self.problem, self.remedy = problem, remedy
+
+
+class AstrogateWarning(UserWarning):
+    """Something that may not be what the user meant; the work goes on."""

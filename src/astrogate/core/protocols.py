@@ -1,0 +1,85 @@
+"""What the floors ask of one another: a model, a reader of factors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from astrogate.core.point import Point
+    from astrogate.core.recipe import Recipe
+
+
+class Model(Protocol):
+    """An adapter: what any text-to-image diffusion model must do for Astrogate. Adapters are final."""
+
+    @property
+    def name(self) -> str:
+        """What it was loaded by: a folder, a hub id, or "menagerie"."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the weights of the text encoder and the denoiser."""
+        ...
+
+    @property
+    def spaces(self) -> frozenset[str]:
+        """The tensors that a Point of this model holds, by diffusers' own names."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The side of a picture, in pixels, at the model's own resolution."""
+        ...
+
+    def point(
+        self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None
+    ) -> Point:
+        """All that the denoiser starts from, for one prompt and one seed."""
+        ...
+
+    def encode(self, prompts: Sequence[str], *, padding: str = "max_length") -> Mapping[str, Tensor]:
+        """Text states by space name ([n, tokens, width]), and `end`, the index [n] of each end-of-text token.
+
+        `padding` is "max_length", what the denoiser takes, or "longest", which suffices for the states themselves.
+        """
+        ...
+
+    def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
+        """Run the sampler over one batch: latents [n, c, h, w]."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1]."""
+        ...
+
+    def module(self, site: str) -> nn.Module:
+        """A named part: "unet", "text_encoder", "vae", or any path below one of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Factors read from n pictures: class probabilities [n, values], numbers [n], and the subject's mask [n, h, w]."""
+
+    classes: Mapping[str, Sequence[str]]
+    probabilities: Mapping[str, Tensor]
+    values: Mapping[str, Tensor]
+    mask: Tensor
+
+    def labels(self, factor: str) -> list[str]:
+        """The most likely value of a categorical factor for every picture."""
+        names = self.classes[factor]
+        return [names[int(i)] for i in self.probabilities[factor].argmax(1)]
+
+
+class Reader(Protocol):
+    """Reads factors from pictures: Menagerie's oracle, or CLIP zero-shot elsewhere."""
+
+    def read(self, pictures: Tensor) -> Readings:
+        """Pictures [n, 3, h, w] in [0, 1] to readings."""
+        ...

@@ -1,0 +1,61 @@
+"""Recipe: how to sample. Frame: what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from astrogate.core.point import Point
+
+_DTYPES = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Sampler settings. `scheduler` is a diffusers class name (None: the checkpoint's own); sizes are pixels.
+
+    Raises AstrogateError for settings that no sampler takes.
+    """
+
+    num_inference_steps: int = 20
+    guidance_scale: float = 4.0
+    scheduler: str | None = None
+    height: int | None = None
+    width: int | None = None
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_inference_steps <= 1000:
+            raise AstrogateError(f"{self.num_inference_steps} steps", "choose 1 to 1000")
+        if not 0 <= self.guidance_scale <= 100:
+            raise AstrogateError(f"guidance {self.guidance_scale:g}", "choose 0 to 100 (1 is no guidance)")
+        if self.dtype not in _DTYPES:
+            raise AstrogateError(f"dtype {self.dtype!r} is unknown", f"choose one of {', '.join(_DTYPES)}")
+        for side in (self.height, self.width):
+            if side is not None and (side < 8 or side > 4096 or side % 8):
+                raise AstrogateError(f"a side of {side} pixels", "choose a multiple of 8 from 8 to 4096")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of the settings."""
+        return asdict(self)
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits that name these settings."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A picture with the point and the recipe that make it again."""
+
+    image: Image.Image
+    point: Point
+    recipe: Recipe

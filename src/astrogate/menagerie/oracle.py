@@ -1,0 +1,136 @@
+"""The oracle: reads every factor of Menagerie's world and the subject's mask back from a picture.
+
+A small residual network with one head a factor and a decoder for the mask. It is trained (`train/oracle.py`) on
+drawings and on their VAE reconstructions, and shipped; it is the project's ruler, so `docs/menagerie.md` states how
+well it reads drawings and how often a second network of another architecture agrees with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from astrogate.core.protocols import Readings
+from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.body(x))
+
+
+def _down(a: int, b: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(a, b, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True), _Residual(b)
+    )
+
+
+class OracleNet(nn.Module):
+    """Pictures [n, 3, side, side] in [-1, 1] to logits [n, classes], values [n, 4] and mask logits [n, side, side]."""
+
+    def __init__(
+        self, side: int = 64, widths: Sequence[int] = (32, 64, 112), squeeze: int = 16, hidden: int = 224
+    ) -> None:
+        super().__init__()
+        self.side, self.hparams = side, {"side": side, "widths": list(widths), "squeeze": squeeze, "hidden": hidden}
+        stem = [nn.AvgPool2d(side // 64)] if side > 64 else []
+        self.stages = nn.ModuleList(_down(a, b) for a, b in zip((3, *widths[:-1]), widths, strict=True))
+        self.stem = nn.Sequential(*stem)
+        self.deep = _Residual(widths[-1])
+        self.squeeze = nn.Conv2d(widths[-1], squeeze, 1)
+        flat = squeeze * 64 + 2 * widths[-1]
+        outputs = sum(len(values) for values in CATEGORICAL.values()) + len(CONTINUOUS)
+        self.head = nn.Sequential(
+            nn.Linear(flat, hidden), nn.ReLU(inplace=True), nn.Dropout(0.1), nn.Linear(hidden, outputs)
+        )
+        self.mask = nn.ModuleList(nn.Conv2d(w, 4, 1) for w in widths)
+        self.refine = nn.Sequential(
+            nn.Conv2d(4 * len(widths) + 3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 1, 3, padding=1)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        picture, features = self.stem(x), []
+        x = picture
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        x = self.deep(x)
+        flat = torch.cat([self.squeeze(x).flatten(1), x.mean((2, 3)), x.amax((2, 3))], 1)
+        out = self.head(flat)
+        layers = [
+            F.interpolate(m(f), size=picture.shape[-2:], mode="bilinear")
+            for m, f in zip(self.mask, features, strict=True)
+        ]
+        mask = self.refine(torch.cat([picture, *layers], 1))[:, 0]
+        return out[:, : -len(CONTINUOUS)], out[:, -len(CONTINUOUS) :], mask
+
+
+class Oracle:
+    """The reader of Menagerie's factors. Pictures of any size are resized to the network's own."""
+
+    def __init__(self, net: nn.Module, side: int, batch: int = 100) -> None:
+        self.net, self.side, self.batch = net.eval(), side, batch
+
+    @torch.no_grad()
+    def read(self, pictures: Tensor) -> Readings:
+        """Factors of pictures [n, 3, h, w] in [0, 1]; the mask comes back at the pictures' size, in [0, 1]."""
+        if pictures.ndim != 4 or pictures.shape[1] != 3:
+            raise ValueError(f"pictures of shape {tuple(pictures.shape)}: [n, 3, h, w] in [0, 1] are expected")
+        device = next(self.net.parameters()).device
+        parts = [self._batch(part.to(device, torch.float32)) for part in pictures.split(self.batch)]
+        logits, values, mask = (torch.cat(p) for p in zip(*parts, strict=True))
+        widths = [len(names) for names in CATEGORICAL.values()]
+        split = dict(zip(CATEGORICAL, logits.split(widths, 1), strict=True))
+        return Readings(
+            classes=CATEGORICAL,
+            probabilities={name: part.softmax(1) for name, part in split.items()},
+            values={name: values[:, i] for i, name in enumerate(CONTINUOUS)},
+            mask=mask,
+        )
+
+    def _batch(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        size = pictures.shape[-2:]
+        if size != (self.side, self.side):
+            pictures = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True)
+        logits, values, mask = self.net(pictures * 2 - 1)
+        mask = F.interpolate(mask[:, None].sigmoid(), size, mode="bilinear")[:, 0]
+        return logits.cpu(), values.cpu(), mask.cpu()
+
+
+def load_oracle(folder: Path | None = None) -> Oracle:
+    """The shipped oracle, or one saved in `folder` by `save_oracle`."""
+    from safetensors.torch import load_file
+
+    folder = folder or Path(__file__).parent / "weights" / "oracle"
+    hparams: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    net = OracleNet(**hparams)
+    net.load_state_dict(
+        {k: v.float() if v.is_floating_point() else v for k, v in load_file(folder / "oracle.safetensors").items()}
+    )
+    return Oracle(net, hparams["side"])
+
+
+def save_oracle(net: OracleNet, folder: Path) -> None:
+    """Save config and fp16 weights."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(net.hparams))
+    tensors = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "oracle.safetensors")

@@ -1,0 +1,52 @@
+"""Slide: one point under a range of scales of a direction, all else equal."""
+
+from __future__ import annotations
+
+import math
+
+from astrogate.core.direction import Direction, place
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Half, Point, Steer
+
+#: Beyond this the text states are mostly direction and the picture is no longer about the prompt.
+LIMIT = 50.0
+
+
+def scales(low: float, high: float, n: int) -> list[float]:
+    """`n` evenly spaced scales; a middle that should be 0 is exactly 0. Raises AstrogateError for absurd ones."""
+    if n < 1:
+        raise AstrogateError(f"{n} pictures", "ask for 1 or more")
+    for value in (low, high):
+        if not math.isfinite(value) or abs(value) > LIMIT:
+            raise AstrogateError(f"scale {value:g}", f"use finite scales between -{LIMIT:g} and {LIMIT:g}")
+    if n == 1:
+        return [high]
+    steps = [low + (high - low) * i / (n - 1) for i in range(n)]
+    return [0.0 if abs(s) < 1e-12 * (abs(low) + abs(high)) else s for s in steps]
+
+
+def slide(
+    point: Point,
+    direction: Direction,
+    low: float = -2.0,
+    high: float = 2.0,
+    *,
+    n: int = 7,
+    on: str | None = None,
+    window: tuple[float, float] = (0.0, 1.0),
+    half: Half = "positive",
+) -> list[Point]:
+    """`n` points along a direction from scale `low` to `high`; scale 0 is `point` itself.
+
+    `on`, `window` and `half` say where the direction enters, as in `place`.
+    """
+    steer = place(direction, point, on=on, window=window, half=half)
+    return [point.with_steers(steer.scaled(s)) if s else point for s in scales(low, high, n)]
+
+
+def grid(point: Point, across: list[Steer], down: list[Steer]) -> list[Point]:
+    """Points under two steers at once, row by row: `across` varies within a row, `down` from row to row.
+
+    Steers of scale 0 are left out, so that the unedited point stays bit-identical.
+    """
+    return [point.with_steers(*(s for s in (a, d) if s.scale)) for d in down for a in across]

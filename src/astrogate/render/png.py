@@ -1,0 +1,46 @@
+"""PNG files that say how they were made: A1111's `parameters` text, and the whole record as JSON under `astrogate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from astrogate.core.files import whole_file
+from astrogate.core.recipe import Frame
+
+
+def record(frame: Frame) -> dict[str, Any]:
+    """What makes a frame again: the point's origin, its steers, and the recipe."""
+    steers = [
+        {"name": s.name, "space": s.space, "scale": s.scale, "window": list(s.window), "half": s.half}
+        for s in frame.point.steers
+    ]
+    return {"point": dict(frame.point.origin), "steers": steers, "recipe": frame.recipe.to_json()}
+
+
+def parameters(frame: Frame) -> str:
+    """The settings in the form that A1111's web UI reads."""
+    origin, recipe = frame.point.origin, frame.recipe
+    lines = [str(origin.get("prompt", ""))]
+    if origin.get("negative"):
+        lines.append(f"Negative prompt: {origin['negative']}")
+    lines.append(
+        f"Steps: {recipe.num_inference_steps}, Sampler: {recipe.scheduler or 'default'}, "
+        f"CFG scale: {recipe.guidance_scale:g}, Seed: {origin.get('seed', '')}, "
+        f"Size: {frame.image.width}x{frame.image.height}, Model: {origin.get('model', '')}"
+    )
+    return "\n".join(lines)
+
+
+def save_png(image: Image.Image, path: Path, *, frame: Frame, more: Mapping[str, Any] | None = None) -> None:
+    """Write a picture or a sheet, whole or not at all; `frame` stands for its settings, `more` joins the record."""
+    info = PngInfo()
+    info.add_text("parameters", parameters(frame))
+    info.add_text("astrogate", json.dumps({**record(frame), **(more or {})}))
+    with whole_file(path) as file:
+        image.save(file, "PNG", pnginfo=info)

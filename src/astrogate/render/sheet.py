@@ -1,0 +1,48 @@
+"""Contact sheets: frames in a grid, with labels, enlarged by whole factors so that small pictures stay crisp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.recipe import Frame
+
+_PAPER, _INK, _GAP = (255, 255, 255), (40, 40, 48), 4
+
+
+def sheet(
+    frames: Iterable[Frame],
+    *,
+    columns: int | None = None,
+    labels: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    tile: int = 128,
+) -> Image.Image:
+    """Lay frames out, row by row.
+
+    `columns` defaults to one row; `labels` head the columns, `rows` stand left of the rows; pictures smaller than
+    `tile` pixels are enlarged by a whole factor. Raises AstrogateError when there is nothing to show.
+    """
+    images = [frame.image for frame in frames]
+    if not images:
+        raise AstrogateError("there are no frames to lay out", "render at least one point")
+    columns = columns or len(images)
+    zoom = max(1, -(-tile // images[0].width))
+    w, h = images[0].width * zoom, images[0].height * zoom
+    font = ImageFont.load_default(max(11, h // 10))
+    line = round(font.size * 1.6) if labels else 0
+    margin = round(max((font.getlength(text) for text in rows), default=0)) + (2 * _GAP if rows else 0)
+    count = -(-len(images) // columns)
+    size = (margin + columns * (w + _GAP) + _GAP, line + count * (h + _GAP) + _GAP)
+    page = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(page)
+    for i, image in enumerate(images):
+        x, y = margin + _GAP + (i % columns) * (w + _GAP), line + _GAP + (i // columns) * (h + _GAP)
+        page.paste(image.resize((w, h), Image.Resampling.NEAREST), (x, y))
+    for i, text in enumerate(labels[:columns]):
+        draw.text((margin + _GAP + i * (w + _GAP) + w / 2, line / 2 + 2), text, _INK, font, "mm")
+    for i, text in enumerate(rows[:count]):
+        draw.text((_GAP, line + _GAP + i * (h + _GAP) + h / 2), text, _INK, font, "lm")
+    return page

@@ -1,0 +1,140 @@
+"""The model card: what Menagerie can do, measured, on combinations that no training picture had.
+
+`measure_card` writes numbers to JSON, `write_card` turns them into `docs/menagerie.md`. Only factors that a caption
+states and its picture can show are counted.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from astrogate.core.files import write_text
+from astrogate.core.protocols import Model, Reader, Readings
+from astrogate.core.recipe import Recipe
+from astrogate.measure.scores import Estimate, auc, bootstrap, mean, psnr, r2, retrieval
+from astrogate.menagerie.captions import Caption, caption
+from astrogate.menagerie.drawing import draw_with_mask
+from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
+from astrogate.menagerie.world import Scene, scene_at, visible
+from astrogate.render.render import render, to_tensor
+from astrogate.studies.strips import score_strips
+
+_POLES = {"build": "fat / thin", "height": "tall / short", "mood": "happy / sad"}
+_SEED = 99
+
+
+def held_out_scenes(count: int, *, seed: int = _SEED) -> tuple[list[Scene], list[Caption]]:
+    """Scenes of held-out combinations with a caption each."""
+    scenes = [scene_at(seed, i, held=True) for i in range(count)]
+    return scenes, [caption(s, np.random.default_rng((seed, i, 1))) for i, s in enumerate(scenes)]
+
+
+def drawings(scenes: list[Scene], size: int) -> tuple[Tensor, Tensor]:
+    """Pictures [n, 3, size, size] in [0, 1] and masks [n, size, size] of scenes."""
+    drawn = [draw_with_mask(scene, size) for scene in scenes]
+    pictures = torch.from_numpy(np.stack([d[0] for d in drawn])).permute(0, 3, 1, 2).float() / 255
+    return pictures, torch.from_numpy(np.stack([d[1] for d in drawn])).float() / 255
+
+
+def truth_scores(readings: Readings, scenes: list[Scene]) -> dict[str, float]:
+    """How well readings match what was drawn, visible factors only: accuracy, or R2 for continuous ones."""
+    shown = [visible(scene) for scene in scenes]
+    scores: dict[str, float] = {}
+    for name in CATEGORICAL:
+        labels = readings.labels(name)
+        scores[name] = mean([a == getattr(s, name) for a, s, v in zip(labels, scenes, shown, strict=True) if name in v])
+    for name in CONTINUOUS:
+        pairs = [
+            (getattr(s, name), float(r))
+            for r, s, v in zip(readings.values[name], scenes, shown, strict=True)
+            if name in v
+        ]
+        scores[name] = r2(*zip(*pairs, strict=True))
+    return scores
+
+
+def agreement(readings: Readings, scenes: list[Scene], captions: list[Caption]) -> dict[str, Estimate]:
+    """Share of pictures in which a stated, visible categorical factor is read as stated; AUC of the poles."""
+    out: dict[str, Estimate] = {}
+    stated = [c.mentions & visible(s) for c, s in zip(captions, scenes, strict=True)]
+    for name in CATEGORICAL:
+        labels = readings.labels(name)
+        hits = [a == getattr(s, name) for a, s, m in zip(labels, scenes, stated, strict=True) if name in m]
+        out[name] = bootstrap(mean, np.asarray(hits, float))
+    for name in _POLES:
+        values = readings.values[name]
+        kept = [(float(v), getattr(s, name) > 0) for v, s, m in zip(values, scenes, stated, strict=True) if name in m]
+        read, high = zip(*kept, strict=True)
+        out[name] = bootstrap(auc, read, high)
+    return out
+
+
+def witness_agreement(a: Readings, b: Readings) -> dict[str, float]:
+    """Share of pictures that two readers read alike, a categorical factor at a time, and the mean over factors."""
+    each = {name: mean([x == y for x, y in zip(a.labels(name), b.labels(name), strict=True)]) for name in CATEGORICAL}
+    return {**each, "mean": mean(list(each.values()))}
+
+
+def reconstruct(model: Model, pictures: Tensor) -> Tensor:
+    """Pictures [n, 3, h, w] in [0, 1] through the VAE and back."""
+    vae: Any = model.module("vae")
+    with torch.no_grad():
+        parts = [vae.encode(p.to(vae.device) * 2 - 1).latent_dist.mean for p in pictures.split(50)]
+    return torch.cat([model.decode(part * vae.config.scaling_factor) for part in parts])
+
+
+def measure_card(
+    model: Model,
+    reader: Reader,
+    clip_embed: Callable[[Tensor, list[str]], tuple[Tensor, Tensor]],
+    *,
+    witness: Reader | None = None,
+    captions: int = 1000,
+    report: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Every number of the card. `clip_embed` gives unit features of pictures and texts."""
+    scenes, texts = held_out_scenes(captions)
+    drawn, masks = drawings(scenes, model.size)
+    rebuilt = reconstruct(model, drawn)
+    read = reader.read(drawn)
+    numbers: dict[str, Any] = {"captions": captions, "size": model.size, "recipe": Recipe().to_json()}
+    numbers["drawings"] = truth_scores(read, scenes)
+    numbers["rebuilt"] = truth_scores(reader.read(rebuilt), scenes)
+    inter, union = ((read.mask > 0.5) & (masks > 0.5)).sum((1, 2)), ((read.mask > 0.5) | (masks > 0.5)).sum((1, 2))
+    numbers["mask_iou"] = float((inter / union.clamp(min=1)).mean())
+    numbers["psnr"] = asdict(bootstrap(mean, psnr(drawn, rebuilt)))
+    numbers["retrieval"] = retrieval(*clip_embed(drawn, [c.text for c in texts]))
+    report("drawings, reconstructions and retrieval are measured")
+    model.point("a dog")
+    started = time.perf_counter()
+    points = [model.point(c.text, seed=10_000 + i) for i, c in enumerate(texts)]
+    generated = to_tensor(render(model, points, batch_size=25))
+    numbers["seconds"] = (time.perf_counter() - started) / captions
+    seen = reader.read(generated)
+    numbers["generated"] = {k: asdict(v) for k, v in agreement(seen, scenes, texts).items()}
+    report("generated pictures are measured")
+    if witness is not None:
+        numbers["witness"] = witness_agreement(seen, witness.read(generated))
+        numbers["witness_drawings"] = truth_scores(witness.read(drawn), scenes)
+        numbers["witness_generated"] = {
+            k: asdict(v) for k, v in agreement(witness.read(generated), scenes, texts).items()
+        }
+    numbers["strips"] = {
+        s.factor: {**asdict(s.estimate), "curve": list(s.curve), "scales": list(s.scales)}
+        for s in score_strips(model, reader)
+    }
+    return numbers
+
+
+def write_numbers(numbers: dict[str, Any], path: Path) -> None:
+    """Keep the numbers beside the card."""
+    write_text(path, json.dumps(numbers, indent=1))

@@ -1,0 +1,152 @@
+"""One training loop for every stage: AdamW, warm-up and linear decay, EMA, checkpoints, a loss curve.
+
+`fit` calls `loss(step)` and steps; progress is the larger of step / steps and time / minutes, so that a run ends on
+time with its learning rate at zero. All state is safetensors, so an interrupted run resumes where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast: `steps` of `batch`, at most `minutes`; the rate falls linearly over the last `decay`."""
+
+    steps: int
+    batch: int
+    lr: float
+    minutes: float = 180.0
+    warmup: int = 200
+    decay: float = 0.4
+    ema: float = 0.999
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    checkpoint_minutes: float = 4.0
+
+    def rate(self, step: int, progress: float) -> float:
+        """Learning rate at a step, given the share of the run that is done."""
+        return self.lr * min(1.0, (step + 1) / self.warmup) * min(1.0, max(0.0, 1 - progress) / self.decay)
+
+
+def fit(
+    modules: nn.ModuleDict,
+    loss: Callable[[int], Tensor],
+    schedule: Schedule,
+    *,
+    folder: Path,
+    name: str,
+    seed: int,
+) -> nn.ModuleDict:
+    """Minimise `loss(step)` over the parameters of `modules`; return their moving average.
+
+    Writes `folder/NAME-state.safetensors` (resumed from, if there), `NAME-loss.csv` and `NAME-run.json`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parameters = [p for p in modules.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(
+        parameters, lr=schedule.lr, betas=(0.9, 0.99), weight_decay=schedule.weight_decay, fused=True
+    )
+    average = AveragedModel(modules, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema))
+    state = folder / f"{name}-state.safetensors"
+    first, spent = _restore(state, modules, average, optimiser, parameters)
+    _write_json(folder / f"{name}-run.json", {"seed": seed, "threads": torch.get_num_threads(), **asdict(schedule)})
+    curve = folder / f"{name}-loss.csv"
+    if first == 0:
+        curve.write_text("step,seconds,loss\n")
+    started = saved = time.monotonic()
+    running, seen = torch.zeros(()), 0
+    modules.train()
+    with tqdm(total=schedule.steps, initial=first, desc=name, mininterval=10, smoothing=0.05) as bar:
+        for step in range(first, schedule.steps):
+            elapsed = spent + time.monotonic() - started
+            progress = max(step / schedule.steps, elapsed / (60 * schedule.minutes))
+            if progress >= 1:
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.rate(step, progress)
+            value = loss(step)
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            nn.utils.clip_grad_norm_(parameters, schedule.clip)
+            optimiser.step()
+            average.update_parameters(modules)
+            running, seen = running + value.detach().cpu(), seen + 1
+            bar.update()
+            if seen == 100:
+                mean = float(running) / seen
+                if mean != mean:
+                    raise FloatingPointError(f"{name}: the loss is not a number at step {step}: lower the rate")
+                with curve.open("a") as file:
+                    file.write(f"{step + 1},{elapsed:.0f},{mean:.6f}\n")
+                left = (1 - progress) / max(progress, 1e-9) * elapsed
+                bar.set_postfix_str(f"loss {mean:.4f}, {left / 60:.0f} min left")
+                running, seen = torch.zeros(()), 0
+            if time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
+                saved = time.monotonic()
+                _save(state, modules, average, optimiser, parameters, step + 1, spent + saved - started)
+    _save(state, modules, average, optimiser, parameters, schedule.steps, spent + time.monotonic() - started)
+    result = average.module
+    assert isinstance(result, nn.ModuleDict)
+    return result.eval()
+
+
+def _save(
+    path: Path,
+    modules: nn.Module,
+    average: AveragedModel,
+    optimiser: torch.optim.Optimizer,
+    parameters: list[Tensor],
+    step: int,
+    seconds: float,
+) -> None:
+    tensors = {f"model.{k}": v for k, v in modules.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    for i, p in enumerate(parameters):
+        tensors |= {f"optimiser.{i}.{k}": v for k, v in optimiser.state.get(p, {}).items()}
+    temporary = path.with_suffix(".tmp")
+    contiguous = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+    save_file(contiguous, temporary, {"step": str(step), "seconds": str(seconds)})
+    os.replace(temporary, path)
+
+
+def _restore(
+    path: Path,
+    modules: nn.Module,
+    average: AveragedModel,
+    optimiser: torch.optim.Optimizer,
+    parameters: list[Tensor],
+) -> tuple[int, float]:
+    """Load a checkpoint, if there is one: the step to go on from and the seconds spent before it."""
+    if not path.exists():
+        return 0, 0.0
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        meta = file.metadata()
+    tensors = load_file(path)
+    modules.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+    average.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("average.")})
+    for i, p in enumerate(parameters):
+        prefix = f"optimiser.{i}."
+        kept = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        if kept:
+            optimiser.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in kept.items()}
+    return int(meta["step"]), float(meta["seconds"])
+
+
+def _write_json(path: Path, data: dict[str, object]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(data, indent=1))
+    os.replace(temporary, path)
