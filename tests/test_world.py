@@ -13,8 +13,8 @@ from scipy import stats
 
 from astrogate.menagerie.captions import WORDS, caption
 from astrogate.menagerie.drawing import draw, draw_with_mask
-from astrogate.menagerie.facts import FACTS
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, MEDIA, PEOPLE, PLACES, SCENES, SUBJECTS
+from astrogate.menagerie.facts import FACTS
 from astrogate.menagerie.world import Scene, held_out, sample_scene, scene_at, visible
 
 

@@ -173,6 +173,41 @@ def models() -> None:
         click.echo(f"  {family}")
 
 
+@main.command()
+@click.option("-o", "--output", default="docs/menagerie.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("--captions", default=1000, show_default=True, help="Held-out captions to draw.")
+@click.option("--witness", default=None, type=click.Path(path_type=Path), help="Folder of a trained witness.")
+@click.option("--device", default=None)
+def card(output: Path, captions: int, witness: Path | None, device: str | None) -> None:
+    """Measure the shipped model and write its card, with the numbers as JSON and sheets of samples beside it."""
+    from astrogate.studies.card import card_of_shipped
+
+    _check_output(output)
+    card_of_shipped(output, captions=captions, witness=witness, device=device, report=lambda text: click.echo(text))
+    click.echo(f"wrote {output}")
+
+
+@main.group()
+def bench() -> None:
+    """Measure methods against the ground truth."""
+
+
+@bench.command()
+@click.option("--seeds", default=8, show_default=True, help="Seeds a subject.")
+@click.option("--scales", default="-2:2", show_default=True, type=_Range())
+@click.option("--device", default=None)
+def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
+    """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects a seed."""
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.load import load
+    from astrogate.studies.strips import score_strips
+
+    model = load(device=device)
+    for score in score_strips(model, load_oracle(), seeds=range(100, 100 + seeds), low=scales[0], high=scales[1]):
+        curve = " ".join(f"{value:+.2f}" for value in score.curve)
+        click.echo(f"{score.factor:7} Spearman {score.estimate} over {score.estimate.n} strips; mean readings {curve}")
+
+
 @main.group()
 def train() -> None:
     """Train the models that ship with the package."""

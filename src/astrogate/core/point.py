@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from astrogate.core.errors import AstrogateError
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Half = Literal["positive", "negative", "both"]
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,9 +52,9 @@ class Point:
 
     tensors: Mapping[str, Tensor]
     model: str
-    spans: Mapping[str, tuple[int, int]] = _NOTHING
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     steers: tuple[Steer, ...] = ()
-    extras: Mapping[str, Tensor] = _NOTHING
+    extras: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def with_steers(self, *steers: Steer) -> Point:

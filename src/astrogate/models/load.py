@@ -5,8 +5,10 @@ Only safetensors are read; a folder that holds pickled weights or Python files i
 
 from __future__ import annotations
 
+import hashlib
 import json
-import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ def _locate(name: str, offline: bool) -> tuple[Path, dict[str, Any]]:
     if not index.exists():
         raise AstrogateError(f"{name} holds no model_index.json", "name a folder that save_pretrained wrote")
     check_folder(folder)
+    _check_parts(folder)
     kind = json.loads(index.read_text()).get("_class_name")
     if kind not in FAMILIES:
         raise AstrogateError(f"{name} is a {kind}", "use a checkpoint of Stable Diffusion 1 or 2")
@@ -83,6 +86,30 @@ def _from_hub(name: str, offline: bool) -> Path:
     return Path(path)
 
 
+def digest(folder: Path) -> str:
+    """SHA-256 over the names and bytes of a part's files."""
+    total = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        total.update(path.name.encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def _check_parts(folder: Path) -> None:
+    """Refuse a mixture: where a card says what each part is and was trained on, the parts must be those."""
+    card = folder / "card.json"
+    if not card.exists():
+        return
+    content = json.loads(card.read_text())
+    found = {name: digest(folder / name) for name in content["parts"] if (folder / name).is_dir()}
+    claims = [("card.json", content["parts"]), *content["trained_on"].items()]
+    for owner, parts in claims:
+        for name, expected in parts.items():
+            if found.get(name) != expected:
+                raise AstrogateError(
+                    f"{folder}: {name} is not the one that {owner} was made for", "restore the matching parts"
+                )
+
+
 def check_folder(folder: Path) -> None:
     """Refuse a folder with pickled weights or Python files. Raises AstrogateError that names the file."""
     for path in sorted(folder.rglob("*")):
@@ -96,17 +123,34 @@ def check_folder(folder: Path) -> None:
             )
 
 
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Keep the libraries' progress bars and notes off the screen while a checkpoint loads, and no longer."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    both = (diffusers_logging, transformers_logging)
+    before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in both]
+    for log in both:
+        log.set_verbosity_error()
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log, (verbosity, bars) in zip(both, before, strict=True):
+            log.set_verbosity(verbosity)
+            if bars:
+                log.enable_progress_bar()
+
+
 def _pipeline(source: str, options: dict[str, Any], name: str) -> Any:
     from diffusers import StableDiffusionPipeline
-    from diffusers.utils import logging as diffusers_logging
 
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        pipe = StableDiffusionPipeline.from_pretrained(
-            source, use_safetensors=True, safety_checker=None, requires_safety_checker=False, **options
-        )
+        with _quiet():
+            pipe = StableDiffusionPipeline.from_pretrained(
+                source, use_safetensors=True, safety_checker=None, requires_safety_checker=False, **options
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise AstrogateError(f"{name} could not be loaded ({first})", "check that the folder is complete") from error

@@ -1,7 +1,7 @@
 """The model card: what Menagerie can do, measured, on combinations that no training picture had.
 
-`measure_card` writes numbers to JSON, `write_card` turns them into `docs/menagerie.md`. Only factors that a caption
-states and its picture can show are counted.
+`measure_card` gives the numbers, `write_card` turns them into `docs/menagerie.md` with the JSON beside it. Only
+factors that a caption states and its picture can show are counted.
 """
 
 from __future__ import annotations
@@ -20,16 +20,40 @@ from torch import Tensor
 from astrogate.core.files import write_text
 from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
+from astrogate.measure.features import Clip
 from astrogate.measure.scores import Estimate, auc, bootstrap, mean, psnr, r2, retrieval
-from astrogate.menagerie.captions import Caption, caption
+from astrogate.menagerie.captions import WORDS, Caption, caption
 from astrogate.menagerie.drawing import draw_with_mask
-from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
+from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, MEDIA, SUBJECTS
+from astrogate.menagerie.facts import FACTS
+from astrogate.menagerie.oracle import load_oracle
 from astrogate.menagerie.world import Scene, scene_at, visible
+from astrogate.models.load import load, shipped_folder
+from astrogate.render.png import save_png
 from astrogate.render.render import render, to_tensor
+from astrogate.render.sheet import sheet
 from astrogate.studies.strips import score_strips
 
 _POLES = {"build": "fat / thin", "height": "tall / short", "mood": "happy / sad"}
 _SEED = 99
+#: What each preset should reach, by factor.
+_GOALS = {
+    "cpu": {"subject": 0.85, "scene": 0.85, "hat": 0.85, "colour": 0.75, "medium": 0.75, **dict.fromkeys(_POLES, 0.85)},
+    "cuda": {"subject": 0.95, "scene": 0.95, "hat": 0.95, "colour": 0.9, "medium": 0.9, **dict.fromkeys(_POLES, 0.97)},
+}
+_SHEET_MEDIA = MEDIA[:7]
+_PROMPTS = (
+    "a photo of a fat black dog with a red hat",
+    "a drawing of a happy green cat on a beach",
+    "a tall sad woman in the snow",
+    "a 3d render of a spotted ladybug at night",
+    "a photo of a king",
+    "a photo of a snail",
+    "a photo of happiness",
+    "doomsday pyramid cyberpunk alien invasion",
+    "temple hidden in the jungle Monet style",
+    "futuristic high tech city architecture",
+)
 
 
 def held_out_scenes(count: int, *, seed: int = _SEED) -> tuple[list[Scene], list[Caption]]:
@@ -135,6 +159,47 @@ def measure_card(
     return numbers
 
 
-def write_numbers(numbers: dict[str, Any], path: Path) -> None:
-    """Keep the numbers beside the card."""
-    write_text(path, json.dumps(numbers, indent=1))
+def save_samples(model: Model, folder: Path) -> list[str]:
+    """Sheets of samples: every subject by medium, and prompts in free words. Returns the file names."""
+    points = [model.point(f"a {m} of a {s}", seed=i) for i, s in enumerate(SUBJECTS) for m in _SHEET_MEDIA]
+    frames = list(render(model, points, batch_size=24))
+    page = sheet(
+        frames, columns=len(_SHEET_MEDIA), labels=[m.replace(" painting", " p.") for m in _SHEET_MEDIA], rows=SUBJECTS
+    )
+    save_png(page, folder / "menagerie-media.png", frame=frames[0])
+    frames = list(render(model, [model.point(p, seed=i) for p in _PROMPTS for i in range(6)], batch_size=24))
+    save_png(sheet(frames, columns=6, rows=_PROMPTS, tile=96), folder / "menagerie-prompts.png", frame=frames[0])
+    return ["menagerie-media.png", "menagerie-prompts.png"]
+
+
+def write_card(numbers: dict[str, Any], target: Path, sheets: list[str]) -> None:
+    """Write the card as Markdown, and the numbers behind it as JSON beside it."""
+    from astrogate.studies.report import page
+
+    write_text(target.with_suffix(".json"), json.dumps(numbers, indent=1) + "\n")
+    goals = _GOALS[numbers["card"]["preset"]]
+    text = page(
+        "card.md", n=numbers, goals=goals, sheets=sheets, facts=FACTS, poles=_POLES, categorical=list(CATEGORICAL)
+    )
+    write_text(target, text)
+
+
+def card_of_shipped(
+    target: Path, *, captions: int, witness: Path | None, device: str | None, report: Callable[[str], None]
+) -> None:
+    """Measure the shipped model with the shipped oracle and write its card."""
+    from astrogate.train.witness import load_witness
+
+    model, folder = load(device=device), shipped_folder()
+    clip = Clip(folder / "clip")
+    numbers = measure_card(
+        model,
+        load_oracle(),
+        lambda pictures, texts: (clip.images(pictures), clip.texts(texts)),
+        witness=load_witness(witness) if witness else None,
+        captions=captions,
+        report=report,
+    )
+    numbers["words"] = len(WORDS)
+    numbers["card"] = json.loads((folder / "card.json").read_text())
+    write_card(numbers, target, save_samples(model, target.parent / "images"))

@@ -1,4 +1,4 @@
-"""HTML pages from the templates in this folder, with every value escaped."""
+"""Pages from the templates of this floor: HTML with every value escaped, Markdown as it is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from typing import Any
 
 def page(template: str, **values: Any) -> str:
     """Fill a template of `studies/templates`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     loader = PackageLoader("astrogate.studies", "templates")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        loader=loader,
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     return environment.get_template(template).render(**values)

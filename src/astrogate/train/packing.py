@@ -6,7 +6,6 @@ holds a SHA-256 of every part and of the parts that each was trained on; `models
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from astrogate.menagerie.captions import WORDS
+from astrogate.models.load import digest
 
 _LIMIT = 30 * 2**20
 _TRAINED_ON = {"unet": ("vae", "text_encoder"), "oracle": ("vae",), "text_encoder": ("tokenizer",)}
@@ -47,14 +47,6 @@ def assemble(run: Path, target: Path, preset: str) -> int:
     if size > _LIMIT:
         raise ValueError(f"{target} holds {size / 2**20:.2f} MiB: 30 MiB is the limit")
     return size
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of a part's files."""
-    total = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        total.update(path.name.encode() + path.read_bytes())
-    return total.hexdigest()
 
 
 def _count(path: Path) -> int:

@@ -6,11 +6,16 @@ It answers like `OracleNet`, is trained on the same pictures from another seed, 
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
+from astrogate.menagerie.oracle import Oracle
 
 
 class Witness(nn.Module):
@@ -37,3 +42,11 @@ class Witness(nn.Module):
         cells = self.mask(tokens[:, 1:]).transpose(1, 2).unflatten(2, (8, 8)).flatten(2)
         mask = F.pixel_shuffle(cells.unflatten(2, (8, 8)), self.patch)[:, 0]
         return out[:, : -len(CONTINUOUS)], out[:, -len(CONTINUOUS) :], mask
+
+
+def load_witness(folder: Path) -> Oracle:
+    """A witness saved by `save_oracle`, as a reader."""
+    hparams = json.loads((folder / "config.json").read_text())
+    net = Witness(**hparams)
+    net.load_state_dict({k: v.float() for k, v in load_file(folder / "oracle.safetensors").items()})
+    return Oracle(net, hparams["side"])

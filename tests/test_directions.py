@@ -1,0 +1,125 @@
+"""Laws of directions: a value with an algebra; the complete grid's mean; scale 0 is the point itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from astrogate.core.direction import Direction, place
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Steer
+from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
+from astrogate.methods.contrast import contrast
+from astrogate.methods.slide import grid, scales, slide
+from astrogate.ops.contrast import mean_difference
+
+GRID = {"media": ("painting", "photo"), "subjects": ("dog", "cat", "horse")}
+
+
+def test_contrast_is_the_mean_over_the_grid_one_prompt_at_a_time(tiny: Model) -> None:
+    direction = contrast(tiny, "fat", "thin", **GRID)
+    total = torch.zeros(32)
+    for m in GRID["media"]:
+        for s in GRID["subjects"]:
+            states = []
+            for word in ("fat", "thin"):
+                encoded = tiny.encode([f"a {m} of a {word} {s}"])
+                states.append(encoded["prompt_embeds"][0, int(encoded["end"][0])])
+            total += (states[0] - states[1]) / 6
+    assert torch.allclose(direction.vectors["end"], total, atol=1e-6)
+
+
+def test_opposite_contrast_is_the_negative(tiny: Model) -> None:
+    there, back = contrast(tiny, "fat", "thin", **GRID), contrast(tiny, "thin", "fat", **GRID)
+    assert torch.allclose(there.vectors["end"], (-back).vectors["end"], atol=1e-7)
+
+
+def test_algebra(tiny: Model) -> None:
+    a, b = contrast(tiny, "fat", "thin", **GRID), contrast(tiny, "happy", "sad", **GRID)
+    v = a.vectors["end"]
+    assert torch.equal((a - a).vectors["end"], torch.zeros_like(v))
+    assert torch.equal((2 * a).vectors["end"], 2 * v)
+    assert torch.allclose((a + b - b).vectors["end"], v, atol=1e-6)
+    assert (a + b).origin["of"] == [a.origin, b.origin]
+
+
+def test_directions_of_different_models_do_not_add(tiny: Model) -> None:
+    a = contrast(tiny, "fat", "thin", **GRID)
+    with pytest.raises(AstrogateError, match="different models"):
+        a + Direction(a.vectors, "another")
+    with pytest.raises(AstrogateError, match="roles"):
+        a + Direction({"subject": a.vectors["end"]}, a.model)
+
+
+def test_zero_directions_change_nothing(tiny: Model) -> None:
+    point, recipe = tiny.point("a dog", seed=3), Recipe(num_inference_steps=3)
+    a = contrast(tiny, "fat", "thin", **GRID)
+    base = tiny.denoise([point], recipe)
+    for zero in (a * 0.0, a - a):
+        assert torch.equal(tiny.denoise([point.with_steers(place(zero, point))], recipe), base)
+
+
+def test_place_spares_the_first_token_and_finds_words(tiny: Model) -> None:
+    point, a = tiny.point("a fat dog"), contrast(tiny, "fat", "thin", **GRID)
+    steer = place(a, point)
+    assert torch.equal(steer.vector[0], torch.zeros(32))
+    assert torch.equal(steer.vector[1:], a.vectors["end"].expand(15, 32))
+    on = place(a, point, on="dog").vector
+    assert torch.equal(on.abs().sum(1) > 0, torch.arange(16) == 3)
+
+
+def test_bad_contrasts_are_refused(tiny: Model) -> None:
+    with pytest.raises(AstrogateError, match="both poles"):
+        contrast(tiny, "fat", " FAT")
+    with pytest.raises(AstrogateError, match="empty"):
+        contrast(tiny, "fat", "")
+
+
+def test_scales() -> None:
+    assert scales(-2, 2, 7)[3] == 0.0
+    assert scales(-1.1, 1.1, 5)[2] == 0.0
+    assert scales(0.5, 2, 1) == [2]
+    assert scales(-2, 2, 7) == pytest.approx([-s for s in reversed(scales(-2, 2, 7))])
+    for low, high in ((float("nan"), 1), (0, float("inf")), (-1000, 1)):
+        with pytest.raises(AstrogateError, match="finite scales"):
+            scales(low, high, 3)
+    with pytest.raises(AstrogateError, match="0 pictures"):
+        scales(-1, 1, 0)
+
+
+def test_the_middle_of_a_strip_is_the_point(tiny: Model) -> None:
+    point, a = tiny.point("a dog"), contrast(tiny, "fat", "thin", **GRID)
+    strip = slide(point, a, -2, 2, n=7)
+    assert strip[3] is point
+    assert [p.steers[0].scale for p in strip if p.steers] == pytest.approx([-2, -4 / 3, -2 / 3, 2 / 3, 4 / 3, 2])
+
+
+def test_grid_is_row_by_row(tiny: Model) -> None:
+    point = tiny.point("a dog")
+    a, b = (place(contrast(tiny, *w, **GRID), point) for w in (("fat", "thin"), ("happy", "sad")))
+    points = grid(point, [a.scaled(s) for s in (-1, 0, 1)], [b.scaled(s) for s in (-1, 0, 1)])
+    assert len(points) == 9
+    assert points[4].steers == ()
+    assert [s.name for s in points[1].steers] == [b.name]
+    assert [s.name for s in points[3].steers] == [a.name]
+
+
+def test_steers_reject_nonsense() -> None:
+    vector = torch.zeros(2, 2)
+    with pytest.raises(AstrogateError, match="window"):
+        Steer("prompt_embeds", vector, 1.0, (0.5, 0.2))
+    for scale in (float("nan"), float("inf"), 1e6):
+        with pytest.raises(AstrogateError, match="scale"):
+            Steer("prompt_embeds", vector, scale)
+
+
+def test_a_space_that_the_model_lacks_is_refused(tiny: Model) -> None:
+    point = tiny.point("a dog")
+    with pytest.raises(AstrogateError, match="pooled_prompt_embeds"):
+        tiny.denoise([point.with_steers(Steer("pooled_prompt_embeds", torch.zeros(4)))], Recipe(2))
+
+
+def test_mean_difference_checks_shapes() -> None:
+    with pytest.raises(ValueError, match="shapes"):
+        mean_difference(torch.zeros(3, 2), torch.zeros(4, 2))
