@@ -18,6 +18,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
+	$(BIN)/python -m astrogate.app.reference > docs/cli.md
 	$(BIN)/astrogate card -o docs/menagerie.md
 
 $(READY): pyproject.toml constraints.txt

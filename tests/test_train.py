@@ -27,7 +27,12 @@ from astrogate.train.world_data import labels, world_data
 
 SHORT = Schedule(steps=2, batch=4, lr=1e-3, warmup=1)
 MICRO: Preset = replace(
-    PRESETS["cpu"], pictures=24, rebuilt=12, workers=1, schedules=dict.fromkeys(PRESETS["cpu"].schedules, SHORT)
+    PRESETS["cpu"],
+    pictures=24,
+    rebuilt=12,
+    workers=1,
+    compiled=False,
+    schedules=dict.fromkeys(PRESETS["cpu"].schedules, SHORT),
 )
 
 

@@ -12,7 +12,6 @@ The public API is what `__all__` names; each name is imported when it is first u
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,13 +58,12 @@ _HOME = {
 }
 __all__ = sorted(_HOME)
 
-try:
-    __version__ = version("astrogate")
-except PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("astrogate")
     if name not in _HOME:
         raise AttributeError(f"module 'astrogate' has no attribute {name!r}")
     return getattr(import_module(f"astrogate.{_HOME[name]}"), name)

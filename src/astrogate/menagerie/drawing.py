@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from astrogate.menagerie.animals import ANIMALS
 from astrogate.menagerie.backdrops import backdrop
 from astrogate.menagerie.canvas import COLOURS, Canvas
+from astrogate.menagerie.figure import FLOOR, hat, look
 from astrogate.menagerie.media import MEDIA, STYLES, Array, Medium, Sheet, inset
+from astrogate.menagerie.people import PEOPLE
 from astrogate.menagerie.places import PLACES
-from astrogate.menagerie.subjects import BEINGS, FLOOR, hat, look
 from astrogate.menagerie.world import Scene
 
 
@@ -58,7 +60,7 @@ def _figure(scene: Scene, medium: Medium, rng: np.random.Generator) -> Canvas:
     if scene.subject in PLACES:
         PLACES[scene.subject](canvas, lk, x)
     else:
-        hx, hy, half = BEINGS[scene.subject](canvas, lk, x)
+        hx, hy, half = (ANIMALS | PEOPLE)[scene.subject](canvas, lk, x)
         if scene.hat != "none":
             hat(canvas, hx, hy, half, COLOURS["white" if medium.colourless else scene.hat])
     return canvas

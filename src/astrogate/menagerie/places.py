@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from astrogate.menagerie.canvas import RGB, Canvas, luminance, shade
-from astrogate.menagerie.subjects import FLOOR, Look
+from astrogate.menagerie.figure import FLOOR, Look
 
 
 def _dark(colour: RGB) -> RGB:

@@ -39,6 +39,7 @@ class Preset:
     schedules: dict[str, Schedule]
     device: str
     workers: int
+    compiled: bool = False
 
 
 PRESETS: dict[str, Preset] = {
@@ -58,6 +59,7 @@ PRESETS: dict[str, Preset] = {
         },
         device="cpu",
         workers=2,
+        compiled=True,
     ),
     "cuda": Preset(
         size=128,
@@ -75,6 +77,7 @@ PRESETS: dict[str, Preset] = {
         },
         device="cuda",
         workers=16,
+        compiled=True,
     ),
 }
 
@@ -174,6 +177,7 @@ def train_menagerie(
             cache_moments(vae.float().to(preset.device), data, device=preset.device),
             preset.schedules["unet"],
             empty=tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
+            compiled=preset.compiled,
             **common,
         )
         unet.save_pretrained(run / "unet")

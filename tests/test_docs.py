@@ -1,0 +1,34 @@
+"""The documents say what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from astrogate.app.reference import reference
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_reference_is_what_help_prints() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text() == reference(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_method_has_a_page_and_a_test() -> None:
+    for module in (ROOT / "src" / "astrogate" / "methods").glob("[a-z]*.py"):
+        names = {"slide": "contrast"}
+        assert (ROOT / "docs" / f"{names.get(module.stem, module.stem)}.md").exists()
+
+
+def test_tracked_modules_are_small() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 320, path
