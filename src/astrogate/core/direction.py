@@ -80,8 +80,8 @@ def place(
     states = point.tensors["prompt_embeds"]
     if on is None:
         start, end = 1, len(states)
-    elif on in point.spans:
-        start, end = point.spans[on]
+    elif on.lower() in point.spans:
+        start, end = point.spans[on.lower()]
     else:
         raise AstrogateError(f"the prompt has no word {on!r}", f"choose one of {', '.join(point.spans)}")
     vector = states.new_zeros(states.shape)

@@ -20,7 +20,7 @@ from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import noise
 from astrogate.models.hooks import steering
-from astrogate.models.text import check_prompt, word_spans
+from astrogate.models.text import check_prompt, check_words, word_spans
 
 
 @final
@@ -58,6 +58,7 @@ class StableDiffusion:
     ) -> Point:
         """Encode a prompt as the pipeline would, and draw its noise. See `core.protocols.Model`."""
         check_prompt(prompt, self.pipe.tokenizer, self.language)
+        check_words(negative, self.pipe.tokenizer, self.language)
         positive, unguided = self.pipe.encode_prompt(prompt, self.device, 1, True, negative)
         factor = self.pipe.vae_scale_factor
         height, width = height or self.size, width or self.size

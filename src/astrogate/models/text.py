@@ -14,9 +14,14 @@ _WORD = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_+")
 
 
 def check_prompt(prompt: str, tokenizer: Any, language: Collection[str]) -> None:
-    """Raise for an empty prompt; warn about what is cut off and, in a closed language, about unknown words."""
+    """Raise for an empty prompt; warn about the rest, as `check_words` does."""
     if not prompt.strip():
         raise AstrogateError("the prompt is empty", 'say what to draw, e.g. "a painting of a dog"')
+    check_words(prompt, tokenizer, language)
+
+
+def check_words(prompt: str, tokenizer: Any, language: Collection[str]) -> None:
+    """Warn about what is cut off and, in a closed language, about unknown words."""
     ids = tokenizer(prompt, truncation=False, verbose=False).input_ids
     limit = tokenizer.model_max_length
     if len(ids) > limit:
@@ -31,7 +36,7 @@ def check_prompt(prompt: str, tokenizer: Any, language: Collection[str]) -> None
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, AstrogateWarning, stacklevel=4)
+    warnings.warn(text, AstrogateWarning, stacklevel=5)
 
 
 def word_spans(prompt: str, tokenizer: Any) -> dict[str, tuple[int, int]]:

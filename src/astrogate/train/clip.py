@@ -46,7 +46,7 @@ def train_clip(
 
     def loss(step: int) -> Tensor:
         index = next(order)
-        images, tokens = data.images(index).to(device), data.tokens(index, rng).to(device)
+        images, tokens = data.images(index, device), data.tokens(index, rng).to(device)
         with torch.autocast(device, torch.bfloat16):
             out = clip(input_ids=tokens, pixel_values=images)
         scale = clip.logit_scale.clamp(max=4.6052).exp()

@@ -30,9 +30,9 @@ class PictureData:
     def __len__(self) -> int:
         return len(self.arrays["images"])
 
-    def images(self, index: NDArray[np.int64]) -> Tensor:
+    def images(self, index: NDArray[np.int64], device: str = "cpu") -> Tensor:
         """Pictures as float32 [b, 3, h, w] in [-1, 1], channels last in memory."""
-        batch = torch.from_numpy(np.asarray(self.arrays["images"][index]))
+        batch = torch.from_numpy(np.asarray(self.arrays["images"][index])).to(device)
         return batch.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
     def masks(self, index: NDArray[np.int64]) -> Tensor:

@@ -66,7 +66,7 @@ def fit(
     if first == 0:
         curve.write_text("step,seconds,loss\n")
     started = saved = time.monotonic()
-    running, seen = torch.zeros(()), 0
+    running, seen = torch.zeros((), device=parameters[0].device), 0
     modules.train()
     with tqdm(total=schedule.steps, initial=first, desc=name, mininterval=10, smoothing=0.05) as bar:
         for step in range(first, schedule.steps):
@@ -82,7 +82,7 @@ def fit(
             nn.utils.clip_grad_norm_(parameters, schedule.clip)
             optimiser.step()
             average.update_parameters(modules)
-            running, seen = running + value.detach().cpu(), seen + 1
+            running, seen = running + value.detach(), seen + 1
             bar.update()
             if seen == 100:
                 mean = float(running) / seen
@@ -92,7 +92,7 @@ def fit(
                     file.write(f"{step + 1},{elapsed:.0f},{mean:.6f}\n")
                 left = (1 - progress) / max(progress, 1e-9) * elapsed
                 bar.set_postfix_str(f"loss {mean:.4f}, {left / 60:.0f} min left")
-                running, seen = torch.zeros(()), 0
+                running, seen = torch.zeros_like(running), 0
             if time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
                 saved = time.monotonic()
                 _save(state, modules, average, optimiser, parameters, step + 1, spent + saved - started)

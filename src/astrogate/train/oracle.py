@@ -34,7 +34,7 @@ def cache_reconstructions(
     with torch.no_grad():
         for start in tqdm(range(0, count, 100), desc="reconstructions"):
             index = np.arange(start, min(start + 100, count))
-            latents = vae.encode(data.images(index).to(device)).latent_dist.mean.cpu()
+            latents = vae.encode(data.images(index, device)).latent_dist.mean.cpu()
             spread = noise * torch.rand(len(index), 1, 1, 1, generator=generator) / vae.config.scaling_factor
             latents = latents + spread * torch.randn(latents.shape, generator=generator)
             pictures = vae.decode(latents.to(device)).sample.clamp(-1, 1).cpu()

@@ -30,7 +30,7 @@ def cache_moments(vae: Any, data: PictureData, *, device: str, batch: int = 250)
     with torch.no_grad():
         for start in tqdm(range(0, len(data), batch), desc="latents"):
             index = np.arange(start, min(start + batch, len(data)))
-            posterior = vae.encode(data.images(index).to(device)).latent_dist
+            posterior = vae.encode(data.images(index, device)).latent_dist
             both = torch.stack([posterior.mean, posterior.std], 1) * vae.config.scaling_factor
             if out is None:
                 out = np.lib.format.open_memmap(temporary, "w+", np.float16, (len(data), *both.shape[1:]))

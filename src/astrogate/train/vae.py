@@ -34,7 +34,7 @@ def train_vae(
 
     def loss(step: int) -> Tensor:
         index = next(order)
-        x = data.images(index).to(device, memory_format=torch.channels_last)
+        x = data.images(index, device)
         weight = 1 + (focus - 1) * data.masks(index).to(device)
         posterior = vae.encode(x).latent_dist
         y = vae.decode(posterior.sample()).sample
@@ -44,7 +44,7 @@ def train_vae(
 
     vae = fit(nn.ModuleDict({"vae": vae}), loss, schedule, folder=folder, name="vae", seed=seed)["vae"]
     with torch.no_grad():
-        sample = torch.cat([vae.encode(data.images(next(order)).to(device)).latent_dist.mean for _ in range(16)])
+        sample = torch.cat([vae.encode(data.images(next(order), device)).latent_dist.mean for _ in range(16)])
     vae.register_to_config(scaling_factor=round(1 / float(sample.std()), 5))
     return vae
 
