@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from astrogate.menagerie.world import scene_at
 from astrogate.train.clip import contrastive_loss
 from astrogate.train.data import batches, open_data
 from astrogate.train.loop import Schedule, fit
-from astrogate.train.menagerie import PRESETS, Preset, train_menagerie
+from astrogate.train.menagerie import train_menagerie
 from astrogate.train.packing import assemble
+from astrogate.train.presets import PRESETS, Preset
 from astrogate.train.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.witness import Witness
 from astrogate.train.world_data import labels, world_data
@@ -179,3 +181,17 @@ def test_finished_stages_are_kept(run: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
     train_menagerie(MICRO, run)
     assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+
+
+def test_resume_takes_what_is_lacking_from_the_shipped_weights(run: Path, tmp_path: Path) -> None:
+    shipped, fresh = tmp_path / "shipped", tmp_path / "fresh"
+    assemble(run, shipped, "cpu")
+    with pytest.raises(AstrogateError, match="needs vae"):
+        train_menagerie(MICRO, fresh, stages=("unet",))
+    shutil.copytree(run / "data", fresh / "data")
+    train_menagerie(MICRO, fresh, stages=("unet",), start=shipped)
+    for part in ("vae", "clip", "oracle"):
+        for path in (shipped / part).iterdir():
+            assert (fresh / part / path.name).read_bytes() == path.read_bytes()
+    assert (fresh / "unet").is_dir()
+    assert not list(fresh.glob(".*"))

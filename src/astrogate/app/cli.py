@@ -219,13 +219,14 @@ def train() -> None:
 @click.option(
     "--stage", "stages", multiple=True, help="Only this stage (vae, clip, unet, oracle, witness); repeatable."
 )
-@click.option("--resume", is_flag=True, help="Begin a U-Net that has no checkpoint from the shipped weights.")
+@click.option("--resume", is_flag=True, help="Take what the run lacks from the shipped weights.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--pack", is_flag=True, help="Put the finished stages into the package.")
 def menagerie(preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: bool) -> None:
     """Train Menagerie: data, VAE, CLIP, U-Net, oracle. What is finished is kept; what was cut off goes on."""
     from astrogate.models.load import shipped_folder
-    from astrogate.train.menagerie import PRESETS, STAGES, train_menagerie
+    from astrogate.train.menagerie import STAGES, train_menagerie
+    from astrogate.train.presets import PRESETS
 
     unknown = set(stages) - set(STAGES)
     if unknown:

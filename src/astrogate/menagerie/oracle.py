@@ -126,8 +126,8 @@ def load_oracle(folder: Path | None = None) -> Oracle:
     return Oracle(net, hparams["side"])
 
 
-def save_oracle(net: OracleNet, folder: Path) -> None:
-    """Save config and fp16 weights."""
+def save_oracle(net: nn.Module, folder: Path) -> None:
+    """Save the settings and fp16 weights of a reader's network."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,12 @@
 """Train a CLIPModel: symmetric cross-entropy over cosine similarities (Radford et al. 2021).
 
-Captions repeat in a small language, so equal captions in a batch share the target. Half of the batches are drawn from
-a few groups of similar pictures, which leaves only the fine factors to tell them apart.
+Captions repeat in a small language, so equal captions in a batch share the target. Two in three batches are drawn from
+groups of pictures that are alike, which leaves only the fine factors to tell them apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,12 @@ def train_clip(
     data: PictureData,
     schedule: Schedule,
     *,
-    groups: NDArray[np.int64],
+    groups: Sequence[NDArray[np.int64]],
     folder: Path,
     seed: int,
     device: str,
 ) -> Any:
-    """Train `clip` on pictures in [-1, 1]; `groups` [n] names pictures that are alike. Returns the average."""
+    """Train `clip` on pictures in [-1, 1]; `groups` are names [n] of what is alike, two ways. Returns the average."""
     torch.manual_seed(seed)
     clip = clip.to(device)
     rng = np.random.default_rng(seed)
@@ -58,13 +58,21 @@ def train_clip(
 
 
 def _mixed(
-    plain: Iterator[NDArray[np.int64]], groups: NDArray[np.int64], size: int, rng: np.random.Generator
+    plain: Iterator[NDArray[np.int64]],
+    groups: Sequence[NDArray[np.int64]],
+    size: int,
+    rng: np.random.Generator,
+    each: Sequence[int] = (64, 8),
 ) -> Iterator[NDArray[np.int64]]:
-    """Every second batch holds `size` pictures of four groups."""
-    by_group = np.argsort(groups, kind="stable")
-    names, starts = np.unique(groups[by_group], return_index=True)
-    members = dict(zip(names.tolist(), np.split(by_group, starts[1:]), strict=True))
+    """Batches in turn: plain ones, then for each grouping up to `each` members of as many groups as it takes."""
+    pools: list[list[NDArray[np.int64]]] = []
+    for names in groups:
+        by_group = np.argsort(names, kind="stable")
+        pools.append(np.split(by_group, np.unique(names[by_group], return_index=True)[1][1:]))
     while True:
         yield next(plain)
-        picked = rng.choice(names, 4, replace=False)
-        yield np.sort(np.concatenate([rng.choice(members[int(g)], size // 4) for g in picked]))
+        for pool, count in zip(pools, each, strict=True):
+            parts: list[NDArray[np.int64]] = []
+            while (left := size - sum(map(len, parts))) > 0:
+                parts.append(rng.permutation(pool[int(rng.integers(len(pool)))])[: min(count, left)])
+            yield np.sort(np.concatenate(parts))

@@ -23,7 +23,7 @@ _TRAINED_ON = {"unet": ("vae", "text_encoder"), "oracle": ("vae",), "text_encode
 
 def assemble(run: Path, target: Path, preset: str) -> int:
     """Write what `run` holds to `target`, keeping the parts there that it lacks; returns the size in bytes."""
-    from astrogate.train.menagerie import PRESETS, build_scheduler
+    from astrogate.train.presets import PRESETS, build_scheduler
 
     target.mkdir(parents=True, exist_ok=True)
     for part, pack in {"vae": _pack_vae, "clip": _pack_clip, "unet": _pack_unet, "oracle": _pack_oracle}.items():
