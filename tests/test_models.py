@@ -58,6 +58,25 @@ def test_scale_zero_is_bit_identical_to_diffusers(tiny: Model, tiny_folder: Path
     assert np.array_equal(np.asarray(ours[0].image), plain(tiny_folder, ["a painting of a dog"], [5])[0])
 
 
+def test_checkpoints_in_the_layout_of_sd_2_are_bit_identical_too(tiny_folder: Path, tmp_path: Path) -> None:
+    """v-prediction, and padding with another token than the end of text."""
+    folder = tmp_path / "sd2"
+    shutil.copytree(tiny_folder, folder)
+    for path, change in {
+        "scheduler/scheduler_config.json": {"prediction_type": "v_prediction"},
+        "tokenizer/tokenizer_config.json": {"pad_token": "!"},
+    }.items():
+        (folder / path).write_text(json.dumps({**json.loads((folder / path).read_text()), **change}))
+    model = load(str(folder), device="cpu")
+    point = model.point("a painting of a dog", seed=5)
+    steered = point.with_steers(place(contrast(model, "fat", "thin", media=("photo",), subjects=("dog",)), point))
+    frames = list(render(model, [point], recipe=RECIPE))
+    assert np.array_equal(np.asarray(frames[0].image), plain(folder, ["a painting of a dog"], [5])[0])
+    assert not torch.equal(model.denoise([steered], RECIPE), model.denoise([point], RECIPE))
+    encoded = model.encode(["a dog", "a painting of a fat dog"])
+    assert encoded["end"].tolist() == [3, 7]
+
+
 def test_a_batch_of_unsteered_points_is_bit_identical_to_diffusers(tiny: Model, tiny_folder: Path) -> None:
     prompts, seeds = ["a painting of a dog"] * 3, [1, 2, 3]
     frames = render(tiny, [tiny.point(p, seed=s) for p, s in zip(prompts, seeds, strict=True)], recipe=RECIPE)

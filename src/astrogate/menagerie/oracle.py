@@ -77,7 +77,8 @@ class OracleNet(nn.Module):
             F.interpolate(m(f), size=picture.shape[-2:], mode="bilinear")
             for m, f in zip(self.mask, features, strict=True)
         ]
-        mask = self.refine(torch.cat([picture, *layers], 1))[:, 0]
+        mask = self.refine(torch.cat([picture, *layers], 1))
+        mask = F.interpolate(mask, scale_factor=self.side / picture.shape[-1], mode="bilinear")[:, 0]
         return out[:, : -len(CONTINUOUS)], out[:, -len(CONTINUOUS) :], mask
 
 

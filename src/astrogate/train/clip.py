@@ -6,7 +6,7 @@ groups of pictures that are alike, which leaves only the fine factors to tell th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from astrogate.train.data import PictureData, batches
+from astrogate.train.data import Batches, PictureData
 from astrogate.train.loop import Schedule, fit
+
+#: Members of one group in a batch, for the coarse and the fine grouping.
+_EACH = (64, 8)
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, tokens: Tensor) -> Tensor:
@@ -41,11 +44,11 @@ def train_clip(
     """Train `clip` on pictures in [-1, 1]; `groups` are names [n] of what is alike, two ways. Returns the average."""
     torch.manual_seed(seed)
     clip = clip.to(device)
-    rng = np.random.default_rng(seed)
-    order = _mixed(batches(len(data), schedule.batch, rng), groups, schedule.batch, rng)
+    order, pools = Batches(len(data), schedule.batch, seed), [_pool(names) for names in groups]
 
-    def loss(step: int) -> Tensor:
-        index = next(order)
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        turn, kind = divmod(step, 1 + len(pools))
+        index = order.at(turn) if kind == 0 else _grouped(pools[kind - 1], _EACH[kind - 1], schedule.batch, rng)
         images, tokens = data.images(index, device), data.tokens(index, rng).to(device)
         with torch.autocast(device, torch.bfloat16):
             out = clip(input_ids=tokens, pixel_values=images)
@@ -57,22 +60,15 @@ def train_clip(
     return fit(nn.ModuleDict({"clip": clip}), loss, schedule, folder=folder, name="clip", seed=seed)["clip"]
 
 
-def _mixed(
-    plain: Iterator[NDArray[np.int64]],
-    groups: Sequence[NDArray[np.int64]],
-    size: int,
-    rng: np.random.Generator,
-    each: Sequence[int] = (64, 8),
-) -> Iterator[NDArray[np.int64]]:
-    """Batches in turn: plain ones, then for each grouping up to `each` members of as many groups as it takes."""
-    pools: list[list[NDArray[np.int64]]] = []
-    for names in groups:
-        by_group = np.argsort(names, kind="stable")
-        pools.append(np.split(by_group, np.unique(names[by_group], return_index=True)[1][1:]))
-    while True:
-        yield next(plain)
-        for pool, count in zip(pools, each, strict=True):
-            parts: list[NDArray[np.int64]] = []
-            while (left := size - sum(map(len, parts))) > 0:
-                parts.append(rng.permutation(pool[int(rng.integers(len(pool)))])[: min(count, left)])
-            yield np.sort(np.concatenate(parts))
+def _pool(names: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The members of each group, given the group's name for every picture [n]."""
+    by_group = np.argsort(names, kind="stable")
+    return np.split(by_group, np.unique(names[by_group], return_index=True)[1][1:])
+
+
+def _grouped(pool: list[NDArray[np.int64]], each: int, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A batch of up to `each` members of as many groups as it takes."""
+    parts: list[NDArray[np.int64]] = []
+    while (left := size - sum(map(len, parts))) > 0:
+        parts.append(rng.permutation(pool[int(rng.integers(len(pool)))])[: min(each, left)])
+    return np.sort(np.concatenate(parts))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,12 @@ def build_data(
     folder: Path,
     count: int,
     recipe: dict[str, object],
-    make: Callable[[int], Arrays],
+    make: Callable[[range], Arrays],
     *,
     workers: int,
     chunk: int = 1000,
 ) -> PictureData:
-    """Fill a data set by calling `make(start)` for every chunk, in processes; what is there for `recipe` is kept."""
+    """Fill a data set by calling `make(items)` for every chunk, in processes; what is there for `recipe` is kept."""
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -75,18 +76,18 @@ def build_data(
     done = folder / "done.json"
     if done.exists() and json.loads(done.read_text()) == recipe:
         return open_data(folder)
-    done.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in (done, *folder.glob("*.npy")):
+        stale.unlink(missing_ok=True)
     arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
-    starts = range(0, count, chunk)
+    chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for start, part in zip(starts, tqdm(pool.map(make, starts), total=len(starts), desc="data"), strict=True):
+        for items, part in zip(chunks, tqdm(pool.map(make, chunks), total=len(chunks), desc="data"), strict=True):
             for name, values in part.items():
                 if name not in arrays:
                     shape = (count, *values.shape[1:])
                     arrays[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", values.dtype, shape)
-                size = min(chunk, count - start)
-                arrays[name][start : start + size] = values[:size]
+                arrays[name][items.start : items.stop] = values
     for array in arrays.values():
         array.flush()
     temporary = done.with_suffix(".tmp")
@@ -95,9 +96,24 @@ def build_data(
     return open_data(folder)
 
 
-def batches(count: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Indices of one batch after another, every item once an epoch, without end."""
-    while True:
-        order = rng.permutation(count)
-        for start in range(0, count - size + 1, size):
-            yield np.sort(order[start : start + size])
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Which items a step shows: every one once an epoch, in an order that depends on seed and epoch alone."""
+
+    count: int
+    size: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.count < self.size:
+            raise ValueError(f"{self.count} items do not fill a batch of {self.size}")
+
+    def at(self, step: int) -> NDArray[np.int64]:
+        """Sorted indices [size] of a step."""
+        epoch, place = divmod(step, self.count // self.size)
+        return np.sort(_order(self.count, self.seed, epoch)[place * self.size : (place + 1) * self.size])
+
+
+@lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed, epoch)).permutation(count)

@@ -1,23 +1,25 @@
 """One training loop for every stage: AdamW, warm-up and linear decay, EMA, checkpoints, a loss curve.
 
-`fit` calls `loss(step)` and steps; progress is the larger of step / steps and time / minutes, so that a run ends on
+`fit` calls `loss` and steps; progress is the larger of step / steps and time / minutes, so that a run ends on
 time with its learning rate at zero. All state is safetensors, so an interrupted run resumes where it stopped.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
+
+from astrogate.core.files import whole_file, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,16 @@ class Schedule:
 
 def fit(
     modules: nn.ModuleDict,
-    loss: Callable[[int], Tensor],
+    loss: Callable[[int, np.random.Generator], Tensor],
     schedule: Schedule,
     *,
     folder: Path,
     name: str,
     seed: int,
 ) -> nn.ModuleDict:
-    """Minimise `loss(step)` over the parameters of `modules`; return their moving average.
+    """Minimise `loss(step, rng)` over the parameters of `modules`; return their moving average.
+
+    `rng` and torch's own generators are seeded from (seed, step): a run that was cut off goes on as it would have.
 
     Writes `folder/NAME-state.safetensors` (resumed from, if there), `NAME-loss.csv` and `NAME-run.json`.
     """
@@ -61,10 +65,10 @@ def fit(
     average = AveragedModel(modules, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema))
     state = folder / f"{name}-state.safetensors"
     first, spent = _restore(state, modules, average, optimiser, parameters)
-    _write_json(folder / f"{name}-run.json", {"seed": seed, "threads": torch.get_num_threads(), **asdict(schedule)})
+    settings = {"seed": seed, "threads": torch.get_num_threads(), **asdict(schedule)}
+    write_text(folder / f"{name}-run.json", json.dumps(settings, indent=1))
     curve = folder / f"{name}-loss.csv"
-    if first == 0:
-        curve.write_text("step,seconds,loss\n")
+    _cut_curve(curve, first)
     started = saved = time.monotonic()
     running, seen = torch.zeros((), device=parameters[0].device), 0
     modules.train()
@@ -76,7 +80,8 @@ def fit(
                 break
             for group in optimiser.param_groups:
                 group["lr"] = schedule.rate(step, progress)
-            value = loss(step)
+            torch.manual_seed(seed * 1_000_003 + step)
+            value = loss(step, np.random.default_rng((seed, step)))
             optimiser.zero_grad(set_to_none=True)
             value.backward()
             nn.utils.clip_grad_norm_(parameters, schedule.clip)
@@ -102,6 +107,13 @@ def fit(
     return result.eval()
 
 
+def _cut_curve(curve: Path, first: int) -> None:
+    """Keep the rows of the loss curve up to the step that the run goes on from."""
+    rows = curve.read_text().splitlines()[1:] if first and curve.exists() else []
+    kept = [row for row in rows if int(row.split(",")[0]) <= first]
+    write_text(curve, "\n".join(["step,seconds,loss", *kept]) + "\n")
+
+
 def _save(
     path: Path,
     modules: nn.Module,
@@ -115,10 +127,9 @@ def _save(
     tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
     for i, p in enumerate(parameters):
         tensors |= {f"optimiser.{i}.{k}": v for k, v in optimiser.state.get(p, {}).items()}
-    temporary = path.with_suffix(".tmp")
     contiguous = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    save_file(contiguous, temporary, {"step": str(step), "seconds": str(seconds)})
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        file.write(save(contiguous, {"step": str(step), "seconds": str(seconds)}))
 
 
 def _restore(
@@ -142,11 +153,5 @@ def _restore(
         prefix = f"optimiser.{i}."
         kept = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
         if kept:
-            optimiser.state[p] = {k: v if k == "step" else v.to(p.device) for k, v in kept.items()}
+            optimiser.state[p] = {k: v.to(p.device) for k, v in kept.items()}
     return int(meta["step"]), float(meta["seconds"])
-
-
-def _write_json(path: Path, data: dict[str, object]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(data, indent=1))
-    os.replace(temporary, path)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from astrogate.menagerie.factors import CATEGORICAL
-from astrogate.train.data import PictureData, batches
+from astrogate.train.data import Batches, PictureData
 from astrogate.train.loop import Schedule, fit
 
 
@@ -71,21 +71,19 @@ def train_oracle(
 ) -> nn.Module:
     """Train an oracle network of any architecture that answers like `OracleNet`; returns its average."""
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     half = schedule.batch // 2
-    drawn, rebuilt = batches(len(data), half, rng), batches(len(reconstructions), half, rng)
+    drawn, rebuilt = Batches(len(data), half, seed), Batches(len(reconstructions), half, seed)
     names = ("classes", "values", "shown")
 
-    def loss(step: int) -> Tensor:
-        a, b = next(drawn), next(rebuilt)
-        again = torch.from_numpy(np.asarray(reconstructions[b])).permute(0, 3, 1, 2).float() / 127.5 - 1
-        x = _jitter(torch.cat([data.images(a), again]))
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        a, b = drawn.at(step), rebuilt.at(step)
+        again = torch.from_numpy(np.asarray(reconstructions[b])).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = _jitter(torch.cat([data.images(a, device), again]))
         classes, values, shown = (
             torch.from_numpy(np.concatenate([data.arrays[n][a], data.arrays[n][b]])) for n in names
         )
         mask = torch.cat([data.masks(a), data.masks(b)])[:, 0]
         target = (classes.long(), values, shown.float(), mask)
-        x = x.to(device, memory_format=torch.channels_last)
         return reading_loss(net(x), *(t.to(device) for t in target))
 
     net = net.to(device, memory_format=torch.channels_last)
@@ -94,6 +92,5 @@ def train_oracle(
 
 def _jitter(x: Tensor) -> Tensor:
     """Slight noise, contrast and brightness, which generated pictures have and drawings lack."""
-    n = len(x)
-    gain, lift = 1 + 0.1 * (torch.rand(n, 1, 1, 1) - 0.5), 0.1 * (torch.rand(n, 1, 1, 1) - 0.5)
-    return x * gain + lift + 0.06 * torch.rand(n, 1, 1, 1) * torch.randn_like(x)
+    gain, lift, grain = (torch.rand(len(x), 1, 1, 1, device=x.device) for _ in range(3))
+    return x * (0.95 + 0.1 * gain) + 0.1 * (lift - 0.5) + 0.06 * grain * torch.randn_like(x)

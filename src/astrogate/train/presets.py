@@ -37,10 +37,10 @@ PRESETS: dict[str, Preset] = {
             "vae": Schedule(
                 steps=3_600, batch=16, lr=1e-3, minutes=24, warmup=100, decay=0.5, ema=0.995, weight_decay=0
             ),
-            "clip": Schedule(steps=4_600, batch=256, lr=1e-3, minutes=52, warmup=150, decay=0.7, ema=0.99),
+            "clip": Schedule(steps=5_600, batch=256, lr=1e-3, minutes=60, warmup=150, decay=0.7, ema=0.99),
             "unet": Schedule(steps=18_000, batch=64, lr=6e-4, minutes=180, warmup=300, decay=0.5, ema=0.999),
-            "oracle": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=30, warmup=100, decay=0.7, ema=0.995),
-            "witness": Schedule(steps=6_000, batch=96, lr=1e-3, minutes=20, warmup=200, decay=0.7, ema=0.995),
+            "oracle": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=20, warmup=100, decay=0.7, ema=0.995),
+            "witness": Schedule(steps=6_000, batch=96, lr=1e-3, minutes=15, warmup=200, decay=0.7, ema=0.995),
         },
         device="cpu",
         workers=2,
@@ -50,7 +50,7 @@ PRESETS: dict[str, Preset] = {
         size=128,
         pictures=300_000,
         rebuilt=60_000,
-        vae=(24, 48, 64, 96),
+        vae=(32, 48, 64, 80),
         schedules={
             "vae": Schedule(
                 steps=9_000, batch=64, lr=1e-3, minutes=5, warmup=100, decay=0.5, ema=0.998, weight_decay=0

@@ -1,6 +1,6 @@
 """A CLIP tokenizer for a closed language: byte-pair merges until each of its words is one token.
 
-Any other text falls back to printable ASCII characters, so nothing is unreadable, merely long. Built with
+Any other text falls back to single ASCII characters, and what is not ASCII to an unknown token. Built with
 `tokenizers`, saved as a `CLIPTokenizer` (both the fast file and `vocab.json` with `merges.txt`).
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, models, trainers
 
-_START, _END = "<|startoftext|>", "<|endoftext|>"
+_START, _END, _UNKNOWN = "<|startoftext|>", "<|endoftext|>", "<|unknown|>"
 _ALPHABET = string.ascii_lowercase + string.digits + string.punctuation
 
 
@@ -22,7 +22,7 @@ def build_tokenizer(words: Iterable[str], *, max_length: int) -> Any:
     """A `CLIPTokenizer` in which every one of `words` (lower case, no spaces) is a single token."""
     from transformers import CLIPTokenizer
 
-    bare = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=_END))
+    bare = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token=_UNKNOWN))
     trainer = trainers.BpeTrainer(
         vocab_size=100_000,
         min_frequency=1,
@@ -33,9 +33,18 @@ def build_tokenizer(words: Iterable[str], *, max_length: int) -> Any:
     bare.train_from_iterator(sorted(words), trainer)
     merges = [tuple(pair) for pair in json.loads(bare.to_str())["model"]["merges"]]
     single = list(_ALPHABET) + [f"{c}</w>" for c in _ALPHABET]
-    tokens = [*single, *dict.fromkeys("".join(pair) for pair in merges if "".join(pair) not in single), _START, _END]
+    tokens = [
+        *single,
+        *dict.fromkeys("".join(pair) for pair in merges if "".join(pair) not in single),
+        _START,
+        _END,
+        _UNKNOWN,
+    ]
     return CLIPTokenizer(
-        vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=max_length, unk_token=_END
+        vocab={token: i for i, token in enumerate(tokens)},
+        merges=merges,
+        model_max_length=max_length,
+        unk_token=_UNKNOWN,
     )
 
 

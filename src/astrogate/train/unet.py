@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from astrogate.train.data import PictureData, batches
+from astrogate.train.data import Batches, PictureData
 from astrogate.train.loop import Schedule, fit
 
 
@@ -63,15 +63,14 @@ def train_unet(
     torch.manual_seed(seed)
     unet = unet.to(device, memory_format=torch.channels_last)
     text_encoder = text_encoder.to(device).eval().requires_grad_(False)
-    rng = np.random.default_rng(seed)
-    order = batches(len(data), schedule.batch, rng)
+    order = Batches(len(data), schedule.batch, seed)
     alphas = scheduler.alphas_cumprod.to(device)
     weights = (gamma * (1 - alphas) / alphas).clamp(max=1.0)
 
     forward = torch.compile(unet) if compiled else unet
 
-    def loss(step: int) -> Tensor:
-        index = next(order)
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        index = order.at(step)
         mean, std = torch.from_numpy(moments[index].astype(np.float32)).to(device).unbind(1)
         latents = mean + std * torch.randn_like(mean)
         tokens = data.tokens(index, rng)

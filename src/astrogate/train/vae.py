@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from astrogate.train.data import PictureData, batches
+from astrogate.train.data import Batches, PictureData
 from astrogate.train.loop import Schedule, fit
 
 
@@ -30,10 +30,10 @@ def train_vae(
     """Train `vae` and set its `scaling_factor` so that latents have unit standard deviation; returns the average."""
     torch.manual_seed(seed)
     vae = vae.to(device, memory_format=torch.channels_last)
-    order = batches(len(data), schedule.batch, np.random.default_rng(seed))
+    order = Batches(len(data), schedule.batch, seed)
 
-    def loss(step: int) -> Tensor:
-        index = next(order)
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        index = order.at(step)
         x = data.images(index, device)
         weight = 1 + (focus - 1) * data.masks(index).to(device)
         posterior = vae.encode(x).latent_dist
@@ -44,7 +44,7 @@ def train_vae(
 
     vae = fit(nn.ModuleDict({"vae": vae}), loss, schedule, folder=folder, name="vae", seed=seed)["vae"]
     with torch.no_grad():
-        sample = torch.cat([vae.encode(data.images(next(order), device)).latent_dist.mean for _ in range(16)])
+        sample = torch.cat([vae.encode(data.images(order.at(i), device)).latent_dist.mean for i in range(16)])
     vae.register_to_config(scaling_factor=round(1 / float(sample.std()), 5))
     return vae
 

@@ -15,7 +15,7 @@ from astrogate.train.data import Arrays, PictureData, build_data
 from astrogate.train.tokenizer import build_tokenizer
 
 MAX_LENGTH = 32
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +23,20 @@ class _Chunk:
     size: int
     seed: int
     captions: int
-    chunk: int
 
-    def __call__(self, start: int) -> Arrays:
+    def __call__(self, items: range) -> Arrays:
         tokenizer = build_tokenizer(WORDS, max_length=MAX_LENGTH)
-        scenes = [scene_at(self.seed, i) for i in range(start, start + self.chunk)]
+        scenes = [scene_at(self.seed, i) for i in items]
         drawn = [draw_with_mask(scene, self.size) for scene in scenes]
         texts: list[str] = []
-        for i, scene in enumerate(scenes):
-            rng = np.random.default_rng((self.seed, start + i, 1))
+        for i, scene in zip(items, scenes, strict=True):
+            rng = np.random.default_rng((self.seed, i, 1))
             texts += [caption(scene, rng).text for _ in range(self.captions)]
         ids = tokenizer(texts, padding="max_length", truncation=True, max_length=MAX_LENGTH)["input_ids"]
         return {
             "images": np.stack([picture for picture, _ in drawn]),
             "masks": np.packbits(np.stack([mask for _, mask in drawn]) > 0, axis=2),
-            "tokens": np.array(ids, np.uint16).reshape(self.chunk, self.captions, MAX_LENGTH),
+            "tokens": np.array(ids, np.uint16).reshape(len(items), self.captions, MAX_LENGTH),
             **labels(scenes),
         }
 
@@ -63,4 +62,4 @@ def world_data(folder: Path, count: int, *, size: int, seed: int, captions: int,
         "seed": seed,
         "captions": captions,
     }
-    return build_data(folder, count, recipe, _Chunk(size, seed, captions, 1000), workers=workers)
+    return build_data(folder, count, recipe, _Chunk(size, seed, captions), workers=workers)
