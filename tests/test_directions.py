@@ -42,6 +42,7 @@ def test_algebra(tiny: Model) -> None:
     assert torch.equal((2 * a).vectors["end"], 2 * v)
     assert torch.allclose((a + b - b).vectors["end"], v, atol=1e-6)
     assert (a + b).origin["of"] == [a.origin, b.origin]
+    assert (2 * (3 * a)).name == "2 * (3 * (fat - thin))"
 
 
 def test_directions_of_different_models_do_not_add(tiny: Model) -> None:

@@ -19,7 +19,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.models.load import shipped_folder
-from astrogate.render.render import render, to_tensor
+from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.card import drawings, held_out_scenes, reconstruct, truth_scores
 from astrogate.studies.strips import score_strips
 from tests.test_world import PROMPTS

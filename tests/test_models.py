@@ -20,7 +20,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.methods.contrast import contrast
 from astrogate.methods.slide import slide
 from astrogate.models.load import load
-from astrogate.render.render import render, to_tensor
+from astrogate.rendering.render import render, to_tensor
 
 RECIPE = Recipe(num_inference_steps=4)
 

@@ -17,9 +17,9 @@ from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator, noise
 from astrogate.methods.contrast import contrast
 from astrogate.methods.slide import slide
-from astrogate.render.png import save_png
-from astrogate.render.render import render, to_tensor
-from astrogate.render.sheet import sheet
+from astrogate.rendering.png import save_png
+from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.sheet import sheet
 
 RECIPE = Recipe(num_inference_steps=2)
 
@@ -99,6 +99,8 @@ def test_png_carries_what_makes_it_again(tiny: Model, tmp_path: Path) -> None:
     assert kept["point"]["seed"] == 4
     assert kept["steers"][0]["scale"] == 1.0
     assert kept["steers"][0]["name"] == "fat - thin"
+    assert kept["steers"][0]["direction"]["toward"] == "fat"
+    assert kept["point"]["fingerprint"] == tiny.fingerprint
     assert kept["scales"] == [1]
     assert Recipe(**kept["recipe"]) == RECIPE
     head, negative, settings = image.text["parameters"].split("\n")

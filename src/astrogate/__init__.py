@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from astrogate.methods.slide import grid as grid
     from astrogate.methods.slide import slide as slide
     from astrogate.models.load import load as load
-    from astrogate.render.png import save_png as save_png
-    from astrogate.render.render import render as render
-    from astrogate.render.render import to_tensor as to_tensor
-    from astrogate.render.sheet import sheet as sheet
+    from astrogate.rendering.png import save_png as save_png
+    from astrogate.rendering.render import render as render
+    from astrogate.rendering.render import to_tensor as to_tensor
+    from astrogate.rendering.sheet import sheet as sheet
 
 _HOME = {
     "AstrogateError": "core.errors",
@@ -50,11 +50,11 @@ _HOME = {
     "grid": "methods.slide",
     "load": "models.load",
     "place": "core.direction",
-    "render": "render.render",
-    "save_png": "render.png",
-    "sheet": "render.sheet",
+    "render": "rendering.render",
+    "save_png": "rendering.png",
+    "sheet": "rendering.sheet",
     "slide": "methods.slide",
-    "to_tensor": "render.render",
+    "to_tensor": "rendering.render",
 }
 __all__ = sorted(_HOME)
 

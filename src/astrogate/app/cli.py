@@ -23,7 +23,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         warnings.showwarning = _warning
         warnings.simplefilter("ignore")
-        warnings.simplefilter("always", AstrogateWarning)
+        warnings.simplefilter("once", AstrogateWarning)
         try:
             return super().invoke(ctx)
         except AstrogateError as error:
@@ -106,9 +106,9 @@ def slide(
     """Draw PROMPT in a strip that slides from one word to its opposite, all else equal."""
     from astrogate.methods import slide as method
     from astrogate.methods.contrast import contrast
-    from astrogate.render.png import save_png
-    from astrogate.render.render import render
-    from astrogate.render.sheet import sheet
+    from astrogate.rendering.png import save_png
+    from astrogate.rendering.render import render
+    from astrogate.rendering.sheet import sheet
 
     positions = method.scales(*scales, count)
     if seeds < 1:

@@ -40,7 +40,7 @@ class Direction:
                 f"roles {sorted(self.vectors)} and {sorted(other.vectors)} differ", "fit both by the same method"
             )
         vectors = {role: v + sign * other.vectors[role] for role, v in self.vectors.items()}
-        name = f"{self.name} {'+' if sign > 0 else '-'} {other.name}"
+        name = f"({self.name}) {'+' if sign > 0 else '-'} ({other.name})"
         return Direction(vectors, self.model, name, {"of": [dict(self.origin), dict(other.origin)], "sign": sign})
 
     def __add__(self, other: Direction) -> Direction:
@@ -51,7 +51,8 @@ class Direction:
 
     def __mul__(self, factor: float) -> Direction:
         vectors = {role: v * factor for role, v in self.vectors.items()}
-        return Direction(vectors, self.model, self.name, {**self.origin, "times": factor})
+        name = f"{factor:g} * ({self.name})"
+        return Direction(vectors, self.model, name, {"of": [dict(self.origin)], "times": factor})
 
     __rmul__ = __mul__
 
@@ -77,6 +78,8 @@ def place(
             f"the direction {direction.name!r} was found in another model than this point's",
             "fit it again on this model",
         )
+    if "end" not in direction.vectors:
+        raise AstrogateError(f"the direction {direction.name!r} has no end-of-text vector", "fit it with `contrast`")
     states = point.tensors["prompt_embeds"]
     if on is None:
         start, end = 1, len(states)
@@ -86,4 +89,5 @@ def place(
         raise AstrogateError(f"the prompt has no word {on!r}", f"choose one of {', '.join(point.spans)}")
     vector = states.new_zeros(states.shape)
     vector[start:end] = direction.vectors["end"].to(vector)
-    return Steer("prompt_embeds", vector, scale, window, half, direction.name)
+    origin = {"direction": dict(direction.origin), "on": on}
+    return Steer("prompt_embeds", vector, scale, window, half, direction.name, origin)

@@ -19,7 +19,8 @@ class Steer:
     """Add `scale * vector` to a space of the denoiser's input, in a window of the sampling.
 
     `vector` has the shape of one item of `space`, e.g. [tokens, width] for "prompt_embeds". `window` is a pair of
-    shares of the steps, [start, end). `half` says which side of classifier-free guidance is moved.
+    shares of the steps, [start, end). `half` says which side of classifier-free guidance is moved. `origin` says which
+    direction this is and where it was placed.
     """
 
     space: str
@@ -28,6 +29,7 @@ class Steer:
     window: tuple[float, float] = (0.0, 1.0)
     half: Half = "positive"
     name: str = ""
+    origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         low, high = self.window

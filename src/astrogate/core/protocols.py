@@ -23,7 +23,7 @@ class Model(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the weights of the text encoder and the denoiser."""
+        """A hash of names, shapes and a sample of the weights of the text encoder and the denoiser."""
         ...
 
     @property

@@ -21,6 +21,8 @@ _DTYPES = ("float32", "float16", "bfloat16")
 class Recipe:
     """Sampler settings. `scheduler` is a diffusers class name (None: the checkpoint's own); sizes are pixels.
 
+    `dtype` None is the model's own; a reduced one on a float32 model runs the denoiser under autocast.
+
     Raises AstrogateError for settings that no sampler takes.
     """
 
@@ -29,14 +31,14 @@ class Recipe:
     scheduler: str | None = None
     height: int | None = None
     width: int | None = None
-    dtype: str = "float32"
+    dtype: str | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_inference_steps <= 1000:
-            raise AstrogateError(f"{self.num_inference_steps} steps", "choose 1 to 1000")
+        if not 1 <= self.num_inference_steps <= 500:
+            raise AstrogateError(f"{self.num_inference_steps} steps", "choose 1 to 500")
         if not 0 <= self.guidance_scale <= 100:
             raise AstrogateError(f"guidance {self.guidance_scale:g}", "choose 0 to 100 (1 is no guidance)")
-        if self.dtype not in _DTYPES:
+        if self.dtype is not None and self.dtype not in _DTYPES:
             raise AstrogateError(f"dtype {self.dtype!r} is unknown", f"choose one of {', '.join(_DTYPES)}")
         for side in (self.height, self.width):
             if side is not None and (side < 8 or side > 4096 or side % 8):

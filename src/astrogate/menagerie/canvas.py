@@ -75,20 +75,16 @@ class Canvas:
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: RGB, *, body: bool = False) -> None:
         self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour, body=body)
 
-    def line(
-        self, spots: Sequence[Spot], width: float, colour: RGB, *, body: bool = False, plain: bool = False
-    ) -> None:
+    def line(self, spots: Sequence[Spot], width: float, colour: RGB, *, plain: bool = False) -> None:
         """A thick polyline with round ends; `plain` leaves out its contour."""
         xy = [(x * SIZE, y * SIZE) for x, y in spots]
         w = max(1, round(width * SIZE))
         if self._contour and not plain:
             self._stroke(self._draw, xy, w + 2 * self._contour, self.ink)
         self._stroke(self._draw, xy, w, colour)
-        if body:
-            self._stroke(self._body, xy, w, 255)
 
     @staticmethod
-    def _stroke(draw: ImageDraw.ImageDraw, xy: list[tuple[float, float]], w: int, fill: RGB | int) -> None:
+    def _stroke(draw: ImageDraw.ImageDraw, xy: list[tuple[float, float]], w: int, fill: RGB) -> None:
         draw.line(xy, fill=fill, width=w, joint="curve")
         r = w / 2
         for x, y in (xy[0], xy[-1]):

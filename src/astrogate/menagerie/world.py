@@ -1,8 +1,9 @@
 """The world of Menagerie: a scene is a handful of known factors, so every picture has a ground truth.
 
-Categorical factors are drawn uniformly and independently, continuous ones from U(-1, 1); the only dependences
-are the planted facts of `facts.py`. `draw` (see `drawing.py`) turns a scene into a picture, `visible` says which
-factors that picture can show, `captions.caption` puts a random part of them into words.
+Factors are drawn independently: subject, colour, pattern, scene and medium uniformly, a hat in 60 %, a style in 30 %,
+each extra in 8 %, continuous factors from U(-1, 1). The only dependences are the planted facts of `facts.py`.
+`drawing.draw` turns a scene into a picture, `visible` says which factors that picture can show, `captions.caption` puts
+a random part of them into words.
 """
 
 from __future__ import annotations

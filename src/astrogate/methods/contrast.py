@@ -35,7 +35,7 @@ def contrast(
     subjects: Sequence[str] = SUBJECTS,
     template: str = TEMPLATE,
 ) -> Direction:
-    """The direction from `away` to `toward`; adding it once is, on average, changing the word in a prompt.
+    """The direction from `away` to `toward`; added once, it moves a text's end state as changing the word does.
 
     `template` names {medium}, {word} and {subject}. Raises AstrogateError for empty or equal words.
     """

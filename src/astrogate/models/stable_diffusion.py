@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import noise
+from astrogate.core.seeds import generator, noise
 from astrogate.models.hooks import steering
-from astrogate.models.text import check_prompt, check_words, word_spans
+from astrogate.models.quiet import quiet
+from astrogate.models.text import check_length, check_prompt, check_words, word_spans
 
 
 @final
@@ -57,9 +58,12 @@ class StableDiffusion:
         self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None
     ) -> Point:
         """Encode a prompt as the pipeline would, and draw its noise. See `core.protocols.Model`."""
-        check_prompt(prompt, self.pipe.tokenizer, self.language)
-        check_words(negative, self.pipe.tokenizer, self.language)
-        positive, unguided = self.pipe.encode_prompt(prompt, self.device, 1, True, negative)
+        check_prompt(prompt)
+        check_words((prompt, negative), self.language)
+        for text in (prompt, negative):
+            check_length(text, self.pipe.tokenizer)
+        with quiet():
+            positive, unguided = self.pipe.encode_prompt(prompt, self.device, 1, True, negative)
         factor = self.pipe.vae_scale_factor
         height, width = height or self.size, width or self.size
         if height % factor or width % factor:
@@ -79,6 +83,7 @@ class StableDiffusion:
 
         The text encoder is causal, so states up to the end of the text do not depend on the padding behind it.
         """
+        check_words(prompts, self.language)
         tokenizer, encoder = self.pipe.tokenizer, self.pipe.text_encoder
         limit = tokenizer.model_max_length
         batch = tokenizer(list(prompts), padding=padding, max_length=limit, truncation=True, return_tensors="pt")
@@ -92,16 +97,19 @@ class StableDiffusion:
             if point.model != self.fingerprint:
                 raise AstrogateError("a point of another model cannot be rendered here", "make it with this model")
         batch = {space: torch.stack([point.tensors[space] for point in points]) for space in self.spaces}
-        dtype, own = getattr(torch, recipe.dtype), self.pipe.unet.dtype
-        mixed: AbstractContextManager[Any] = nullcontext() if dtype == own else torch.autocast(self.device.type, dtype)
-        before = self.pipe.scheduler
-        self.pipe.scheduler = _scheduler(recipe.scheduler, before)
+        own, before = self.pipe.unet.dtype, self.pipe.scheduler
+        generators = [_sampler_generator(point) for point in points]
+        self.pipe.scheduler = _scheduler(recipe, before)
         try:
-            with mixed, steering(self.pipe.unet, points, lambda: self.pipe.scheduler.timesteps):
+            with (
+                _precision(recipe.dtype, own, self.device.type),
+                steering(self.pipe.unet, points, lambda: self.pipe.scheduler.timesteps),
+            ):
                 return self.pipe(
                     **{space: tensor.to(self.device, own) for space, tensor in batch.items()},
                     num_inference_steps=recipe.num_inference_steps,
                     guidance_scale=recipe.guidance_scale,
+                    generator=generators,
                     output_type="latent",
                 ).images
         finally:
@@ -126,13 +134,38 @@ class StableDiffusion:
         return part
 
 
-def _scheduler(name: str | None, own: Any) -> Any:
-    if name is None:
-        return own
-    import diffusers
+def _sampler_generator(point: Point) -> torch.Generator:
+    """The generator that a stochastic sampler goes on drawing from after the latents, as plain diffusers has it."""
+    drawn = generator(int(point.origin.get("seed", 0)))
+    torch.randn((1, *point.tensors["latents"].shape), generator=drawn)
+    return drawn
 
-    kind = getattr(diffusers, name if name.endswith("Scheduler") else f"{name}Scheduler", None)
-    if kind is None:
-        known = sorted(k.__name__ for k in own.compatibles)
-        raise AstrogateError(f"unknown scheduler {name!r}", f"choose one of {', '.join(known)}")
-    return kind.from_config(own.config)
+
+def _precision(wanted: str | None, own: torch.dtype, device: str) -> AbstractContextManager[Any]:
+    """Autocast to a reduced dtype; nothing where the model already has the dtype that is wanted."""
+    dtype = own if wanted is None else getattr(torch, wanted)
+    if dtype == own:
+        return nullcontext()
+    if dtype == torch.float32:
+        raise AstrogateError(f"the recipe wants float32 of a model in {own}", "load the model in float32")
+    return torch.autocast(device, dtype)
+
+
+def _scheduler(recipe: Recipe, own: Any) -> Any:
+    """The checkpoint's scheduler, or the named one with its settings; raises for what cannot sample here."""
+    if recipe.scheduler is None:
+        return own
+    known = {kind.__name__.removesuffix("Scheduler"): kind for kind in own.compatibles}
+    known = {name: kind for name, kind in known.items() if "Inverse" not in name}
+    name = recipe.scheduler.removesuffix("Scheduler")
+    if name not in known:
+        raise AstrogateError(f"unknown scheduler {recipe.scheduler!r}", f"choose one of {', '.join(sorted(known))}")
+    try:
+        scheduler = known[name].from_config(own.config)
+        scheduler.set_timesteps(recipe.num_inference_steps)
+    except (ValueError, TypeError, LookupError, ImportError) as error:
+        raise AstrogateError(
+            f"{name} does not take {recipe.num_inference_steps} steps here ({str(error).splitlines()[0][:120]})",
+            "choose another scheduler or number of steps",
+        ) from error
+    return scheduler

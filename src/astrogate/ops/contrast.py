@@ -1,6 +1,6 @@
-"""The mean difference of a paired grid, and how sure it is.
+"""The mean difference of a paired grid.
 
-    d = mean_i (p_i - q_i),   standard error = std_i |.| / sqrt(n) by coordinate
+    d = mean_i (p_i - q_i)
 
 where p_i and q_i are the states of two prompts that differ in one word (seed 000; over the complete grid here, so the
 mean has no sampling noise).

@@ -29,9 +29,9 @@ from astrogate.menagerie.facts import FACTS
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.menagerie.world import Scene, scene_at, visible
 from astrogate.models.load import load, shipped_folder
-from astrogate.render.png import save_png
-from astrogate.render.render import render, to_tensor
-from astrogate.render.sheet import sheet
+from astrogate.rendering.png import save_png
+from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.sheet import sheet
 from astrogate.studies.strips import score_strips
 
 _POLES = {"build": "fat / thin", "height": "tall / short", "mood": "happy / sad"}

@@ -14,9 +14,9 @@ from astrogate.menagerie.oracle import load_oracle
 from astrogate.methods.contrast import contrast
 from astrogate.methods.slide import grid, scales, slide
 from astrogate.models.load import load
-from astrogate.render.png import save_png
-from astrogate.render.render import render, to_tensor
-from astrogate.render.sheet import sheet
+from astrogate.rendering.png import save_png
+from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.sheet import sheet
 from astrogate.studies.report import page
 
 _STRIPS = (

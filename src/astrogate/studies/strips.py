@@ -12,7 +12,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.scores import Estimate, bootstrap, mean, spearman
 from astrogate.methods.contrast import contrast
 from astrogate.methods.slide import scales, slide
-from astrogate.render.render import render, to_tensor
+from astrogate.rendering.render import render, to_tensor
 
 #: The poles of Menagerie's continuous factors, high end first.
 PAIRS = {"build": ("fat", "thin"), "height": ("tall", "short"), "mood": ("happy", "sad")}

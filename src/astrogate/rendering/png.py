@@ -17,10 +17,15 @@ from astrogate.core.recipe import Frame
 def record(frame: Frame) -> dict[str, Any]:
     """What makes a frame again: the point's origin, its steers, and the recipe."""
     steers = [
-        {"name": s.name, "space": s.space, "scale": s.scale, "window": list(s.window), "half": s.half}
+        {"name": s.name, "space": s.space, "scale": s.scale, "window": list(s.window), "half": s.half, **s.origin}
         for s in frame.point.steers
     ]
-    return {"point": dict(frame.point.origin), "steers": steers, "recipe": frame.recipe.to_json()}
+    return {
+        "point": {**frame.point.origin, "fingerprint": frame.point.model},
+        "steers": steers,
+        "recipe": frame.recipe.to_json(),
+        "recipe_hash": frame.recipe.hash,
+    }
 
 
 def parameters(frame: Frame) -> str:

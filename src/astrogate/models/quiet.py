@@ -1,0 +1,32 @@
+"""Keep the libraries' progress bars and notes off the screen while they work for us, and no longer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from astrogate.core.errors import AstrogateWarning
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Silence diffusers and transformers (their notes repeat what our own warnings say), then restore them."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    both = (diffusers_logging, transformers_logging)
+    before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in both]
+    for log in both:
+        log.set_verbosity_error()
+        log.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", AstrogateWarning)
+            yield
+    finally:
+        for log, (verbosity, bars) in zip(both, before, strict=True):
+            log.set_verbosity(verbosity)
+            if bars:
+                log.enable_progress_bar()
