@@ -18,7 +18,8 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
-	$(BIN)/python -m astrogate.app.reference > docs/cli.md
+	$(BIN)/python -m astrogate.app.reference > docs/.cli.part
+	mv docs/.cli.part docs/cli.md
 	$(BIN)/astrogate card -o docs/menagerie.md
 
 $(READY): pyproject.toml constraints.txt

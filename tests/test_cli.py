@@ -106,6 +106,48 @@ def test_warnings_are_one_line(tiny_folder: Path, tmp_path: Path) -> None:
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [(("slide", "dog " * 20, "--toward", "cat"), "Missing option '--away'"), ((*SLIDE, "-n", "abc"), "'abc' is not")],
+)
+def test_usage_errors_are_one_line(args: tuple[str, ...], words: str) -> None:
+    code, _, err = run(*args)
+    assert code == 2
+    assert words in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_process_prints_one_line_as_well(tiny_folder: Path, tmp_path: Path) -> None:
+    """The libraries add nothing, not even on a prompt that is too long and a word that is not there."""
+    args = [
+        "slide",
+        "dog " * 20,
+        *SLIDE[2:],
+        "--model",
+        str(tiny_folder),
+        "--seeds",
+        "2",
+        "-o",
+        str(tmp_path / "x.png"),
+    ]
+    start = [sys.executable, "-m", "astrogate"]
+    done = subprocess.run([*start, *args], capture_output=True, text=True, check=True)
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "was cut off" in done.stderr
+    done = subprocess.run([*start, *args, "--on", "zebra"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("astrogate: the prompt has no word 'zebra'")
+
+
+def test_odd_outputs_are_refused(tiny_folder: Path) -> None:
+    for target in ("/dev/null", f"/tmp/{'x' * 300}.png"):
+        code, _, err = run(*SLIDE, "--model", str(tiny_folder), "-o", target)
+        assert code == 2
+        assert len(err.strip().splitlines()) == 1
+    assert Path("/dev/null").is_char_device()
+
+
 def test_help_names_every_command() -> None:
     code, out, _ = run("--help")
     assert code == 0
@@ -134,9 +176,15 @@ def test_importing_is_light() -> None:
     assert not modules_after("import astrogate.app.cli") & heavy
 
 
-def test_public_names_exist() -> None:
+def test_public_names_stay_what_they_are() -> None:
+    """No name turns into the subpackage that holds it."""
+    import types
+
     import astrogate
 
-    assert all(getattr(astrogate, name) is not None for name in astrogate.__all__)
+    for _ in range(2):
+        for name in astrogate.__all__:
+            assert not isinstance(getattr(astrogate, name), types.ModuleType), name
+    assert astrogate.__version__
     with pytest.raises(AttributeError):
         astrogate.nothing  # noqa: B018

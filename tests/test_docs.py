@@ -25,8 +25,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_every_method_has_a_page_and_a_test() -> None:
     for module in (ROOT / "src" / "astrogate" / "methods").glob("[a-z]*.py"):
-        names = {"slide": "contrast"}
-        assert (ROOT / "docs" / f"{names.get(module.stem, module.stem)}.md").exists()
+        page, test = {"slide": ("contrast", "directions"), "contrast": ("contrast", "directions")}.get(
+            module.stem, (module.stem, module.stem)
+        )
+        assert (ROOT / "docs" / f"{page}.md").exists()
+        assert (ROOT / "tests" / f"test_{test}.py").exists()
 
 
 def test_tracked_modules_are_small() -> None:

@@ -270,6 +270,22 @@ def test_schedulers_by_name(tiny: Model) -> None:
         list(render(tiny, points, recipe=Recipe(scheduler="Wishful")))
 
 
+def test_stochastic_samplers_draw_a_points_own_noise(tiny: Model, tiny_folder: Path) -> None:
+    """As plain diffusers does with that seed, whatever else is in the batch."""
+    from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
+
+    recipe = Recipe(num_inference_steps=4, scheduler="EulerAncestralDiscrete")
+    points = [tiny.point("a dog", seed=s) for s in (1, 2)]
+    both = [np.asarray(frame.image, int) for frame in render(tiny, points, recipe=recipe)]
+    alone = np.asarray(next(render(tiny, points[1], recipe=recipe)).image, int)
+    assert np.abs(both[1] - alone).max() <= 1
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_folder, torch_dtype=torch.float32, safety_checker=None)
+    pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
+    generator = torch.Generator("cpu").manual_seed(2)
+    theirs = pipe("a dog", num_inference_steps=4, guidance_scale=4.0, generator=generator).images[0]
+    assert np.array_equal(alone, np.asarray(theirs))
+
+
 def test_second_order_samplers_keep_to_the_window(tiny: Model) -> None:
     """Heun calls the denoiser twice a step; a window of the first half still ends half-way."""
     point = tiny.point("a dog", seed=1)

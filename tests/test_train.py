@@ -32,7 +32,6 @@ MICRO: Preset = replace(
     PRESETS["cpu"],
     pictures=24,
     rebuilt=12,
-    workers=1,
     compiled=False,
     schedules=dict.fromkeys(PRESETS["cpu"].schedules, SHORT),
 )
@@ -173,7 +172,7 @@ def test_the_whole_chain_packs_a_stock_pipeline(run: Path, tmp_path: Path) -> No
     with pytest.warns(UserWarning, match=r"does not know the word 'dogg'; near it: dog"):
         model.point("a photo of a dogg")
     parts = json.loads((tmp_path / "card.json").read_text())
-    assert parts["trained_on"]["unet"] == {k: parts["parts"][k] for k in ("vae", "text_encoder")}
+    assert parts["trained_on"]["unet"] == {k: parts["parts"][k] for k in ("vae", "clip", "text_encoder")}
     (tmp_path / "vae" / "config.json").write_text((tmp_path / "vae" / "config.json").read_text() + "\n")
     with pytest.raises(AstrogateError, match="vae"):
         load(str(tmp_path), device="cpu")
@@ -195,5 +194,16 @@ def test_resume_takes_what_is_lacking_from_the_shipped_weights(run: Path, tmp_pa
     for part in ("vae", "clip", "oracle"):
         for path in (shipped / part).iterdir():
             assert (fresh / part / path.name).read_bytes() == path.read_bytes()
+    again = tmp_path / "again"
+    assemble(fresh, again, "cpu")
+    before, after = (json.loads((folder / "card.json").read_text())["parts"] for folder in (shipped, again))
+    assert {k for k in before if before[k] != after[k]} == {"unet"}
+    shutil.rmtree(fresh / "vae")
+    shutil.copytree(run / "vae", fresh / "vae")
+    (fresh / "vae" / "config.json").write_text("{}")
+    with pytest.raises(AstrogateError, match="trained on another vae"):
+        assemble(fresh, again, "cpu")
+    assert json.loads((again / "card.json").read_text())["parts"] == after
     assert (fresh / "unet").is_dir()
     assert not list(fresh.glob(".*"))
+    assert not list(fresh.glob("*-state.safetensors"))

@@ -31,7 +31,7 @@ def test_sampling_is_deterministic() -> None:
 def test_held_out_combinations_are_apart() -> None:
     assert all(held_out(scene_at(0, i, held=True)) for i in range(50))
     assert not any(held_out(scene_at(0, i)) for i in range(200))
-    assert 0.03 < np.mean([held_out(s) for s in scenes(3000)]) < 0.1
+    assert 0.1 < np.mean([held_out(s) for s in scenes(3000)]) < 0.15  # one colour in eight
 
 
 @pytest.mark.parametrize(

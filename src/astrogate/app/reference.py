@@ -10,7 +10,7 @@ from astrogate.app.cli import main
 
 
 def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
-    yield path, click.Context(command, info_name=path, max_content_width=100, terminal_width=100).get_help()
+    yield path, click.Context(command, info_name=path, terminal_width=100, **main.context_settings).get_help()
     if isinstance(command, click.Group):
         for name in sorted(command.commands):
             yield from _helps(command.commands[name], f"{path} {name}")

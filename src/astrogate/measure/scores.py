@@ -76,11 +76,9 @@ def psnr(a: ArrayLike, b: ArrayLike) -> Floats:
     return -10 * np.log10(np.maximum(error, 1e-12))
 
 
-def retrieval(image: ArrayLike, text: ArrayLike, size: int = 100) -> float:
-    """Share of pictures whose own text is the nearest among `size`, over consecutive groups; unit rows [n, d]."""
+def retrieval(image: ArrayLike, text: ArrayLike, size: int = 100) -> Floats:
+    """Whether a picture's own text is the nearest among `size`, over consecutive groups; unit rows [n, d]."""
     image, text = np.asarray(image), np.asarray(text)
-    hits: list[float] = []
-    for start in range(0, len(image) - size + 1, size):
-        block = slice(start, start + size)
-        hits += list((image[block] @ text[block].T).argmax(1) == np.arange(size))
-    return mean(hits)
+    blocks = [slice(start, start + size) for start in range(0, len(image) - size + 1, size)]
+    hits = [(image[b] @ text[b].T).argmax(1) == np.arange(size) for b in blocks]
+    return np.concatenate(hits).astype(np.float64) if hits else np.empty(0)

@@ -8,7 +8,7 @@ well it reads drawings and how often a second network of another architecture ag
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,16 +114,14 @@ class Oracle:
         return logits.cpu(), values.cpu(), mask.cpu()
 
 
-def load_oracle(folder: Path | None = None) -> Oracle:
-    """The shipped oracle, or one saved in `folder` by `save_oracle`."""
+def load_oracle(folder: Path | None = None, kind: Callable[..., nn.Module] = OracleNet) -> Oracle:
+    """The shipped oracle, or a network of `kind` saved in `folder` by `save_oracle`."""
     from safetensors.torch import load_file
 
     folder = folder or Path(__file__).parent / "weights" / "oracle"
     hparams: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    net = OracleNet(**hparams)
-    net.load_state_dict(
-        {k: v.float() if v.is_floating_point() else v for k, v in load_file(folder / "oracle.safetensors").items()}
-    )
+    net, tensors = kind(**hparams), load_file(folder / "oracle.safetensors")
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     return Oracle(net, hparams["side"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from astrogate.core.direction import Direction, place
 from astrogate.core.errors import AstrogateError
@@ -14,8 +15,8 @@ LIMIT = 50.0
 
 def scales(low: float, high: float, n: int) -> list[float]:
     """`n` evenly spaced scales; a middle that should be 0 is exactly 0. Raises AstrogateError for absurd ones."""
-    if n < 1:
-        raise AstrogateError(f"{n} pictures", "ask for 1 or more")
+    if not 1 <= n <= 10_000:
+        raise AstrogateError(f"{n} pictures", "ask for 1 to 10000")
     for value in (low, high):
         if not math.isfinite(value) or abs(value) > LIMIT:
             raise AstrogateError(f"scale {value:g}", f"use finite scales between -{LIMIT:g} and {LIMIT:g}")
@@ -23,6 +24,11 @@ def scales(low: float, high: float, n: int) -> list[float]:
         return [high]
     steps = [low + (high - low) * i / (n - 1) for i in range(n)]
     return [0.0 if abs(s) < 1e-12 * (abs(low) + abs(high)) else s for s in steps]
+
+
+def labels(values: Iterable[float]) -> list[str]:
+    """Scales as a reader wants them: signed, short, and a plain 0."""
+    return [f"{value:+.2g}" if value else "0" for value in values]
 
 
 def slide(

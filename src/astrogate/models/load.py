@@ -104,7 +104,8 @@ def digest(folder: Path) -> str:
     """SHA-256 over the names and bytes of a part's files."""
     total = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        total.update(path.name.encode() + path.read_bytes())
+        if path.name != "trained_on.json":
+            total.update(path.name.encode() + path.read_bytes())
     return total.hexdigest()
 
 

@@ -7,6 +7,8 @@ there. `packing.assemble` turns a run into the folder that ships.
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +19,15 @@ import torch
 from numpy.typing import NDArray
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.files import write_text
 from astrogate.menagerie.captions import WORDS
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, save_oracle
+from astrogate.models.load import digest
 from astrogate.train.clip import train_clip
 from astrogate.train.data import PictureData
 from astrogate.train.oracle import cache_reconstructions, train_oracle
+from astrogate.train.packing import NEEDS, TRAINED_ON
 from astrogate.train.presets import Preset, build_clip, build_scheduler, build_unet, build_vae
 from astrogate.train.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.unet import cache_moments, train_unet
@@ -41,7 +46,8 @@ def train_menagerie(
         _take_over(run, start, stages)
     _check_order(run, stages)
     tokenizer = build_tokenizer(WORDS, max_length=MAX_LENGTH)
-    data = world_data(run / "data", preset.pictures, size=preset.size, seed=1, captions=6, workers=preset.workers)
+    cores = os.cpu_count() or 1
+    data = world_data(run / "data", preset.pictures, size=preset.size, seed=1, captions=6, workers=cores)
     common: dict[str, Any] = {"folder": run, "seed": seed, "device": preset.device}
     for name in STAGES:
         if name not in stages or (run / name).exists():
@@ -50,23 +56,26 @@ def train_menagerie(
         schedule = preset.schedules[name]
         first = start / name if start is not None and (start / name).is_dir() else None
         if name == "vae":
-            vae = train_vae(_begin(build_vae(preset), first), data, schedule, **common)
-            _keep(run / name, vae.save_pretrained)
+            vae = train_vae(_begin(build_vae(preset), first), data, schedule, compiled=preset.compiled, **common)
+            _keep(run, name, vae.save_pretrained)
         elif name == "clip":
             clip = _begin(build_clip(preset, tokenizer), first)
-            clip = train_clip(clip, data, schedule, groups=look_alikes(data), **common)
-            _keep(run / "tokenizer", lambda folder: save_tokenizer(tokenizer, folder))
-            _keep(run / name, clip.save_pretrained)
+            alike = look_alikes(data)
+            clip = train_clip(clip, data, schedule, groups=alike, compiled=preset.compiled, **common)
+            _keep(run, "tokenizer", lambda folder: save_tokenizer(tokenizer, folder))
+            _keep(run, name, clip.save_pretrained)
         elif name == "unet":
             unet = _train_unet(preset, run, data, _begin(build_unet(), first), tokenizer, common)
-            _keep(run / name, unet.save_pretrained)
+            _keep(run, name, unet.save_pretrained)
         else:
+            key = digest(run / "vae")[:8]
             rebuilt = cache_reconstructions(
-                _load_vae(run, preset), data, preset.rebuilt, seed=seed, device=preset.device
+                _load_vae(run, preset), data, preset.rebuilt, key=key, seed=seed, device=preset.device
             )
             net = OracleNet(preset.size) if name == "oracle" else Witness(preset.size)
-            net = train_oracle(net, data, rebuilt, schedule, name=name, **common)
-            _keep(run / name, lambda folder, net=net: save_oracle(net, folder))
+            own = common | {"seed": seed + STAGES.index(name)}
+            net = train_oracle(net, data, rebuilt, schedule, name=name, **own)
+            _keep(run, name, lambda folder, net=net: save_oracle(net, folder))
 
 
 def _take_over(run: Path, start: Path, stages: tuple[str, ...]) -> None:
@@ -74,25 +83,30 @@ def _take_over(run: Path, start: Path, stages: tuple[str, ...]) -> None:
     for name in ("vae", "clip", "unet", "oracle", "tokenizer"):
         asked = name in stages or (name == "tokenizer" and "clip" in stages)
         if not asked and not (run / name).exists() and (start / name).is_dir():
-            _keep(run / name, lambda folder, name=name: shutil.copytree(start / name, folder, dirs_exist_ok=True))
+            _keep(run, name, lambda folder, name=name: shutil.copytree(start / name, folder, dirs_exist_ok=True))
 
 
 def _check_order(run: Path, stages: tuple[str, ...]) -> None:
-    needs = {"unet": ("vae", "clip"), "oracle": ("vae",), "witness": ("vae",)}
     for name in stages:
-        for part in needs.get(name, ()):
+        for part in NEEDS.get(name, ()):
             if part not in stages and not (run / part).exists():
                 raise AstrogateError(f"stage {name} needs {part}, which {run} lacks", f"add --stage {part} or --resume")
 
 
-def _keep(target: Path, save: Callable[[Path], object]) -> None:
-    """Save into a folder beside the target, then rename, so that a finished stage is a whole one."""
-    part = target.with_name(f".{target.name}.part")
+def _keep(run: Path, name: str, save: Callable[[Path], object]) -> None:
+    """Save a stage into a folder beside its own, with the digests of what it was trained on, then rename.
+
+    So a finished stage is a whole one; its checkpoint has then served its turn.
+    """
+    part = run / f".{name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     save(part)
-    shutil.rmtree(target, ignore_errors=True)
-    part.rename(target)
+    needs = {need: digest(run / need) for need in NEEDS.get(name, ())}
+    write_text(part / TRAINED_ON, json.dumps(needs))
+    shutil.rmtree(run / name, ignore_errors=True)
+    part.rename(run / name)
+    (run / f"{name}-state.safetensors").unlink(missing_ok=True)
 
 
 def _begin(module: Any, folder: Path | None) -> Any:
@@ -114,7 +128,7 @@ def _train_unet(preset: Preset, run: Path, data: PictureData, unet: Any, tokeniz
         CLIPModel.from_pretrained(run / "clip").text_model.float(),
         build_scheduler(),
         data,
-        cache_moments(_load_vae(run, preset), data, device=preset.device),
+        cache_moments(_load_vae(run, preset), data, key=digest(run / "vae")[:8], device=preset.device),
         preset.schedules["unet"],
         empty=tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
         compiled=preset.compiled,

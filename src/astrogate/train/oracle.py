@@ -20,10 +20,13 @@ from astrogate.train.loop import Schedule, fit
 
 
 def cache_reconstructions(
-    vae: Any, data: PictureData, count: int, *, seed: int, device: str, noise: float = 0.15
+    vae: Any, data: PictureData, count: int, *, key: str, seed: int, device: str, noise: float = 0.15
 ) -> NDArray[np.uint8]:
-    """Reconstructions of the first `count` pictures from latents with up to `noise` of their scale added."""
-    path = data.folder / "reconstructions.npy"
+    """Reconstructions of the first `count` pictures from latents with up to `noise` of their scale added.
+
+    They are kept beside the data under `key`, which names the VAE.
+    """
+    path = data.folder / f"reconstructions-{key}.npy"
     if path.exists():
         return np.load(path, mmap_mode="r")
     from tqdm import tqdm

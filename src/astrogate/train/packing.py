@@ -14,39 +14,81 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from astrogate.core.errors import AstrogateError
 from astrogate.menagerie.captions import WORDS
 from astrogate.models.load import digest
 
-_LIMIT = 30 * 2**20
-_TRAINED_ON = {"unet": ("vae", "text_encoder"), "oracle": ("vae",), "text_encoder": ("tokenizer",)}
+#: What each stage is trained on, and the file in a finished stage that says which.
+NEEDS = {"unet": ("vae", "clip"), "oracle": ("vae",), "witness": ("vae",)}
+TRAINED_ON = "trained_on.json"
+_LIMIT, _FILE_LIMIT = 30 * 2**20, 16 * 2**20
 
 
 def assemble(run: Path, target: Path, preset: str) -> int:
-    """Write what `run` holds to `target`, keeping the parts there that it lacks; returns the size in bytes."""
+    """Replace `target` by what `run` holds, whole or not at all; returns the size in bytes.
+
+    Raises AstrogateError for a run without VAE or CLIP, for a stage that was trained on other parts than the run's, and
+    for a set that is too large.
+    """
     from astrogate.train.presets import PRESETS, build_scheduler
 
-    target.mkdir(parents=True, exist_ok=True)
-    for part, pack in {"vae": _pack_vae, "clip": _pack_clip, "unet": _pack_unet, "oracle": _pack_oracle}.items():
+    _check_run(run)
+    fresh = target.with_name(f".{target.name}.part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    packers = {"vae": _pack_vae, "clip": _pack_clip, "unet": _pack_unet, "oracle": _pack_oracle}
+    for part, pack in packers.items():
         if (run / part).exists():
-            pack(run, target)
-    build_scheduler().save_pretrained(target / "scheduler")
-    (target / "model_index.json").write_text(json.dumps(_index(), indent=1))
-    (target / "language.json").write_text(json.dumps(list(WORDS)))
-    parts = {path.name: digest(path) for path in sorted(target.iterdir()) if path.is_dir()}
+            pack(run, fresh)
+    build_scheduler().save_pretrained(fresh / "scheduler")
+    (fresh / "model_index.json").write_text(json.dumps(_index(), indent=1))
+    (fresh / "language.json").write_text(json.dumps(list(WORDS)))
+    _forget_paths(fresh)
+    parts = {path.name: digest(path) for path in sorted(fresh.iterdir()) if path.is_dir()}
+    names = {"clip": ("clip", "text_encoder")}
+    trained_on = {
+        part: {name: parts[name] for need in NEEDS[part] for name in names.get(need, (need,))}
+        for part in ("unet", "oracle")
+        if part in parts
+    }
     card = {
+        "astrogate": "menagerie",
         "preset": preset,
         "size": PRESETS[preset].size,
-        "parameters": sum(_count(path) for path in target.rglob("*.safetensors")),
+        "parameters": sum(_count(path) for path in fresh.rglob("*.safetensors")),
         "parts": parts,
-        "trained_on": {
-            part: {name: parts[name] for name in names if name in parts} for part, names in _TRAINED_ON.items()
-        },
+        "trained_on": trained_on,
     }
-    (target / "card.json").write_text(json.dumps(card, indent=1))
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    if size > _LIMIT:
-        raise ValueError(f"{target} holds {size / 2**20:.2f} MiB: 30 MiB is the limit")
-    return size
+    (fresh / "card.json").write_text(json.dumps(card, indent=1))
+    sizes = {path: path.stat().st_size for path in fresh.rglob("*") if path.is_file()}
+    if sum(sizes.values()) > _LIMIT or max(sizes.values()) > _FILE_LIMIT:
+        largest = max(sizes, key=lambda path: sizes[path])
+        raise AstrogateError(
+            f"the set is {sum(sizes.values()) / 2**20:.2f} MiB, its largest file {largest.name}",
+            "keep it within 30 MiB, and a file within 16",
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+    return sum(sizes.values())
+
+
+def _check_run(run: Path) -> None:
+    for part in ("vae", "clip"):
+        if not (run / part).exists():
+            raise AstrogateError(f"{run} has no {part}", f"train --stage {part}, or take it over with --resume")
+    for part in NEEDS:
+        record = run / part / TRAINED_ON
+        for need, expected in json.loads(record.read_text() if record.exists() else "{}").items():
+            if digest(run / need) != expected:
+                raise AstrogateError(f"{part} in {run} was trained on another {need}", f"train --stage {part} again")
+
+
+def _forget_paths(folder: Path) -> None:
+    """Leave out where the parts were loaded from: configs would carry paths of this machine."""
+    for path in folder.rglob("*.json"):
+        content = json.loads(path.read_text())
+        if isinstance(content, dict) and content.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _count(path: Path) -> int:
@@ -75,8 +117,8 @@ def _pack_unet(run: Path, target: Path) -> None:
 
 def _pack_oracle(run: Path, target: Path) -> None:
     folder = _fresh(target / "oracle")
-    for path in (run / "oracle").iterdir():
-        shutil.copy(path, folder)
+    for name in ("config.json", "oracle.safetensors"):
+        shutil.copy(run / "oracle" / name, folder)
 
 
 def _pack_clip(run: Path, target: Path) -> None:
@@ -108,9 +150,10 @@ def _pack_clip(run: Path, target: Path) -> None:
     encoder.save_pretrained(folder)
     nested = {f"text_model.{k}": v.contiguous() for k, v in states.items()}
     save_file(nested, folder / "model.safetensors", {"format": "pt"})
-    shutil.copytree(run / "tokenizer", _fresh(target / "tokenizer"), dirs_exist_ok=True)
-    for path in (run / "tokenizer").iterdir():
-        shutil.copy(path, target / "clip")
+    files = [path for path in sorted((run / "tokenizer").iterdir()) if path.name != TRAINED_ON]
+    for folder in (_fresh(target / "tokenizer"), target / "clip"):
+        for path in files:
+            shutil.copy(path, folder)
 
 
 def _index() -> dict[str, Any]:

@@ -23,7 +23,6 @@ class Preset:
     vae: tuple[int, ...]
     schedules: dict[str, Schedule]
     device: str
-    workers: int
     compiled: bool = False
 
 
@@ -35,21 +34,20 @@ PRESETS: dict[str, Preset] = {
         vae=(24, 64, 96),
         schedules={
             "vae": Schedule(
-                steps=3_600, batch=16, lr=1e-3, minutes=24, warmup=100, decay=0.5, ema=0.995, weight_decay=0
+                steps=5_400, batch=16, lr=1e-3, minutes=32, warmup=100, decay=0.5, ema=0.995, weight_decay=0
             ),
-            "clip": Schedule(steps=5_600, batch=256, lr=1e-3, minutes=60, warmup=150, decay=0.7, ema=0.99),
+            "clip": Schedule(steps=5_600, batch=256, lr=1e-3, minutes=82, warmup=150, decay=0.7, ema=0.99),
             "unet": Schedule(steps=18_000, batch=64, lr=6e-4, minutes=180, warmup=300, decay=0.5, ema=0.999),
             "oracle": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=20, warmup=100, decay=0.7, ema=0.995),
             "witness": Schedule(steps=6_000, batch=96, lr=1e-3, minutes=15, warmup=200, decay=0.7, ema=0.995),
         },
         device="cpu",
-        workers=2,
         compiled=True,
     ),
     "cuda": Preset(
         size=128,
-        pictures=300_000,
-        rebuilt=60_000,
+        pictures=200_000,
+        rebuilt=40_000,
         vae=(32, 48, 64, 80),
         schedules={
             "vae": Schedule(
@@ -61,7 +59,6 @@ PRESETS: dict[str, Preset] = {
             "witness": Schedule(steps=12_000, batch=256, lr=1e-3, minutes=2, warmup=200, decay=0.7, ema=0.998),
         },
         device="cuda",
-        workers=16,
         compiled=True,
     ),
 }

@@ -18,9 +18,12 @@ from astrogate.train.data import Batches, PictureData
 from astrogate.train.loop import Schedule, fit
 
 
-def cache_moments(vae: Any, data: PictureData, *, device: str, batch: int = 250) -> NDArray[np.float16]:
-    """Posterior mean and standard deviation of every picture, scaled: float16 [n, 2, c, h, w], kept beside the data."""
-    path = data.folder / "moments.npy"
+def cache_moments(vae: Any, data: PictureData, *, key: str, device: str, batch: int = 250) -> NDArray[np.float16]:
+    """Posterior mean and standard deviation of every picture, scaled: float16 [n, 2, c, h, w].
+
+    They are kept beside the data under `key`, which names the VAE.
+    """
+    path = data.folder / f"moments-{key}.npy"
     if path.exists():
         return np.load(path, mmap_mode="r")
     from tqdm import tqdm

@@ -6,16 +6,11 @@ It answers like `OracleNet`, is trained on the same pictures from another seed, 
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
-from astrogate.menagerie.oracle import Oracle
 
 
 class Witness(nn.Module):
@@ -39,14 +34,6 @@ class Witness(nn.Module):
         tokens = torch.cat([self.token.expand(len(x), -1, -1), patches], 1) + self.place
         tokens = self.blocks(tokens)
         out = self.head(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], 1))
-        cells = self.mask(tokens[:, 1:]).transpose(1, 2).unflatten(2, (8, 8)).flatten(2)
-        mask = F.pixel_shuffle(cells.unflatten(2, (8, 8)), self.patch)[:, 0]
+        cells = self.mask(tokens[:, 1:]).transpose(1, 2).unflatten(2, (8, 8))
+        mask = F.pixel_shuffle(cells, self.patch)[:, 0]
         return out[:, : -len(CONTINUOUS)], out[:, -len(CONTINUOUS) :], mask
-
-
-def load_witness(folder: Path) -> Oracle:
-    """A witness saved by `save_oracle`, as a reader."""
-    hparams = json.loads((folder / "config.json").read_text())
-    net = Witness(**hparams)
-    net.load_state_dict({k: v.float() for k, v in load_file(folder / "oracle.safetensors").items()})
-    return Oracle(net, hparams["side"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -61,5 +62,6 @@ def world_data(folder: Path, count: int, *, size: int, seed: int, captions: int,
         "size": size,
         "seed": seed,
         "captions": captions,
+        "words": sha256(" ".join(WORDS).encode()).hexdigest()[:16],
     }
     return build_data(folder, count, recipe, _Chunk(size, seed, captions), workers=workers)

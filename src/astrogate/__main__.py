@@ -1,0 +1,5 @@
+"""`python -m astrogate`."""
+
+from astrogate.app.cli import main
+
+main()
