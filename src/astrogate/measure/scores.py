@@ -35,8 +35,9 @@ def bootstrap(statistic: Callable[..., float], *samples: ArrayLike, resamples: i
     if n == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
     rng = np.random.default_rng(0)
-    draws = [statistic(*(a[i] for a in arrays)) for i in rng.integers(n, size=(resamples, n))]
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    draws = np.array([statistic(*(a[i] for a in arrays)) for i in rng.integers(n, size=(resamples, n))])
+    defined = draws[~np.isnan(draws)]
+    low, high = np.percentile(defined, [2.5, 97.5]) if defined.size else (np.nan, np.nan)
     return Estimate(float(statistic(*arrays)), float(low), float(high), n)
 
 

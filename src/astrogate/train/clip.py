@@ -40,12 +40,10 @@ def train_clip(
     folder: Path,
     seed: int,
     device: str,
-    compiled: bool = False,
 ) -> Any:
     """Train `clip` on pictures in [-1, 1]; `groups` are names [n] of what is alike, two ways. Returns the average."""
     torch.manual_seed(seed)
     clip = clip.to(device)
-    forward = torch.compile(clip) if compiled else clip
     order, pools = Batches(len(data), schedule.batch, seed), [_pool(names) for names in groups]
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
@@ -53,7 +51,7 @@ def train_clip(
         index = order.at(turn) if kind == 0 else _grouped(pools[kind - 1], _EACH[kind - 1], schedule.batch, rng)
         images, tokens = data.images(index, device), data.tokens(index, rng).to(device)
         with torch.autocast(device, torch.bfloat16):
-            out = forward(input_ids=tokens, pixel_values=images)
+            out = clip(input_ids=tokens, pixel_values=images)
         scale = clip.logit_scale.clamp(max=4.6052).exp()
         image = nn.functional.normalize(out.image_embeds.float(), dim=-1)
         text = nn.functional.normalize(out.text_embeds.float(), dim=-1)

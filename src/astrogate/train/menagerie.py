@@ -56,12 +56,11 @@ def train_menagerie(
         schedule = preset.schedules[name]
         first = start / name if start is not None and (start / name).is_dir() else None
         if name == "vae":
-            vae = train_vae(_begin(build_vae(preset), first), data, schedule, compiled=preset.compiled, **common)
+            vae = train_vae(_begin(build_vae(preset), first), data, schedule, **common)
             _keep(run, name, vae.save_pretrained)
         elif name == "clip":
             clip = _begin(build_clip(preset, tokenizer), first)
-            alike = look_alikes(data)
-            clip = train_clip(clip, data, schedule, groups=alike, compiled=preset.compiled, **common)
+            clip = train_clip(clip, data, schedule, groups=look_alikes(data), **common)
             _keep(run, "tokenizer", lambda folder: save_tokenizer(tokenizer, folder))
             _keep(run, name, clip.save_pretrained)
         elif name == "unet":
@@ -131,7 +130,6 @@ def _train_unet(preset: Preset, run: Path, data: PictureData, unet: Any, tokeniz
         cache_moments(_load_vae(run, preset), data, key=digest(run / "vae")[:8], device=preset.device),
         preset.schedules["unet"],
         empty=tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
-        compiled=preset.compiled,
         **common,
     )
 

@@ -26,29 +26,23 @@ def train_vae(
     device: str,
     beta: float = 5e-4,
     focus: float = 3.0,
-    compiled: bool = False,
 ) -> Any:
     """Train `vae` and set its `scaling_factor` so that latents have unit standard deviation; returns the average.
 
-    It runs in bfloat16 autocast, through torch.compile if `compiled`; weights and losses are float32.
+    It runs in bfloat16 autocast; weights and losses are float32.
     """
     torch.manual_seed(seed)
     vae = vae.to(device, memory_format=torch.channels_last)
     order = Batches(len(data), schedule.batch, seed)
-
-    def rebuild(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        posterior = vae.encode(x).latent_dist
-        y = vae.decode(posterior.mean + posterior.std * torch.randn_like(posterior.mean)).sample
-        return y.float(), posterior.mean.float(), posterior.logvar.float()
-
-    forward = torch.compile(rebuild) if compiled else rebuild
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         index = order.at(step)
         x = data.images(index, device)
         weight = 1 + (focus - 1) * data.masks(index).to(device)
         with torch.autocast(device, torch.bfloat16):
-            y, mean, logvar = forward(x)
+            posterior = vae.encode(x).latent_dist
+            y = vae.decode(posterior.sample()).sample.float()
+        mean, logvar = posterior.mean.float(), posterior.logvar.float()
         kl = 0.5 * (mean.pow(2) + logvar.exp() - 1 - logvar).mean()
         error = weight * (y - x)
         return error.abs().mean() + 0.5 * _edges(error) + beta * kl
