@@ -32,7 +32,6 @@ MICRO: Preset = replace(
     PRESETS["cpu"],
     pictures=24,
     rebuilt=12,
-    compiled=False,
     schedules=dict.fromkeys(PRESETS["cpu"].schedules, SHORT),
 )
 
