@@ -63,11 +63,39 @@ def test_zero_directions_change_nothing(tiny: Model) -> None:
 
 def test_place_spares_the_first_token_and_finds_words(tiny: Model) -> None:
     point, a = tiny.point("a fat dog"), contrast(tiny, "fat", "thin", **GRID)
-    steer = place(a, point)
-    assert torch.equal(steer.vector[0], torch.zeros(32))
-    assert torch.equal(steer.vector[1:], a.vectors["end"].expand(15, 32))
-    on = place(a, point, on="dog").vector
+    states = place(a, point).vectors["prompt_embeds"]
+    assert torch.equal(states[0], torch.zeros(32))
+    assert torch.equal(states[1:], a.vectors["end"].expand(15, 32))
+    on = place(a, point, on="dog").vectors["prompt_embeds"]
     assert torch.equal(on.abs().sum(1) > 0, torch.arange(16) == 3)
+
+
+def test_place_aligns_by_role(tiny: Model) -> None:
+    """The prompt "a fat dog" is begin, three words at 1 to 3, the end at 4, and padding up to 16."""
+    point = tiny.point("a fat dog")
+    a = Direction(
+        {role: torch.full((32,), v) for role, v in (("subject", 1), ("end", 2.0), ("padding", 3))}, point.model
+    )
+    moved = [place(a, point, **options).vectors["prompt_embeds"][:, 0].tolist() for options in (
+        {}, {"roles": ("end",)}, {"on": "fat"}, {"on": "fat", "roles": ("subject", "padding")}
+    )]  # fmt: skip
+    assert moved[0] == [0, 1, 1, 1, 2] + [3] * 11
+    assert moved[1] == [0, 0, 0, 0, 2] + [0] * 11
+    assert moved[2] == [0, 0, 1, 0, 0] + [0] * 11
+    assert moved[3] == [0, 0, 1, 0, 0] + [3] * 11
+    with pytest.raises(AstrogateError, match="roles"):
+        place(a, point, roles=("middle",))
+    with pytest.raises(AstrogateError, match="no pooled text"):
+        place(Direction({"pooled": torch.ones(32)}, point.model), point)
+
+
+def test_curves_weigh_the_scale_over_the_sampling() -> None:
+    steer = Steer({}, 2.0, (0.2, 1.0), curve=((0.25, 0.0), (0.75, 1.0)))
+    assert [steer.strength(u) for u in (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)] == [0, 0, 1, 2, 2, 0]
+    assert Steer({}, 2.0).strength(0.5) == 2
+    for curve in (((0.5, 1.0), (0.5, 2.0)), ((0.7, 1.0), (0.2, 1.0)), ((0.0, float("nan")),), ((2.0, 1.0),)):
+        with pytest.raises(AstrogateError, match="curve"):
+            Steer({}, 1.0, curve=curve)
 
 
 def test_bad_contrasts_are_refused(tiny: Model) -> None:
@@ -109,16 +137,16 @@ def test_grid_is_row_by_row(tiny: Model) -> None:
 def test_steers_reject_nonsense() -> None:
     vector = torch.zeros(2, 2)
     with pytest.raises(AstrogateError, match="window"):
-        Steer("prompt_embeds", vector, 1.0, (0.5, 0.2))
+        Steer({"prompt_embeds": vector}, 1.0, (0.5, 0.2))
     for scale in (float("nan"), float("inf"), 1e6):
         with pytest.raises(AstrogateError, match="scale"):
-            Steer("prompt_embeds", vector, scale)
+            Steer({"prompt_embeds": vector}, scale)
 
 
 def test_a_space_that_the_model_lacks_is_refused(tiny: Model) -> None:
     point = tiny.point("a dog")
     with pytest.raises(AstrogateError, match="pooled_prompt_embeds"):
-        tiny.denoise([point.with_steers(Steer("pooled_prompt_embeds", torch.zeros(4)))], Recipe(2))
+        tiny.denoise([point.with_steers(Steer({"pooled_prompt_embeds": torch.zeros(4)}))], Recipe(2))
 
 
 def test_mean_difference_checks_shapes() -> None:

@@ -123,7 +123,7 @@ def test_hooks_are_removed_after_an_error(tiny: Model, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(tiny.module("unet"), "forward", broken)
         with pytest.raises(RuntimeError, match="broken"):
-            tiny.denoise([point.with_steers(Steer("prompt_embeds", point.tensors["prompt_embeds"]))], RECIPE)
+            tiny.denoise([point.with_steers(Steer({"prompt_embeds": point.tensors["prompt_embeds"]}))], RECIPE)
     assert hooks(tiny) == 0
 
 
@@ -151,7 +151,7 @@ def test_a_steer_acts_on_its_half_and_window_alone(tiny: Model) -> None:
     try:
         for half in ("positive", "negative", "both"):
             seen.clear()
-            tiny.denoise([point.with_steers(Steer("prompt_embeds", vector, 2.0, (0.25, 0.75), half))], RECIPE)
+            tiny.denoise([point.with_steers(Steer({"prompt_embeds": vector}, 2.0, (0.25, 0.75), half))], RECIPE)
             base = torch.stack([point.tensors["negative_prompt_embeds"], point.tensors["prompt_embeds"]])
             moved = [(states - base).abs().amax((1, 2)) for states in seen]
             on = torch.tensor([2.0 * (half != "positive"), 2.0 * (half != "negative")])
@@ -169,15 +169,16 @@ def test_a_steer_equals_moved_embeddings(tiny: Model) -> None:
     point = tiny.point("a dog", seed=1)
     vector = torch.randn(point.tensors["prompt_embeds"].shape, generator=torch.Generator().manual_seed(0))
     moved = {**point.tensors, "prompt_embeds": point.tensors["prompt_embeds"] + 0.7 * vector}
-    by_hook = tiny.denoise([point.with_steers(Steer("prompt_embeds", vector, 0.7))], RECIPE)
+    by_hook = tiny.denoise([point.with_steers(Steer({"prompt_embeds": vector}, 0.7))], RECIPE)
     assert torch.allclose(by_hook, tiny.denoise([replace(point, tensors=moved)], RECIPE), atol=1e-5)
 
 
-def test_spans_name_each_word(tiny: Model) -> None:
-    point = tiny.point("a painting of a fat dog, a 3d render")
-    assert point.spans["painting"] == (2, 3)
-    assert point.spans["dog"] == (6, 7)
-    assert point.spans["3"] == (9, 10)
+def test_segments_name_each_word(tiny: Model) -> None:
+    (segment,) = tiny.point("a painting of a fat dog, a 3d render").segments
+    assert segment.spans["painting"] == (2, 3)
+    assert segment.spans["dog"] == (6, 7)
+    assert segment.spans["3"] == (9, 10)
+    assert (segment.start, segment.first, segment.end, segment.stop) == (0, 1, 12, 16)
     end = tiny.encode(["a painting of a fat dog"])["end"]
     assert int(end[0]) == 7
 
@@ -297,7 +298,7 @@ def test_second_order_samplers_keep_to_the_window(tiny: Model) -> None:
     )
     try:
         recipe = Recipe(num_inference_steps=4, scheduler="HeunDiscrete")
-        tiny.denoise([point.with_steers(Steer("prompt_embeds", vector, 1.0, (0.0, 0.5)))], recipe)
+        tiny.denoise([point.with_steers(Steer({"prompt_embeds": vector}, 1.0, (0.0, 0.5)))], recipe)
     finally:
         handle.remove()
     assert moved == sorted(moved, reverse=True)

@@ -5,29 +5,37 @@ A direction is a value: `a + b`, `2 * a`, `-a` and `a - a` are directions, and o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Half, Point, Steer
+from astrogate.core.point import Curve, Half, Point, Segment, Steer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: Where a vector acts: words' tokens, the end-of-text token, the padding behind it, the pooled text.
+ROLES = ("subject", "end", "padding", "pooled")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Direction:
-    """Vectors [width] by role, in the text states that the denoiser consumes.
+    """Vectors [width] by role (`ROLES`), in the text states that the denoiser consumes.
 
-    The role "end" is the end-of-text token's; it stands for every token after the first, as seed 000 applies it.
-    `origin` is the recipe (words, templates, method), `model` the fingerprint of the weights it was found in.
+    Those of a second segment carry its name: "t5.end". `origin` is the recipe (words, templates, method), `model` the
+    fingerprint of the weights it was found in.
     """
 
     vectors: Mapping[str, Tensor]
     model: str
     name: str = ""
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def vector(self, role: str, segment: str = "") -> Tensor | None:
+        """The vector of a role in a segment; the end token's where that role has none of its own."""
+        prefix = f"{segment}." if segment else ""
+        return self.vectors.get(prefix + role, self.vectors.get(prefix + "end"))
 
     def _combine(self, other: Direction, sign: int) -> Direction:
         if other.model != self.model:
@@ -66,28 +74,58 @@ def place(
     *,
     scale: float = 1.0,
     on: str | None = None,
+    roles: Collection[str] | None = None,
     window: tuple[float, float] = (0.0, 1.0),
+    curve: Curve = (),
     half: Half = "positive",
 ) -> Steer:
-    """Align a direction with a point's tokens: on all after the first, or on the word `on` alone.
+    """Align a direction with a point's tokens, role by role: on all after the first, or on the word `on` alone.
 
-    Raises AstrogateError for a point of another model, and for a word that the prompt does not hold.
+    Of every text encoder, the words' tokens take the vector of role "subject", the end token that of "end" and the
+    padding that of "padding"; a role without a vector takes "end"'s, as seed 000 has it. The pooled text takes
+    "pooled". `roles` limits which of these move; with `on`, they are those of the word's own tokens.
+
+    Raises AstrogateError for a point of another model or layer, and for a word that the prompt does not hold.
     """
     if direction.model != point.model:
         raise AstrogateError(
             f"the direction {direction.name!r} was found in another model than this point's",
             "fit it again on this model",
         )
-    if "end" not in direction.vectors:
-        raise AstrogateError(f"the direction {direction.name!r} has no end-of-text vector", "fit it with `contrast`")
+    wanted = frozenset(roles or (("subject",) if on else ROLES))
+    if not wanted <= set(ROLES):
+        raise AstrogateError(f"roles {sorted(wanted - set(ROLES))} are unknown", f"choose from {', '.join(ROLES)}")
     states = point.tensors["prompt_embeds"]
-    if on is None:
-        start, end = 1, len(states)
-    elif on.lower() in point.spans:
-        start, end = point.spans[on.lower()]
-    else:
-        raise AstrogateError(f"the prompt has no word {on!r}", f"choose one of {', '.join(point.spans)}")
-    vector = states.new_zeros(states.shape)
-    vector[start:end] = direction.vectors["end"].to(vector)
-    origin = {"direction": dict(direction.origin), "on": on}
-    return Steer("prompt_embeds", vector, scale, window, half, direction.name, origin)
+    moved = states.new_zeros(states.shape)
+    for segment in point.segments:
+        for role, start, end in _ranges(segment, on):
+            vector = direction.vector(role, segment.name)
+            if role in wanted and vector is not None and start < end:
+                moved[start:end] = _fitting(vector, states, direction)
+    if on and not any(on.lower() in segment.spans for segment in point.segments):
+        words = dict.fromkeys(word for segment in point.segments for word in segment.spans)
+        raise AstrogateError(f"the prompt has no word {on!r}", f"choose one of {', '.join(words)}")
+    vectors = {"prompt_embeds": moved} if bool(moved.any()) else {}
+    if "pooled" in wanted and "pooled" in direction.vectors:
+        pooled = point.tensors.get("pooled_prompt_embeds")
+        if pooled is None:
+            raise AstrogateError("this model has no pooled text", "leave the role pooled out")
+        vectors["pooled_prompt_embeds"] = _fitting(direction.vectors["pooled"], pooled, direction)
+    origin = {"direction": dict(direction.origin), "on": on, "roles": sorted(wanted)}
+    return Steer(vectors, scale, window, half, curve, direction.name, origin)
+
+
+def _ranges(segment: Segment, on: str | None) -> list[tuple[str, int, int]]:
+    """Which positions of a segment have which role."""
+    words = (segment.first, segment.end) if on is None else segment.spans.get(on.lower(), (0, 0))
+    return [("subject", *words), ("end", segment.end, segment.end + 1), ("padding", segment.end + 1, segment.stop)]
+
+
+def _fitting(vector: Tensor, states: Tensor, direction: Direction) -> Tensor:
+    if vector.shape[-1] != states.shape[-1]:
+        raise AstrogateError(
+            f"the direction {direction.name!r} is {vector.shape[-1]} wide, the layer that it should move "
+            f"{states.shape[-1]}",
+            "fit it at the layer that the denoiser consumes",
+        )
+    return vector.to(states)

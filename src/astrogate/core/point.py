@@ -1,4 +1,4 @@
-"""Point: all that a denoiser starts from. Steer: how an edit enters it."""
+"""Point: all that a denoiser starts from. Segment: which of its tokens are which words. Steer: how an edit enters."""
 
 from __future__ import annotations
 
@@ -14,20 +14,41 @@ if TYPE_CHECKING:
 Half = Literal["positive", "negative", "both"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Steer:
-    """Add `scale * vector` to a space of the denoiser's input, in a window of the sampling.
+Curve = tuple[tuple[float, float], ...]
 
-    `vector` has the shape of one item of `space`, e.g. [tokens, width] for "prompt_embeds". `window` is a pair of
-    shares of the steps, [start, end). `half` says which side of classifier-free guidance is moved. `origin` says which
-    direction this is and where it was placed.
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One text encoder's tokens on the sequence axis of "prompt_embeds": positions [start, stop).
+
+    `first` is the text's first token (after a begin token, where there is one), `end` its end-of-text token; what
+    follows is padding. `spans` maps each word to its range; its first occurrence counts. `name` is "" for a model's
+    first segment, "t5" for T5's behind CLIP's.
     """
 
-    space: str
-    vector: Tensor
+    start: int
+    first: int
+    end: int
+    stop: int
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steer:
+    """Add `scale * vectors[space]` to spaces of the denoiser's input, in a window of the sampling.
+
+    A vector has the shape of one item of its space, e.g. [tokens, width] for "prompt_embeds". `window` is a pair of
+    shares of the steps, [start, end). `curve` weighs the scale over the sampling: pairs (share of the steps, weight),
+    linear between them and constant outside. `half` says which side of classifier-free guidance is moved. `origin`
+    says which direction this is and where it was placed.
+    """
+
+    vectors: Mapping[str, Tensor]
     scale: float = 1.0
     window: tuple[float, float] = (0.0, 1.0)
     half: Half = "positive"
+    curve: Curve = ()
     name: str = ""
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -37,6 +58,22 @@ class Steer:
             raise AstrogateError(f"window {low:g} to {high:g}", "use shares of the steps, 0 <= start < end <= 1")
         if not abs(self.scale) <= 1000:
             raise AstrogateError(f"scale {self.scale:g}", "use a finite number of at most 1000 either way")
+        shares = [u for u, _ in self.curve]
+        if shares != sorted(set(shares)) or not all(0 <= u <= 1 and abs(w) <= 1000 for u, w in self.curve):
+            raise AstrogateError(f"curve {self.curve}", "use rising shares of the steps from 0 to 1, finite weights")
+
+    def strength(self, u: float) -> float:
+        """The scale when the share `u` of the steps is done."""
+        if not self.window[0] <= u < self.window[1]:
+            return 0.0
+        if not self.curve:
+            return self.scale
+        (x0, y0), *rest = self.curve
+        for x1, y1 in rest:
+            if u < x1:
+                return self.scale * (y0 + (y1 - y0) * max(0.0, u - x0) / (x1 - x0))
+            x0, y0 = x1, y1
+        return self.scale * y0
 
     def scaled(self, factor: float) -> Steer:
         """The same steer, `factor` times as strong."""
@@ -48,13 +85,13 @@ class Point:
     """One picture in the making.
 
     `tensors` are unbatched and named as diffusers names them (`latents` [c, h, w], `prompt_embeds` [tokens, width],
-    `negative_prompt_embeds`). `spans` maps each word of the prompt to its token range. `origin` says where the point
-    came from (prompt, negative, seed), and `model` is the fingerprint of the weights it belongs to.
+    `pooled_prompt_embeds` [width], and the negatives). `segments` say which tokens are which words. `origin` says where
+    the point came from (prompt, negative, seed), and `model` is the fingerprint of the weights it belongs to.
     """
 
     tensors: Mapping[str, Tensor]
     model: str
-    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    segments: tuple[Segment, ...] = ()
     steers: tuple[Steer, ...] = ()
     extras: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])

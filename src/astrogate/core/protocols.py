@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from astrogate.core.point import Point
+    from astrogate.core.point import Point, Segment
     from astrogate.core.recipe import Recipe
 
 
@@ -43,10 +43,15 @@ class Model(Protocol):
         ...
 
     def encode(self, prompts: Sequence[str], *, padding: str = "max_length") -> Mapping[str, Tensor]:
-        """Text states by space name ([n, tokens, width]), and `end`, the index [n] of each end-of-text token.
+        """Text states by space name: "prompt_embeds" [n, tokens, width], where there is one the pooled text [n, width].
 
-        `padding` is "max_length", what the denoiser takes, or "longest", which suffices for the states themselves.
+        `end` [n] is the index of each end-of-text token in the first segment. `padding` is "max_length", what the
+        denoiser takes, or "longest", which suffices for states up to the end in causal encoders.
         """
+        ...
+
+    def segments(self, prompt: str) -> tuple[Segment, ...]:
+        """Which tokens of "prompt_embeds" are which words, one segment a text encoder."""
         ...
 
     def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:

@@ -21,6 +21,7 @@ _DTYPES = ("float32", "float16", "bfloat16")
 class Recipe:
     """Sampler settings. `scheduler` is a diffusers class name (None: the checkpoint's own); sizes are pixels.
 
+    `true_cfg_scale` guides models that were distilled (Flux.1) by the negative prompt; 1 is none.
     `dtype` None is the model's own; a reduced one on a float32 model runs the denoiser under autocast.
 
     Raises AstrogateError for settings that no sampler takes.
@@ -32,12 +33,14 @@ class Recipe:
     height: int | None = None
     width: int | None = None
     dtype: str | None = None
+    true_cfg_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_inference_steps <= 500:
             raise AstrogateError(f"{self.num_inference_steps} steps", "choose 1 to 500")
-        if not 0 <= self.guidance_scale <= 100:
-            raise AstrogateError(f"guidance {self.guidance_scale:g}", "choose 0 to 100 (1 is no guidance)")
+        for guidance in (self.guidance_scale, self.true_cfg_scale):
+            if not 0 <= guidance <= 100:
+                raise AstrogateError(f"guidance {guidance:g}", "choose 0 to 100 (1 is no guidance)")
         if self.dtype is not None and self.dtype not in _DTYPES:
             raise AstrogateError(f"dtype {self.dtype!r} is unknown", f"choose one of {', '.join(_DTYPES)}")
         for side in (self.height, self.width):

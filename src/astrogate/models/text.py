@@ -9,7 +9,10 @@ import warnings
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from torch import Tensor
+
 from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.point import Segment
 
 _WORD = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_+")
 
@@ -20,10 +23,10 @@ def check_prompt(prompt: str) -> None:
         raise AstrogateError("the prompt is empty", 'say what to draw, e.g. "a painting of a dog"')
 
 
-def check_length(text: str, tokenizer: Any) -> None:
-    """Warn about what a tokenizer cuts off."""
+def check_length(text: str, tokenizer: Any, limit: int | None = None) -> None:
+    """Warn about what is cut off at `limit` tokens (None: the tokenizer's)."""
     ids = tokenizer(text, truncation=False, verbose=False).input_ids
-    limit = tokenizer.model_max_length
+    limit = limit or tokenizer.model_max_length
     if len(ids) > limit:
         cut = tokenizer.decode(ids[limit - 1 : -1]).strip()
         _warn(f"the prompt is {len(ids) - limit} tokens too long: {cut!r} was cut off; shorten it")
@@ -44,13 +47,20 @@ def _warn(text: str) -> None:
     warnings.warn(text, AstrogateWarning, stacklevel=4)
 
 
-def word_spans(prompt: str, tokenizer: Any) -> dict[str, tuple[int, int]]:
-    """Each word's token range [start, end) in the encoded prompt; a word's first occurrence counts."""
-    limit = tokenizer.model_max_length
-    offsets = tokenizer(prompt, truncation=True, max_length=limit, return_offsets_mapping=True).offset_mapping
+def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: int = 0, name: str = "") -> Segment:
+    """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's)."""
+    length = length or tokenizer.model_max_length
+    encoded = tokenizer(prompt, truncation=True, max_length=length, return_offsets_mapping=True)
+    ids, offsets = encoded.input_ids, encoded.offset_mapping
     spans: dict[str, tuple[int, int]] = {}
     for match in _WORD.finditer(prompt):
-        inside = [i for i, (a, b) in enumerate(offsets) if a < match.end() and b > match.start()]
+        inside = [start + i for i, (a, b) in enumerate(offsets) if a < match.end() and b > match.start()]
         if inside:
             spans.setdefault(match.group().lower(), (inside[0], inside[-1] + 1))
-    return spans
+    first = start + (ids[0] == tokenizer.bos_token_id)
+    return Segment(start, first, start + len(ids) - 1, start + length, spans, name)
+
+
+def end_of_text(ids: Tensor, tokenizer: Any) -> Tensor:
+    """The index [n] of the first end-of-text token in each row of ids [n, tokens]."""
+    return (ids == tokenizer.eos_token_id).int().argmax(1)

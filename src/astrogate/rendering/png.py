@@ -17,7 +17,15 @@ from astrogate.core.recipe import Frame
 def record(frame: Frame) -> dict[str, Any]:
     """What makes a frame again: the point's origin, its steers, and the recipe."""
     steers = [
-        {"name": s.name, "space": s.space, "scale": s.scale, "window": list(s.window), "half": s.half, **s.origin}
+        {
+            "name": s.name,
+            "spaces": sorted(s.vectors),
+            "scale": s.scale,
+            "window": list(s.window),
+            "curve": [list(pair) for pair in s.curve],
+            "half": s.half,
+            **s.origin,
+        }
         for s in frame.point.steers
     ]
     return {

@@ -1,0 +1,150 @@
+"""What the adapters share: one batch of points through a diffusers pipeline's own sampler, and back to pictures.
+
+The pipeline draws, so a picture without steers is bit-identical to its own; steers act through `hooks.steering`, and
+the pipeline is left as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point
+from astrogate.core.recipe import Recipe
+from astrogate.core.seeds import generator
+from astrogate.models.hooks import Sites, nearest_step, steering
+
+
+def fingerprint(pipe: Any, parts: Sequence[str]) -> str:
+    """Sixteen hexadecimal digits of the names, shapes and a sample of the weights of parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for name, tensor in sorted(getattr(pipe, part).state_dict().items()):
+            flat = tensor.flatten()
+            sample = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes()
+            digest.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample)
+    return digest.hexdigest()[:16]
+
+
+def stacked(points: Sequence[Point], spaces: frozenset[str], model: str) -> dict[str, Tensor]:
+    """The tensors of points as batches [n, ...]. Raises AstrogateError for points of another model."""
+    for point in points:
+        if point.model != model:
+            raise AstrogateError("a point of another model cannot be rendered here", "make it with this model")
+    return {space: torch.stack([point.tensors[space] for point in points]) for space in sorted(spaces)}
+
+
+def sample(
+    pipe: Any,
+    denoisers: Sequence[nn.Module],
+    points: Sequence[Point],
+    batch: Mapping[str, Tensor],
+    recipe: Recipe,
+    sites: Sites,
+    *,
+    unit: float = 1.0,
+    in_turn: bool = False,
+    **options: Any,
+) -> Tensor:
+    """Latents of one batch, as the pipeline returns them; `options` are further arguments of its call."""
+    own, before = denoisers[0].dtype, pipe.scheduler
+    pipe.scheduler = _scheduler(recipe, before)
+    progress = nearest_step(lambda: pipe.scheduler.timesteps, unit)
+    try:
+        with (
+            _precision(recipe.dtype, own, pipe._execution_device.type),
+            steering(denoisers, points, sites, progress, in_turn=in_turn),
+        ):
+            return pipe(
+                **{space: tensor.to(pipe._execution_device, own) for space, tensor in batch.items()},
+                **options,
+                num_inference_steps=recipe.num_inference_steps,
+                guidance_scale=recipe.guidance_scale,
+                generator=[_sampler_generator(point) for point in points],
+                output_type="latent",
+            ).images
+    finally:
+        pipe.scheduler = before
+
+
+@torch.no_grad()
+def decode(vae: Any, latents: Tensor) -> Tensor:
+    """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1], float32 on the CPU."""
+    config = vae.config
+    latents = latents.to(vae.device, vae.dtype)
+    mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
+    if mean is not None and std is not None:
+        mean, std = (latents.new_tensor(values)[:, None, None] for values in (mean, std))
+        latents = latents * std / config.scaling_factor + mean
+    else:
+        latents = latents / config.scaling_factor
+        if getattr(config, "shift_factor", None):
+            latents = latents + config.shift_factor
+    pictures = vae.decode(latents).sample
+    return (pictures * 0.5 + 0.5).clamp(0, 1).float().cpu()
+
+
+def part(pipe: Any, site: str, name: str) -> nn.Module:
+    """A part of a pipeline by its dotted path, e.g. "unet.mid_block"."""
+    found: Any = pipe
+    for step in site.split("."):
+        found = getattr(found, step, None)
+    if not isinstance(found, nn.Module):
+        raise AstrogateError(f"{name} has no module {site!r}", f"try {', '.join(_modules(pipe))}, or a path below")
+    return found
+
+
+def _modules(pipe: Any) -> list[str]:
+    return [name for name, value in pipe.components.items() if isinstance(value, nn.Module)]
+
+
+def sides(height: int | None, width: int | None, default: int, factor: int) -> tuple[int, int]:
+    """Height and width in pixels. Raises AstrogateError for what is no multiple of `factor`."""
+    height, width = height or default, width or default
+    if height % factor or width % factor:
+        raise AstrogateError(f"{width} x {height} pixels", f"choose multiples of {factor} for this model")
+    return height, width
+
+
+def _sampler_generator(point: Point) -> torch.Generator:
+    """The generator that a stochastic sampler goes on drawing from after the latents, as plain diffusers has it."""
+    drawn = generator(int(point.origin.get("seed", 0)))
+    torch.randn((1, *point.tensors["latents"].shape), generator=drawn)
+    return drawn
+
+
+def _precision(wanted: str | None, own: torch.dtype, device: str) -> AbstractContextManager[Any]:
+    """Autocast to a reduced dtype; nothing where the model already has the dtype that is wanted."""
+    dtype = own if wanted is None else getattr(torch, wanted)
+    if dtype == own:
+        return nullcontext()
+    if dtype == torch.float32:
+        raise AstrogateError(f"the recipe wants float32 of a model in {own}", "load the model in float32")
+    return torch.autocast(device, dtype)
+
+
+def _scheduler(recipe: Recipe, own: Any) -> Any:
+    """The checkpoint's scheduler, or the named one with its settings; raises for what cannot sample here."""
+    if recipe.scheduler is None:
+        return own
+    known = {kind.__name__.removesuffix("Scheduler"): kind for kind in [type(own), *own.compatibles]}
+    known = {name: kind for name, kind in known.items() if "Inverse" not in name}
+    name = recipe.scheduler.removesuffix("Scheduler")
+    if name not in known:
+        raise AstrogateError(f"unknown scheduler {recipe.scheduler!r}", f"choose one of {', '.join(sorted(known))}")
+    shift = {"mu": 1.0} if own.config.get("use_dynamic_shifting") else {}
+    try:
+        scheduler = known[name].from_config(own.config)
+        scheduler.set_timesteps(recipe.num_inference_steps, **shift)
+    except (ValueError, TypeError, LookupError, ImportError) as error:
+        raise AstrogateError(
+            f"{name} does not take {recipe.num_inference_steps} steps here ({str(error).splitlines()[0][:120]})",
+            "choose another scheduler or number of steps",
+        ) from error
+    return scheduler
