@@ -17,12 +17,21 @@ from astrogate.models.quiet import quiet
 
 SHIPPED = "menagerie"
 _PICKLED = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
-FAMILIES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
-_PARTS = ("unet", "vae", "text_encoder")
+#: The pipelines that a checkpoint may name, and the one that draws for it here.
+FAMILIES = {
+    "StableDiffusionPipeline": "StableDiffusionPipeline",
+    "StableDiffusionImg2ImgPipeline": "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline": "StableDiffusionXLPipeline",
+    "StableDiffusionXLImg2ImgPipeline": "StableDiffusionXLPipeline",
+    "StableDiffusion3Pipeline": "StableDiffusion3Pipeline",
+    "FluxPipeline": "FluxPipeline",
+}
+_PARTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+_TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 _WANTED = [
     "model_index.json",
     "scheduler/*.json",
-    "tokenizer/*",
+    *(f"{tokenizer}/*" for tokenizer in _TOKENIZERS),
     *(f"{part}/{kind}" for part in _PARTS for kind in ("*.json", "*.safetensors")),
 ]
 _SPARED = ["*.fp16.*", "*non_ema*", "*.py"]
@@ -46,12 +55,12 @@ def load(name: str = SHIPPED, *, device: str | None = None, dtype: str = "float3
         raise AstrogateError(f"dtype {dtype!r} is unknown", "choose float32, float16 or bfloat16")
     folder, name = _locate(name, offline)
     try:
-        _check_index(folder, name)
+        kind = _family(folder, name)
         _check_parts(folder)
         words = folder / "language.json"
         language = frozenset[str](json.loads(words.read_text()) if words.exists() else ())
-        pipe = _pipeline(folder, getattr(torch, dtype))
-        _check_tokenizer(pipe, name)
+        pipe = _pipeline(kind, folder, getattr(torch, dtype))
+        _check_tokenizers(pipe, name)
     except (
         OSError,
         ValueError,
@@ -69,6 +78,23 @@ def load(name: str = SHIPPED, *, device: str | None = None, dtype: str = "float3
         pipe = pipe.to(device)
     except (RuntimeError, AssertionError) as error:
         raise AstrogateError(f"device {device!r} is not to be had", "use --device cpu") from error
+    return _adapter(kind, pipe, name, language)
+
+
+def _adapter(kind: str, pipe: Any, name: str, language: frozenset[str]) -> Model:
+    """The adapter of a pipeline; only the one that is needed is imported."""
+    if kind == "StableDiffusionXLPipeline":
+        from astrogate.models.stable_diffusion_xl import StableDiffusionXL
+
+        return StableDiffusionXL(pipe, name)
+    if kind == "StableDiffusion3Pipeline":
+        from astrogate.models.stable_diffusion_3 import StableDiffusion3
+
+        return StableDiffusion3(pipe, name)
+    if kind == "FluxPipeline":
+        from astrogate.models.flux import Flux
+
+        return Flux(pipe, name)
     from astrogate.models.stable_diffusion import StableDiffusion
 
     return StableDiffusion(pipe, name, language)
@@ -109,13 +135,15 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _check_index(folder: Path, name: str) -> None:
+def _family(folder: Path, name: str) -> str:
+    """The pipeline that draws for a checkpoint."""
     index = folder / "model_index.json"
     if not index.exists():
         raise AstrogateError(f"{name} holds no model_index.json", "name a folder that save_pretrained wrote")
     kind = json.loads(index.read_text())["_class_name"]
     if kind not in FAMILIES:
-        raise AstrogateError(f"{name} is a {kind}", "use a checkpoint of Stable Diffusion 1 or 2")
+        raise AstrogateError(f"{name} is a {kind}", "use a checkpoint of Stable Diffusion 1, 2, XL or 3, or of Flux.1")
+    return FAMILIES[kind]
 
 
 def _check_parts(folder: Path) -> None:
@@ -133,13 +161,16 @@ def _check_parts(folder: Path) -> None:
                 )
 
 
-def _check_tokenizer(pipe: Any, name: str) -> None:
+def _check_tokenizers(pipe: Any, name: str) -> None:
     """transformers makes a tokenizer of two tokens from nothing, without an error."""
-    tokenizer = pipe.tokenizer
-    if len(tokenizer) < 4 or tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
-        raise AstrogateError(f"{name} has an empty tokenizer", "restore its vocab.json and merges.txt")
-    if len(tokenizer) > pipe.text_encoder.config.vocab_size:
-        raise AstrogateError(f"{name}: tokenizer and text encoder differ in size", "restore the matching tokenizer")
+    for part, encoder in (("tokenizer", "text_encoder"), *((f"tokenizer_{i}", f"text_encoder_{i}") for i in (2, 3))):
+        tokenizer = getattr(pipe, part, None)
+        if tokenizer is None:
+            continue
+        if len(tokenizer) < 4 or tokenizer.eos_token_id is None:
+            raise AstrogateError(f"{name} has an empty {part}", "restore its vocabulary")
+        if len(tokenizer) > getattr(pipe, encoder).config.vocab_size:
+            raise AstrogateError(f"{name}: {part} and {encoder} differ in size", f"restore the matching {part}")
 
 
 def check_folder(folder: Path) -> None:
@@ -155,15 +186,11 @@ def check_folder(folder: Path) -> None:
             )
 
 
-def _pipeline(folder: Path, dtype: Any) -> Any:
+def _pipeline(kind: str, folder: Path, dtype: Any) -> Any:
+    unchecked = {"safety_checker": None, "requires_safety_checker": False} if kind == "StableDiffusionPipeline" else {}
     with quiet():
-        from diffusers import StableDiffusionPipeline
+        import diffusers
 
-        return StableDiffusionPipeline.from_pretrained(
-            folder,
-            torch_dtype=dtype,
-            use_safetensors=True,
-            safety_checker=None,
-            requires_safety_checker=False,
-            local_files_only=True,
+        return getattr(diffusers, kind).from_pretrained(
+            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, **unchecked
         )

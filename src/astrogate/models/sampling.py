@@ -25,7 +25,8 @@ def fingerprint(pipe: Any, parts: Sequence[str]) -> str:
     """Sixteen hexadecimal digits of the names, shapes and a sample of the weights of parts."""
     digest = hashlib.sha256()
     for part in parts:
-        for name, tensor in sorted(getattr(pipe, part).state_dict().items()):
+        module = getattr(pipe, part)
+        for name, tensor in sorted(module.state_dict().items()) if module is not None else ():
             flat = tensor.flatten()
             sample = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes()
             digest.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample)
@@ -33,10 +34,11 @@ def fingerprint(pipe: Any, parts: Sequence[str]) -> str:
 
 
 def stacked(points: Sequence[Point], spaces: frozenset[str], model: str) -> dict[str, Tensor]:
-    """The tensors of points as batches [n, ...]. Raises AstrogateError for points of another model."""
-    for point in points:
-        if point.model != model:
-            raise AstrogateError("a point of another model cannot be rendered here", "make it with this model")
+    """The tensors of points as batches [n, ...]. Raises AstrogateError for points of another model or size."""
+    if any(point.model != model for point in points):
+        raise AstrogateError("a point of another model cannot be rendered here", "make it with this model")
+    if len({point.tensors["latents"].shape for point in points}) > 1:
+        raise AstrogateError("the points make pictures of different sizes", "render each size by itself")
     return {space: torch.stack([point.tensors[space] for point in points]) for space in sorted(spaces)}
 
 
@@ -74,10 +76,10 @@ def sample(
 
 
 @torch.no_grad()
-def decode(vae: Any, latents: Tensor) -> Tensor:
+def decode(pipe: Any, latents: Tensor) -> Tensor:
     """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1], float32 on the CPU."""
-    config = vae.config
-    latents = latents.to(vae.device, vae.dtype)
+    vae, config = pipe.vae, pipe.vae.config
+    latents = latents.to(pipe._execution_device, vae.dtype)
     mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
     if mean is not None and std is not None:
         mean, std = (latents.new_tensor(values)[:, None, None] for values in (mean, std))

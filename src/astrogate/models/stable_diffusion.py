@@ -84,7 +84,7 @@ class StableDiffusion:
         return sampling.sample(self.pipe, [self.pipe.unet], points, batch, recipe, sites)
 
     def decode(self, latents: Tensor) -> Tensor:
-        return sampling.decode(self.pipe.vae, latents)
+        return sampling.decode(self.pipe, latents)
 
     def module(self, site: str) -> nn.Module:
         return sampling.part(self.pipe, site, self.name)

@@ -6,7 +6,7 @@ import difflib
 import re
 import string
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -59,6 +59,19 @@ def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: in
             spans.setdefault(match.group().lower(), (inside[0], inside[-1] + 1))
     first = start + (ids[0] == tokenizer.bos_token_id)
     return Segment(start, first, start + len(ids) - 1, start + length, spans, name)
+
+
+def clip_states(
+    tokenizer: Any, encoder: Any, prompts: Sequence[str], padding: str, device: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One batch through a CLIP text encoder with a projection, as SDXL and SD3 use it.
+
+    Returns the states before the last layer [n, tokens, width], the projected text [n, width'], the ids [n, tokens].
+    """
+    limit = tokenizer.model_max_length
+    ids = tokenizer(list(prompts), padding=padding, max_length=limit, truncation=True, return_tensors="pt").input_ids
+    out = encoder(ids.to(device), output_hidden_states=True)
+    return out.hidden_states[-2].cpu(), out[0].cpu(), ids
 
 
 def end_of_text(ids: Tensor, tokenizer: Any) -> Tensor:
