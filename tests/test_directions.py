@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from astrogate.core.direction import Direction, place
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Steer
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.methods.contrast import contrast
+from astrogate.methods.contrast import contrast, states_by_role
 from astrogate.methods.slide import grid, scales, slide
-from astrogate.ops.contrast import mean_difference
+from astrogate.ops.contrast import (
+    landings,
+    main_effects,
+    mean_difference,
+    project_out,
+    separability,
+    standard_error,
+    whiten,
+)
 
 GRID = {"media": ("painting", "photo"), "subjects": ("dog", "cat", "horse")}
 
@@ -152,3 +161,70 @@ def test_a_space_that_the_model_lacks_is_refused(tiny: Model) -> None:
 def test_mean_difference_checks_shapes() -> None:
     with pytest.raises(ValueError, match="shapes"):
         mean_difference(torch.zeros(3, 2), torch.zeros(4, 2))
+
+
+def test_every_role_has_its_own_mean_difference(tiny: Model) -> None:
+    """Against the states of the two words' prompts, taken one by one at the positions that the roles name."""
+    direction = contrast(tiny, "fat", "thin", media=("photo",), subjects=("dog",), roles=("subject", "end", "padding"))
+    (fat,), (thin,) = (tiny.encode([f"a photo of a {w} dog"])["prompt_embeds"] for w in ("fat", "thin"))
+    difference = fat - thin
+    assert torch.allclose(direction.vectors["subject"], difference[6], atol=1e-6)
+    assert torch.allclose(direction.vectors["end"], difference[7], atol=1e-6)
+    assert torch.allclose(direction.vectors["padding"], difference[8:].mean(0), atol=1e-6)
+    assert "quality" in direction.origin
+
+
+def test_nuisance_is_removed_and_the_rest_kept(tiny: Model) -> None:
+    plain, projected, whitened = (
+        contrast(tiny, "fat", "thin", **GRID, nuisance=n) for n in (None, "project", "whiten")
+    )
+    states = [
+        states_by_role(tiny, [f"a {m} of a {w} {s}" for s in GRID["subjects"] for m in GRID["media"]],
+                       [s for s in GRID["subjects"] for _ in GRID["media"]], ("end",))["end"].reshape(3, 2, -1)
+        for w in ("fat", "thin")
+    ]  # fmt: skip
+    effects = main_effects(*states)
+    before, after, shrunk = (float((effects @ d.vectors["end"]).abs().max()) for d in (plain, projected, whitened))
+    assert after < 1e-5 * before
+    assert after < shrunk < before
+    assert torch.allclose(projected.vectors["end"] @ plain.vectors["end"], projected.vectors["end"].square().sum())
+
+
+def test_project_out_agrees_with_least_squares() -> None:
+    g = torch.Generator().manual_seed(0)
+    effects, vector = torch.randn(5, 12, generator=g), torch.randn(12, generator=g)
+    effects = torch.cat([effects, effects.sum(0, keepdim=True)])
+    fitted = effects[:5].T @ torch.linalg.lstsq(effects[:5].T, vector[:, None]).solution
+    assert torch.allclose(project_out(vector, effects), vector - fitted[:, 0], atol=1e-5)
+    assert torch.equal(project_out(vector, torch.zeros(3, 12)), vector)
+    assert torch.equal(whiten(vector, torch.zeros(3, 12)), vector)
+
+
+def test_standard_error_is_that_of_repeated_draws() -> None:
+    g = torch.Generator().manual_seed(0)
+    truth = torch.randn(8, generator=g)
+    means = torch.stack([(truth + torch.randn(50, 8, generator=g)).mean(0) for _ in range(400)])
+    spread = float(means.var(0).sum().sqrt() / truth.norm())
+    p = truth + torch.randn(50, 8, generator=g)
+    assert standard_error(p, torch.zeros(50, 8)) == pytest.approx(spread, rel=0.25)
+
+
+def test_separability_tells_signal_from_noise() -> None:
+    g = torch.Generator().manual_seed(0)
+    noise = [torch.randn(12, 12, 16, generator=g) for _ in range(2)]
+    shift = 3 * torch.nn.functional.one_hot(torch.tensor(2), 16)
+    assert separability(*landings(noise[0] + shift, noise[1])) > 0.9
+    assert 0.3 < separability(*landings(noise[0], noise[1])) < 0.7
+    a, b = torch.randn(30, generator=g), torch.randn(20, generator=g)
+    assert separability(a, b) == pytest.approx(roc_auc_score([1] * 30 + [0] * 20, torch.cat([a, b]).numpy()))
+
+
+def test_bad_grids_are_refused(tiny: Model) -> None:
+    with pytest.raises(AstrogateError, match="roles"):
+        contrast(tiny, "fat", "thin", roles=("middle",))
+    with pytest.raises(AstrogateError, match="empty"):
+        contrast(tiny, "fat", "thin", subjects=())
+    with pytest.raises(AstrogateError, match="does not hold"):
+        contrast(tiny, "fat", "thin", **GRID, template="a {medium} of a {word} cow", roles=("subject",))
+    with pytest.raises(AstrogateError, match="encode alike"):
+        contrast(tiny, "fat fat", "fat  fat", **GRID)

@@ -109,7 +109,7 @@ def test_segments_cover_the_sequence(model: Model, family: str) -> None:
     assert stops[-1] == len(point.tensors["prompt_embeds"])
     assert [segment.name for segment in point.segments] == ["", "t5"][: len(point.segments)]
     for segment in point.segments:
-        low, high = segment.spans["dog"]
+        low, high = segment.find("dog")
         assert segment.start < low < high == segment.end
 
 
@@ -212,7 +212,7 @@ def test_a_direction_moves_each_role_of_each_segment(model: Model, family: str) 
     assert ("pooled_prompt_embeds" in moved) == ("pooled" in vectors)
     word = place(direction, point, on="dog").vectors
     assert list(word) == ["prompt_embeds"]
-    low, high = clip.spans["dog"]
+    low, high = clip.find("dog")
     assert word["prompt_embeds"][: clip.stop, 0].nonzero().flatten().tolist() == list(range(low, high))
     assert not torch.equal(
         to_tensor(render(model, point.with_steers(place(direction, point)), recipe=Recipe(3))),

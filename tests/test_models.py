@@ -175,9 +175,12 @@ def test_a_steer_equals_moved_embeddings(tiny: Model) -> None:
 
 def test_segments_name_each_word(tiny: Model) -> None:
     (segment,) = tiny.point("a painting of a fat dog, a 3d render").segments
-    assert segment.spans["painting"] == (2, 3)
-    assert segment.spans["dog"] == (6, 7)
-    assert segment.spans["3"] == (9, 10)
+    assert segment.find("painting") == (2, 3)
+    assert segment.find("Fat DOG") == (5, 7)
+    assert segment.find("a") == (1, 2)
+    assert segment.find("3d") == (9, 11)
+    assert segment.find("dog fat") is None
+    assert segment.find(" ") is None
     assert (segment.start, segment.first, segment.end, segment.stop) == (0, 1, 12, 16)
     end = tiny.encode(["a painting of a fat dog"])["end"]
     assert int(end[0]) == 7

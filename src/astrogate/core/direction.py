@@ -79,7 +79,7 @@ def place(
     curve: Curve = (),
     half: Half = "positive",
 ) -> Steer:
-    """Align a direction with a point's tokens, role by role: on all after the first, or on the word `on` alone.
+    """Align a direction with a point's tokens, role by role: on all after the first, or on the words `on` alone.
 
     Of every text encoder, the words' tokens take the vector of role "subject", the end token that of "end" and the
     padding that of "padding"; a role without a vector takes "end"'s, as seed 000 has it. The pooled text takes
@@ -92,9 +92,12 @@ def place(
             f"the direction {direction.name!r} was found in another model than this point's",
             "fit it again on this model",
         )
-    wanted = frozenset(roles or (("subject",) if on else ROLES))
+    wanted = frozenset(roles or (ROLES if on is None else ("subject",)))
     if not wanted <= set(ROLES):
         raise AstrogateError(f"roles {sorted(wanted - set(ROLES))} are unknown", f"choose from {', '.join(ROLES)}")
+    if on is not None and not any(segment.find(on) for segment in point.segments):
+        words = dict.fromkeys(word for segment in point.segments for word, _, _ in segment.words)
+        raise AstrogateError(f"the prompt has no word {on!r}", f"choose from its words: {', '.join(words)}")
     states = point.tensors["prompt_embeds"]
     moved = states.new_zeros(states.shape)
     for segment in point.segments:
@@ -102,9 +105,6 @@ def place(
             vector = direction.vector(role, segment.name)
             if role in wanted and vector is not None and start < end:
                 moved[start:end] = _fitting(vector, states, direction)
-    if on and not any(on.lower() in segment.spans for segment in point.segments):
-        words = dict.fromkeys(word for segment in point.segments for word in segment.spans)
-        raise AstrogateError(f"the prompt has no word {on!r}", f"choose one of {', '.join(words)}")
     vectors = {"prompt_embeds": moved} if bool(moved.any()) else {}
     if "pooled" in wanted and "pooled" in direction.vectors:
         pooled = point.tensors.get("pooled_prompt_embeds")
@@ -115,10 +115,11 @@ def place(
     return Steer(vectors, scale, window, half, curve, direction.name, origin)
 
 
-def _ranges(segment: Segment, on: str | None) -> list[tuple[str, int, int]]:
+def _ranges(segment: Segment, on: str | None) -> tuple[tuple[str, int, int], ...]:
     """Which positions of a segment have which role."""
-    words = (segment.first, segment.end) if on is None else segment.spans.get(on.lower(), (0, 0))
-    return [("subject", *words), ("end", segment.end, segment.end + 1), ("padding", segment.end + 1, segment.stop)]
+    low, high = (segment.first, segment.end) if on is None else segment.find(on) or (0, 0)
+    end = segment.end
+    return ("subject", low, high), ("end", end, end + 1), ("padding", end + 1, segment.stop)
 
 
 def _fitting(vector: Tensor, states: Tensor, direction: Direction) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Half = Literal["positive", "negative", "both"]
-
-
 Curve = tuple[tuple[float, float], ...]
+
+#: What counts as one word of a prompt.
+WORD = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +24,25 @@ class Segment:
     """One text encoder's tokens on the sequence axis of "prompt_embeds": positions [start, stop).
 
     `first` is the text's first token (after a begin token, where there is one), `end` its end-of-text token; what
-    follows is padding. `spans` maps each word to its range; its first occurrence counts. `name` is "" for a model's
-    first segment, "t5" for T5's behind CLIP's.
+    follows is padding. `words` are the prompt's, in order and lower case, each with its range. `name` is "" for a
+    model's first segment, "t5" for T5's behind CLIP's.
     """
 
     start: int
     first: int
     end: int
     stop: int
-    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    words: tuple[tuple[str, int, int], ...] = ()
     name: str = ""
+
+    def find(self, phrase: str) -> tuple[int, int] | None:
+        """The range of tokens of a word or phrase where it first occurs; None where it does not."""
+        wanted = WORD.findall(phrase.lower())
+        for i in range(len(self.words) - len(wanted) + 1) if wanted else ():
+            found = self.words[i : i + len(wanted)]
+            if [word for word, _, _ in found] == wanted:
+                return found[0][1], found[-1][2]
+        return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

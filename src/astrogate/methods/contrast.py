@@ -2,20 +2,34 @@
 
     d = mean over media m, subjects s of  e("a m of a WORD s") - e("a m of a OPPOSITE s")
 
-e is the text encoder's end-of-text state, in the space of the states that the denoiser attends to. Seed 000 estimates
-this mean from random draws, one prompt at a time; the complete grid is exact, and cheaper in batches.
+e is a state of the text encoder in the space that the denoiser attends to, by role: the subject's tokens, the
+end-of-text token, the padding behind it, and the pooled text. Seed 000 takes the end alone and estimates the mean from
+random draws, one prompt at a time; the complete grid is exact, cheaper in batches, and says how sure the direction is
+and which other effects move with it (see `ops.contrast`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
-from astrogate.core.direction import Direction
+from astrogate.core.direction import ROLES, Direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
-from astrogate.ops.contrast import mean_difference
+from astrogate.ops.contrast import (
+    landings,
+    main_effects,
+    mean_difference,
+    project_out,
+    separability,
+    standard_error,
+    whiten,
+)
+
+Nuisance = Literal["project", "whiten"]
 
 #: Seed 000's own lists.
 MEDIA = (
@@ -24,6 +38,9 @@ MEDIA = (
 )  # fmt: skip
 SUBJECTS = ("dog", "cat", "horse", "ant", "ladybug", "person", "man", "woman", "child", "baby", "boy", "girl")
 TEMPLATE = "a {medium} of a {word} {subject}"
+
+#: Prompts that are encoded at once.
+_BATCH = 144
 
 
 def contrast(
@@ -34,26 +51,93 @@ def contrast(
     media: Sequence[str] = MEDIA,
     subjects: Sequence[str] = SUBJECTS,
     template: str = TEMPLATE,
+    roles: Sequence[str] = ("end",),
+    nuisance: Nuisance | None = None,
 ) -> Direction:
-    """The direction from `away` to `toward`; added once, it moves a text's end state as changing the word does.
+    """The direction from `away` to `toward`; added once, it moves a text's states as changing the word does.
 
-    `template` names {medium}, {word} and {subject}. Raises AstrogateError for empty or equal words.
+    `template` names {medium}, {word} and {subject}. `roles` are those to fit; the default is seed 000's. `nuisance`
+    removes the main effects of media and subjects from the direction. With two subjects or more its origin says, by
+    role, the relative standard error and where prompts of held-out subjects land ("there", "back") with their AUC.
+
+    Raises AstrogateError for empty or equal words, for unknown roles, and for poles that encode alike.
     """
     if not toward.strip() or not away.strip():
         raise AstrogateError(f"a pole is empty ({toward!r}, {away!r})", 'name two words, e.g. "fat" and "thin"')
     if toward.strip().lower() == away.strip().lower():
         raise AstrogateError(f"both poles are {toward!r}", "name two different words")
-    poles = [
-        [template.format(medium=m, word=word, subject=s) for m in media for s in subjects] for word in (toward, away)
-    ]
-    positive, negative = (end_states(model, prompts) for prompts in poles)
-    origin = {"method": "contrast", "toward": toward, "away": away, "template": template}
-    origin |= {"media": list(media), "subjects": list(subjects)}
-    return Direction({"end": mean_difference(positive, negative)}, model.fingerprint, f"{toward} - {away}", origin)
+    if not media or not subjects:
+        raise AstrogateError("the grid is empty", "name at least one medium and one subject")
+    if not set(roles) <= set(ROLES):
+        raise AstrogateError(f"roles {sorted(set(roles) - set(ROLES))} are unknown", f"use {', '.join(ROLES)}")
+    there, back = (
+        states_by_role(
+            model,
+            [template.format(medium=m, word=word, subject=s) for s in subjects for m in media],
+            [s for s in subjects for _ in media],
+            roles,
+        )
+        for word in (toward, away)
+    )
+    vectors: dict[str, Tensor] = {}
+    quality: dict[str, Any] = {}
+    for role in there:
+        vectors[role] = mean_difference(there[role], back[role])
+        if float(vectors[role].norm()) <= 1e-6 * float(there[role].norm(dim=1).mean()):
+            raise AstrogateError(
+                f"{toward!r} and {away!r} encode alike ({role})", "name two words that the model tells apart"
+            )
+        shape = (len(subjects), len(media), -1)
+        grid = there[role].reshape(shape), back[role].reshape(shape)
+        if len(subjects) > 1:
+            quality[role] = _quality(*grid)
+        if nuisance is not None:
+            remove = {"project": project_out, "whiten": whiten}[nuisance]
+            vectors[role] = remove(vectors[role], main_effects(*grid))
+    origin = {"method": "contrast", "toward": toward, "away": away, "template": template, "nuisance": nuisance}
+    origin |= {"media": list(media), "subjects": list(subjects), "roles": list(roles), "quality": quality}
+    return Direction(vectors, model.fingerprint, f"{toward} - {away}", origin)
 
 
-def end_states(model: Model, prompts: Sequence[str]) -> Tensor:
-    """The end-of-text state of each prompt, [n, width], without the padding that it does not depend on."""
-    encoded = model.encode(prompts, padding="longest")
-    states = encoded["prompt_embeds"]
-    return states[range(len(states)), encoded["end"]]
+def _quality(there: Tensor, back: Tensor) -> dict[str, Any]:
+    """How sure a direction is, and whether it tells held-out subjects' poles apart; both [subjects, media, width]."""
+    high, low = landings(there, back)
+    return {
+        "standard_error": standard_error(there.flatten(0, 1), back.flatten(0, 1)),
+        "auc": separability(high, low),
+        "there": [round(float(x), 4) for x in high],
+        "back": [round(float(x), 4) for x in low],
+    }
+
+
+def states_by_role(
+    model: Model, prompts: Sequence[str], subjects: Sequence[str], roles: Sequence[str]
+) -> Mapping[str, Tensor]:
+    """The states [n, width] of each role, averaged over its tokens; those of a second segment as "NAME.role".
+
+    Raises AstrogateError for a prompt that does not hold its subject.
+    """
+    padding = "max_length" if "padding" in roles else "longest"
+    ends_alone = set(roles) <= {"end", "pooled"} and len(model.segments(prompts[0])) == 1
+    found: dict[str, list[Tensor]] = {}
+    for first in range(0, len(prompts), _BATCH):
+        batch = range(first, min(first + _BATCH, len(prompts)))
+        encoded = model.encode([prompts[i] for i in batch], padding=padding)
+        if "pooled" in roles and "pooled_prompt_embeds" in encoded:
+            found.setdefault("pooled", []).extend(encoded["pooled_prompt_embeds"])
+        if ends_alone and "end" in roles:
+            found.setdefault("end", []).extend(encoded["prompt_embeds"][range(len(batch)), encoded["end"]])
+        for i, states in zip(batch, encoded["prompt_embeds"], strict=True) if not ends_alone else ():
+            for segment in model.segments(prompts[i]):
+                span = segment.find(subjects[i])
+                if span is None:
+                    raise AstrogateError(
+                        f"{prompts[i]!r} does not hold {subjects[i]!r}", "put {subject} into the template"
+                    )
+                ranges = {"subject": span, "end": (segment.end, segment.end + 1)}
+                ranges["padding"] = (segment.end + 1, segment.stop)
+                prefix = f"{segment.name}." if segment.name else ""
+                for role, (low, high) in ranges.items():
+                    if role in roles and low < high:
+                        found.setdefault(prefix + role, []).append(states[low:high].mean(0))
+    return {role: torch.stack(states) for role, states in found.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import string
 import warnings
 from collections.abc import Collection, Iterable, Sequence
@@ -12,9 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.core.point import Segment
-
-_WORD = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_+")
+from astrogate.core.point import WORD, Segment
 
 
 def check_prompt(prompt: str) -> None:
@@ -36,7 +33,7 @@ def check_words(texts: Iterable[str], language: Collection[str]) -> None:
     """Warn about words outside a closed language, with the nearest inside; an empty language is open."""
     if not language:
         return
-    for word in dict.fromkeys(word for text in texts for word in _WORD.findall(text.lower())):
+    for word in dict.fromkeys(word for text in texts for word in WORD.findall(text.lower())):
         if word not in language and not set(word) <= set(string.punctuation):
             near = difflib.get_close_matches(word, language, n=3, cutoff=0.5)
             hint = f"; near it: {', '.join(near)}" if near else "; see `WORDS` in astrogate.menagerie.captions"
@@ -52,13 +49,13 @@ def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: in
     length = length or tokenizer.model_max_length
     encoded = tokenizer(prompt, truncation=True, max_length=length, return_offsets_mapping=True)
     ids, offsets = encoded.input_ids, encoded.offset_mapping
-    spans: dict[str, tuple[int, int]] = {}
-    for match in _WORD.finditer(prompt):
+    words: list[tuple[str, int, int]] = []
+    for match in WORD.finditer(prompt):
         inside = [start + i for i, (a, b) in enumerate(offsets) if a < match.end() and b > match.start()]
         if inside:
-            spans.setdefault(match.group().lower(), (inside[0], inside[-1] + 1))
+            words.append((match.group().lower(), inside[0], inside[-1] + 1))
     first = start + (ids[0] == tokenizer.bos_token_id)
-    return Segment(start, first, start + len(ids) - 1, start + length, spans, name)
+    return Segment(start, first, start + len(ids) - 1, start + length, tuple(words), name)
 
 
 def clip_states(
