@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
 from astrogate.core.direction import Direction, place
+from astrogate.core.direction_file import load_direction, save_direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Steer
 from astrogate.core.protocols import Model
@@ -228,3 +232,50 @@ def test_bad_grids_are_refused(tiny: Model) -> None:
         contrast(tiny, "fat", "thin", **GRID, template="a {medium} of a {word} cow", roles=("subject",))
     with pytest.raises(AstrogateError, match="encode alike"):
         contrast(tiny, "fat fat", "fat  fat", **GRID)
+
+
+def test_orthogonal_to_leaves_nothing_along_the_others(tiny: Model) -> None:
+    a, b, c = (contrast(tiny, *w, **GRID) for w in (("fat", "thin"), ("happy", "sad"), ("dog", "cat")))
+    rest = a.orthogonal_to(b, c)
+    v = rest.vectors["end"]
+    for other in (b, c):
+        assert abs(float(v @ other.vectors["end"])) < 1e-5 * float(v.norm() * other.vectors["end"].norm())
+    assert torch.allclose(rest.orthogonal_to(b, c, 2 * b).vectors["end"], v, atol=1e-6)
+    assert float(v @ a.vectors["end"]) == pytest.approx(float(v @ v), rel=1e-4)
+    with pytest.raises(AstrogateError, match="nothing"):
+        (b + c).orthogonal_to(b, c)
+    with pytest.raises(AstrogateError, match="different models"):
+        a.orthogonal_to(replace(b, model="another"))
+
+
+def test_calibrated_scales_reach_their_strengths(tiny: Model) -> None:
+    point, a = tiny.point("a dog"), contrast(tiny, "fat", "thin", **GRID)
+    calibrated = replace(a, calibration=(-3.0, 1.5))
+    assert [calibrated.strength(s) for s in (-1, -0.5, 0, 0.5, 1)] == [-3, -1.5, 0, 0.75, 1.5]
+    strip = slide(point, calibrated, -1, 1, n=3)
+    assert [p.steers[0].scale for p in (strip[0], strip[2])] == [-3, 1.5]
+    assert strip[1] is point
+    with pytest.raises(AstrogateError, match="calibration"):
+        replace(a, calibration=(1.0, 2.0))
+
+
+def test_a_saved_direction_gives_the_same_pictures(tiny: Model, tmp_path: Path) -> None:
+    a = replace(contrast(tiny, "fat", "thin", **GRID, roles=("subject", "end")), calibration=(-2.0, 1.0))
+    save_direction(a, tmp_path / "fat.safetensors")
+    b = load_direction(tmp_path / "fat.safetensors")
+    assert (b.name, b.model, b.origin, b.calibration) == (a.name, a.model, a.origin, a.calibration)
+    point = tiny.point("a dog", seed=4)
+    pictures = [tiny.denoise([point.with_steers(place(d, point, scale=0.8))], Recipe(3)) for d in (a, b)]
+    assert torch.equal(*pictures)
+
+
+def test_files_that_are_no_directions_are_refused(tiny: Model, tiny_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "fat.safetensors"
+    save_direction(contrast(tiny, "fat", "thin", **GRID), path)
+    with pytest.raises(AstrogateError, match="no direction"):
+        load_direction(tiny_folder / "unet" / "diffusion_pytorch_model.safetensors")
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(AstrogateError, match="cut off"):
+        load_direction(path)
+    with pytest.raises(AstrogateError, match="does not exist"):
+        load_direction(tmp_path / "no.safetensors")

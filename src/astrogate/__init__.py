@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from astrogate.core.direction import Direction as Direction
     from astrogate.core.direction import place as place
+    from astrogate.core.direction_file import load_direction as load_direction
+    from astrogate.core.direction_file import save_direction as save_direction
     from astrogate.core.errors import AstrogateError as AstrogateError
     from astrogate.core.errors import AstrogateWarning as AstrogateWarning
     from astrogate.core.point import Point as Point
@@ -49,8 +51,10 @@ _HOME = {
     "contrast": "methods.contrast",
     "grid": "methods.slide",
     "load": "models.load",
+    "load_direction": "core.direction_file",
     "place": "core.direction",
     "render": "rendering.render",
+    "save_direction": "core.direction_file",
     "save_png": "rendering.png",
     "sheet": "rendering.sheet",
     "slide": "methods.slide",

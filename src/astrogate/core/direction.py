@@ -1,6 +1,7 @@
 """Direction: a change of concept as a vector, with the recipe that it came from.
 
-A direction is a value: `a + b`, `2 * a`, `-a` and `a - a` are directions, and only `place` makes it act on a point.
+A direction is a value: `a + b`, `2 * a`, `-a`, `a - a` and `a.orthogonal_to(b)` are directions, and only `place` makes
+one act on a point.
 """
 
 from __future__ import annotations
@@ -24,20 +25,46 @@ class Direction:
     """Vectors [width] by role (`ROLES`), in the text states that the denoiser consumes.
 
     Those of a second segment carry its name: "t5.end". `origin` is the recipe (words, templates, method), `model` the
-    fingerprint of the weights it was found in.
+    fingerprint of the weights it was found in. `calibration` (low < 0 < high) holds the strengths that the scales -1
+    and 1 stand for; without one, a scale is a strength.
     """
 
     vectors: Mapping[str, Tensor]
     model: str
     name: str = ""
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    calibration: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.calibration is not None and not self.calibration[0] < 0 < self.calibration[1]:
+            raise AstrogateError(f"calibration {self.calibration}", "use a strength below 0 and one above")
+
+    def strength(self, scale: float) -> float:
+        """What `scale` times the direction stands for, in multiples of its vectors."""
+        if self.calibration is None:
+            return scale
+        low, high = self.calibration
+        return scale * (high if scale > 0 else -low)
 
     def vector(self, role: str, segment: str = "") -> Tensor | None:
         """The vector of a role in a segment; the end token's where that role has none of its own."""
         prefix = f"{segment}." if segment else ""
         return self.vectors.get(prefix + role, self.vectors.get(prefix + "end"))
 
-    def _combine(self, other: Direction, sign: int) -> Direction:
+    def orthogonal_to(self, *others: Direction) -> Direction:
+        """This direction without what it shares with others, role by role (Gram & Schmidt); not calibrated.
+
+        Raises AstrogateError when nothing is left of it.
+        """
+        for other in others:
+            self._check_like(other)
+        vectors = {role: _without(v, [other.vectors[role] for other in others]) for role, v in self.vectors.items()}
+        if not any(bool(v.any()) for v in vectors.values()):
+            raise AstrogateError(f"nothing of {self.name!r} is left", "leave out the directions that it is made of")
+        origin = {"of": [dict(self.origin)], "orthogonal_to": [dict(other.origin) for other in others]}
+        return Direction(vectors, self.model, f"({self.name}) _|_ {', '.join(o.name for o in others)}", origin)
+
+    def _check_like(self, other: Direction) -> None:
         if other.model != self.model:
             raise AstrogateError(
                 f"{self.name or 'a direction'} and {other.name or 'another'} come from different models",
@@ -47,6 +74,9 @@ class Direction:
             raise AstrogateError(
                 f"roles {sorted(self.vectors)} and {sorted(other.vectors)} differ", "fit both by the same method"
             )
+
+    def _combine(self, other: Direction, sign: int) -> Direction:
+        self._check_like(other)
         vectors = {role: v + sign * other.vectors[role] for role, v in self.vectors.items()}
         name = f"({self.name}) {'+' if sign > 0 else '-'} ({other.name})"
         return Direction(vectors, self.model, name, {"of": [dict(self.origin), dict(other.origin)], "sign": sign})
@@ -83,7 +113,8 @@ def place(
 
     Of every text encoder, the words' tokens take the vector of role "subject", the end token that of "end" and the
     padding that of "padding"; a role without a vector takes "end"'s, as seed 000 has it. The pooled text takes
-    "pooled". `roles` limits which of these move; with `on`, they are those of the word's own tokens.
+    "pooled". `roles` limits which of these move; with `on`, they are those of the word's own tokens. `scale` is in the
+    direction's calibrated unit, if it has one.
 
     Raises AstrogateError for a point of another model or layer, and for a word that the prompt does not hold.
     """
@@ -112,7 +143,7 @@ def place(
             raise AstrogateError("this model has no pooled text", "leave the role pooled out")
         vectors["pooled_prompt_embeds"] = _fitting(direction.vectors["pooled"], pooled, direction)
     origin = {"direction": dict(direction.origin), "on": on, "roles": sorted(wanted)}
-    return Steer(vectors, scale, window, half, curve, direction.name, origin)
+    return Steer(vectors, direction.strength(scale), window, half, curve, direction.name, origin)
 
 
 def _ranges(segment: Segment, on: str | None) -> tuple[tuple[str, int, int], ...]:
@@ -130,3 +161,20 @@ def _fitting(vector: Tensor, states: Tensor, direction: Direction) -> Tensor:
             "fit it at the layer that the denoiser consumes",
         )
     return vector.to(states)
+
+
+def _without(vector: Tensor, others: list[Tensor]) -> Tensor:
+    """`vector` less its part in the span of others; exactly zero where next to nothing is left."""
+    basis: list[Tensor] = []
+    for other in others:
+        rest = _reduced(other.double(), basis)
+        if float(rest.square().sum()) > 1e-10 * float(other.double().square().sum()):
+            basis.append(rest / rest.square().sum().sqrt())
+    rest = _reduced(vector.double(), basis)
+    return (rest * (float(rest.square().sum()) > 1e-10 * float(vector.double().square().sum()))).to(vector)
+
+
+def _reduced(vector: Tensor, basis: list[Tensor]) -> Tensor:
+    for unit in basis:
+        vector = vector - (vector @ unit) * unit
+    return vector

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from astrogate.core.direction import Direction, place
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Half, Point, Steer
+from astrogate.core.point import Curve, Half, Point, Steer
 
 #: Beyond this the text states are mostly direction and the picture is no longer about the prompt.
 LIMIT = 50.0
@@ -39,15 +39,21 @@ def slide(
     *,
     n: int = 7,
     on: str | None = None,
+    roles: Collection[str] | None = None,
     window: tuple[float, float] = (0.0, 1.0),
+    curve: Curve = (),
     half: Half = "positive",
 ) -> list[Point]:
     """`n` points along a direction from scale `low` to `high`; scale 0 is `point` itself.
 
-    `on`, `window` and `half` say where the direction enters, as in `place`.
+    The other options say where and when the direction enters, as in `place`.
     """
-    steer = place(direction, point, on=on, window=window, half=half)
-    return [point.with_steers(steer.scaled(s)) if s else point for s in scales(low, high, n)]
+    return [
+        point.with_steers(place(direction, point, scale=s, on=on, roles=roles, window=window, curve=curve, half=half))
+        if s
+        else point
+        for s in scales(low, high, n)
+    ]
 
 
 def grid(point: Point, across: list[Steer], down: list[Steer]) -> list[Point]:
