@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame as Frame
     from astrogate.core.recipe import Recipe as Recipe
     from astrogate.methods.contrast import contrast as contrast
+    from astrogate.methods.phrase import between as between
+    from astrogate.methods.phrase import phrase as phrase
     from astrogate.methods.slide import grid as grid
     from astrogate.methods.slide import slide as slide
     from astrogate.models.load import load as load
@@ -48,10 +50,12 @@ _HOME = {
     "Readings": "core.protocols",
     "Recipe": "core.recipe",
     "Steer": "core.point",
+    "between": "methods.phrase",
     "contrast": "methods.contrast",
     "grid": "methods.slide",
     "load": "models.load",
     "load_direction": "core.direction_file",
+    "phrase": "methods.phrase",
     "place": "core.direction",
     "render": "rendering.render",
     "save_direction": "core.direction_file",

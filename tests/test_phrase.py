@@ -1,0 +1,117 @@
+"""Laws of style strength by slerp: theta 0 is the point itself, 1 adds the phrase's encoding, the span moves alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import geometric_slerp
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
+from astrogate.methods.phrase import between, phrase
+from astrogate.ops.interpolate import angle, lerp, slerp
+
+RECIPE = Recipe(3)
+
+
+def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def test_slerp_agrees_with_scipy() -> None:
+    a, b = (x / x.norm() for x in (draw(6, seed=1), draw(6, seed=2)))
+    steps = np.linspace(0, 1, 9)
+    theirs = geometric_slerp(
+        a.double().numpy() / a.double().norm().item(), b.double().numpy() / b.double().norm().item(), steps
+    )
+    for u, expected in zip(steps, theirs, strict=True):
+        assert torch.allclose(slerp(a, b, float(u)), torch.from_numpy(expected).float(), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_slerp_keeps_the_norm_and_the_ends(dtype: torch.dtype) -> None:
+    a, b = (draw(4, 128, 128, seed=s, dtype=dtype) for s in (1, 2))
+    assert torch.equal(slerp(a, b, 0), a)
+    assert torch.equal(slerp(a, b, 1), b)
+    for u in (0.1, 0.5, 0.9):
+        c = slerp(a, b, u)
+        assert c.dtype == dtype
+        expected = (1 - u) * a.double().norm() + u * b.double().norm()
+        assert float(c.double().norm() / expected) == pytest.approx(1, abs=1e-3)
+        assert angle(a, c) == pytest.approx(u * angle(a, b), abs=2e-3)
+
+
+def test_slerp_at_its_limits() -> None:
+    a = draw(8)
+    assert torch.allclose(slerp(a, a * 3, 0.5), a * 2)
+    near = a + 1e-9 * draw(8, seed=1)
+    assert torch.isfinite(slerp(a, near, 0.3)).all()
+    with pytest.raises(AstrogateError, match="opposite"):
+        slerp(a, -a, 0.5)
+    with pytest.raises(AstrogateError, match="zero"):
+        slerp(a, torch.zeros(8), 0.5)
+    with pytest.raises(AstrogateError, match="shapes"):
+        slerp(a, draw(7), 0.5)
+    quarter = slerp(torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), -1.0)
+    assert torch.allclose(quarter, torch.tensor([0, -1.0]), atol=1e-6)
+    assert torch.equal(lerp(a, draw(8, seed=2), 1), draw(8, seed=2))
+
+
+def test_strength_zero_is_the_point_and_one_adds_the_phrase(tiny: Model) -> None:
+    point = tiny.point("a dog", seed=1)
+    base = tiny.denoise([point], RECIPE)
+    assert torch.equal(tiny.denoise([point.with_steers(phrase(tiny, point, "happy", 0.0))], RECIPE), base)
+    full = phrase(tiny, point, "happy", 1.0).vectors["prompt_embeds"]
+    assert torch.allclose(full, tiny.encode(["happy"])["prompt_embeds"][0], atol=1e-5)
+    assert not torch.equal(tiny.denoise([point.with_steers(phrase(tiny, point, "happy", 0.3))], RECIPE), base)
+
+
+def test_strength_turns_along_the_great_circle(tiny: Model) -> None:
+    point = tiny.point("a dog", seed=1)
+    e = point.tensors["prompt_embeds"]
+    v = tiny.encode(["happy"])["prompt_embeds"][0]
+    for theta, end in ((0.25, e + v), (0.5, e + v), (-0.5, e - v)):
+        moved = e + phrase(tiny, point, "happy", theta).vectors["prompt_embeds"]
+        assert angle(e, moved) == pytest.approx(abs(theta) * angle(e, end), abs=1e-4)
+        assert angle(moved, end) == pytest.approx((1 - abs(theta)) * angle(e, end), abs=1e-4)
+
+
+def test_in_span_moves_the_phrases_tokens_alone(tiny: Model) -> None:
+    point = tiny.point("a photo of a happy fat dog")
+    move = phrase(tiny, point, "Happy fat", 0.4, in_span=True).vectors["prompt_embeds"]
+    assert move.abs().sum(1).nonzero().flatten().tolist() == [5, 6]
+
+
+def test_difference_leads_away_from_the_prompt_without_the_phrase(tiny: Model) -> None:
+    point = tiny.point("a photo of a happy dog")
+    weaker = phrase(tiny, point, "happy", -1.0, difference=True).vectors["prompt_embeds"]
+    assert torch.allclose(
+        point.tensors["prompt_embeds"] + weaker, tiny.encode(["a photo of a dog"])["prompt_embeds"][0], atol=1e-4
+    )
+
+
+def test_between_is_exact_at_both_prompts(tiny: Model) -> None:
+    dog, cat = tiny.point("a dog", seed=1), tiny.point("a cat", seed=1)
+    for u, end in ((0, dog), (1, cat)):
+        assert torch.equal(tiny.denoise([between(dog, cat, u)], RECIPE), tiny.denoise([end], RECIPE))
+    middle = between(dog, cat, 0.5).tensors["prompt_embeds"]
+    a, b = (point.tensors["prompt_embeds"] for point in (dog, cat))
+    assert angle(a, middle) == pytest.approx(angle(middle, b), abs=1e-5)
+    assert 0 < angle(a, b) < math.pi
+
+
+def test_bad_phrases_are_refused(tiny: Model) -> None:
+    point = tiny.point("a dog")
+    for match, text, options in (
+        ("empty", " ", {}), ("does not hold", "cat", {"in_span": True}), ("does not hold", "cat", {"difference": True}),
+        ("phrase alone", "a dog", {"difference": True}),
+    ):  # fmt: skip
+        with pytest.raises(AstrogateError, match=match):
+            phrase(tiny, point, text, 0.3, **options)
+    for strength in (float("nan"), 3.0):
+        with pytest.raises(AstrogateError, match="strength"):
+            phrase(tiny, point, "happy", strength)
