@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 
+from astrogate.core.point import Half, Point, Steer
+from astrogate.core.protocols import Model
+
 WORDS = ("a", "of", "painting", "photo", "dog", "cat", "fat", "thin", "happy", "sad", "3", "d", "render", "horse")
 LENGTH = 16
 
@@ -200,3 +203,18 @@ FAMILIES = {
     "sd3": stable_diffusion_3,
     "flux": flux,
 }
+SIZE = {"sd": 16, "sdxl": 16, "sd3": 16, "flux": 32}
+PROMPT = "a painting of a fat dog"
+
+
+def made(model: Model, family: str, prompt: str = PROMPT, seed: int = 5, negative: str = "") -> Point:
+    return model.point(prompt, seed=seed, negative=negative, height=SIZE[family], width=SIZE[family])
+
+
+def denoiser(model: Model, family: str) -> torch.nn.Module:
+    return model.module("unet" if family in ("sd", "sdxl") else "transformer")
+
+
+def steered(model: Model, point: Point, family: str, half: Half = "positive", **options: Any) -> Steer:
+    spaces = [s for s in ("prompt_embeds", "pooled_prompt_embeds") if s in model.spaces]
+    return Steer({s: torch.ones_like(point.tensors[s]) for s in spaces}, 2.0, half=half, **options)

@@ -44,3 +44,14 @@ def tiny(tiny_folder: Path) -> Model:
 def menagerie() -> Model:
     assert shipped_folder().exists(), "the shipped weights are missing"
     return load(device="cpu")
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def family(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def model(tiny_folders: Callable[[str], Path], family: str) -> Model:
+    """A tiny checkpoint of every family in turn."""
+    return load(str(tiny_folders(family)), device="cpu")

@@ -12,20 +12,15 @@ import torch
 
 from astrogate.core.direction import Direction, place
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Half, Point, Steer
+from astrogate.core.point import Half, Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.models.load import FAMILIES, load
 from astrogate.rendering.render import render, to_tensor
+from tests.checkpoints import PROMPT, SIZE, denoiser, made, steered
 
-NAMES = ("sd", "sdxl", "sd3", "flux")
-SIZE = {"sd": 16, "sdxl": 16, "sd3": 16, "flux": 32}
-PROMPT, NEGATIVE = "a painting of a fat dog", "a sad cat"
+NEGATIVE = "a sad cat"
 Folders = Callable[[str], Path]
-
-
-def made(model: Model, family: str, prompt: str = PROMPT, seed: int = 5, negative: str = "") -> Point:
-    return model.point(prompt, seed=seed, negative=negative, height=SIZE[family], width=SIZE[family])
 
 
 def plain(folder: Path, family: str, n: int, dtype: torch.dtype = torch.float32, **options: Any) -> list[Any]:
@@ -45,20 +40,6 @@ def plain(folder: Path, family: str, n: int, dtype: torch.dtype = torch.float32,
         **options,
     ).images
     return [np.asarray(image) for image in images]
-
-
-def denoiser(model: Model, family: str) -> torch.nn.Module:
-    return model.module("unet" if family in ("sd", "sdxl") else "transformer")
-
-
-@pytest.fixture(params=NAMES)
-def family(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def model(tiny_folders: Folders, family: str) -> Model:
-    return load(str(tiny_folders(family)), device="cpu")
 
 
 def test_bit_identical_to_diffusers(tiny_folders: Folders, model: Model, family: str) -> None:
@@ -111,11 +92,6 @@ def test_segments_cover_the_sequence(model: Model, family: str) -> None:
     for segment in point.segments:
         low, high = segment.find("dog")
         assert segment.start < low < high == segment.end
-
-
-def steered(model: Model, point: Point, family: str, half: Half = "positive", **options: Any) -> Steer:
-    spaces = [s for s in ("prompt_embeds", "pooled_prompt_embeds") if s in model.spaces]
-    return Steer({s: torch.ones_like(point.tensors[s]) for s in spaces}, 2.0, half=half, **options)
 
 
 def watched(model: Model, family: str, points: list[Point], recipe: Recipe) -> list[dict[str, torch.Tensor]]:

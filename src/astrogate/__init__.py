@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame as Frame
     from astrogate.core.recipe import Recipe as Recipe
     from astrogate.methods.contrast import contrast as contrast
+    from astrogate.methods.guidance import guide as guide
+    from astrogate.methods.guidance import toward as toward
     from astrogate.methods.phrase import between as between
     from astrogate.methods.phrase import phrase as phrase
     from astrogate.methods.slide import grid as grid
@@ -53,6 +55,7 @@ _HOME = {
     "between": "methods.phrase",
     "contrast": "methods.contrast",
     "grid": "methods.slide",
+    "guide": "methods.guidance",
     "load": "models.load",
     "load_direction": "core.direction_file",
     "phrase": "methods.phrase",
@@ -63,6 +66,7 @@ _HOME = {
     "sheet": "rendering.sheet",
     "slide": "methods.slide",
     "to_tensor": "rendering.render",
+    "toward": "methods.guidance",
 }
 __all__ = sorted(_HOME)
 

@@ -1,4 +1,7 @@
-"""Point: all that a denoiser starts from. Segment: which of its tokens are which words. Steer: how an edit enters."""
+"""Point: all that a denoiser starts from. Segment: which of its tokens are which words.
+
+Steer: an edit that enters by the denoiser's conditioning. Guide: one that enters by its prediction.
+"""
 
 from __future__ import annotations
 
@@ -64,11 +67,7 @@ class Steer:
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        low, high = self.window
-        if not 0 <= low < high <= 1:
-            raise AstrogateError(f"window {low:g} to {high:g}", "use shares of the steps, 0 <= start < end <= 1")
-        if not abs(self.scale) <= 1000:
-            raise AstrogateError(f"scale {self.scale:g}", "use a finite number of at most 1000 either way")
+        _check(self.scale, self.window)
         shares = [u for u, _ in self.curve]
         if shares != sorted(set(shares)) or not all(0 <= u <= 1 and abs(w) <= 1000 for u, w in self.curve):
             raise AstrogateError(f"curve {self.curve}", "use rising shares of the steps from 0 to 1, finite weights")
@@ -92,6 +91,39 @@ class Steer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Guide:
+    """Add `scale * mask * (eps(edit) - eps(base))` to the prediction, in a window of the sampling.
+
+    `tensors` are the edit's conditioning by space, without batch, e.g. "prompt_embeds" [tokens, width]; with `added`
+    they are added to the point's own. `base` is the half of classifier-free guidance to measure against. The mask keeps
+    the places where the difference, averaged over channels, is above its quantile `quantile`: 0 is no mask. A guide
+    costs one more row of the denoiser.
+    """
+
+    tensors: Mapping[str, Tensor]
+    scale: float = 1.0
+    window: tuple[float, float] = (0.0, 1.0)
+    added: bool = False
+    base: Literal["positive", "negative"] = "positive"
+    quantile: float = 0.0
+    name: str = ""
+    origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        _check(self.scale, self.window)
+        if not 0 <= self.quantile < 1:
+            raise AstrogateError(f"quantile {self.quantile:g}", "use a share of the picture from 0 up to 1")
+
+
+def _check(scale: float, window: tuple[float, float]) -> None:
+    low, high = window
+    if not 0 <= low < high <= 1:
+        raise AstrogateError(f"window {low:g} to {high:g}", "use shares of the steps, 0 <= start < end <= 1")
+    if not abs(scale) <= 1000:
+        raise AstrogateError(f"scale {scale:g}", "use a finite number of at most 1000 either way")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Point:
     """One picture in the making.
 
@@ -104,9 +136,14 @@ class Point:
     model: str
     segments: tuple[Segment, ...] = ()
     steers: tuple[Steer, ...] = ()
+    guides: tuple[Guide, ...] = ()
     extras: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def with_steers(self, *steers: Steer) -> Point:
         """This point with more steers."""
         return replace(self, steers=(*self.steers, *steers))
+
+    def with_guides(self, *guides: Guide) -> Point:
+        """This point with more guides."""
+        return replace(self, guides=(*self.guides, *guides))

@@ -99,6 +99,7 @@ class Flux:
             _SITES,
             unit=self.pipe.scheduler.config.num_train_timesteps,
             in_turn=guided,
+            channel_axis=1,
             height=height,
             width=width,
             true_cfg_scale=recipe.true_cfg_scale,

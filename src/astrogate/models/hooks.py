@@ -20,13 +20,16 @@ from astrogate.core.point import Point, Steer
 #: Where a space enters the denoiser: the path to it in the keyword arguments of a call.
 Sites = Mapping[str, tuple[str, ...]]
 
+#: The share of the sampling that is done at a timestep.
+Progress = Callable[[Tensor | float], float]
+
 
 @contextmanager
 def steering(
     denoisers: Sequence[nn.Module],
     points: Sequence[Point],
     sites: Sites,
-    progress: Callable[[Tensor | float], float],
+    progress: Progress,
     *,
     in_turn: bool = False,
 ) -> Generator[None]:
@@ -54,7 +57,7 @@ class _Hook:
         active: list[tuple[int, Steer]],
         rows: int,
         sites: Sites,
-        progress: Callable[[Tensor | float], float],
+        progress: Progress,
         in_turn: bool,
     ) -> None:
         self.active, self.rows, self.sites, self.progress, self.in_turn = active, rows, sites, progress, in_turn
@@ -67,7 +70,7 @@ class _Hook:
         self.calls += 1
         u = self.progress(kwargs["timestep"] if "timestep" in kwargs else args[1])
         for space, path in self.sites.items():
-            kwargs = _moved(kwargs, path, lambda states, space=space: self._move(states, space, u, negative))
+            kwargs = moved(kwargs, path, lambda states, space=space: self._move(states, space, u, negative))
         return args, kwargs
 
     def _move(self, states: Tensor, space: str, u: float, negative: bool) -> Tensor:
@@ -86,16 +89,16 @@ class _Hook:
         return states if delta is None else states + delta
 
 
-def _moved(kwargs: dict[str, Any], path: tuple[str, ...], move: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+def moved(kwargs: dict[str, Any], path: tuple[str, ...], move: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     """The arguments with the tensor at `path` moved; the caller's own are left as they are. Absent ones stay absent."""
     head, *rest = path
     value = kwargs.get(head)
     if value is None:
         return kwargs
-    return {**kwargs, head: _moved(value, tuple(rest), move) if rest else move(value)}
+    return {**kwargs, head: moved(value, tuple(rest), move) if rest else move(value)}
 
 
-def nearest_step(timesteps: Callable[[], Tensor], unit: float = 1.0) -> Callable[[Tensor | float], float]:
+def nearest_step(timesteps: Callable[[], Tensor], unit: float = 1.0) -> Progress:
     """The share of the sampling that is done at a timestep, by its place among the scheduler's `timesteps`.
 
     `unit` is the scheduler's step for one of the denoiser's own (Flux's transformer takes thousandths).

@@ -18,6 +18,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator
+from astrogate.models.guiding import guiding
 from astrogate.models.hooks import Sites, nearest_step, steering
 
 
@@ -52,9 +53,14 @@ def sample(
     *,
     unit: float = 1.0,
     in_turn: bool = False,
+    channel_axis: int = 0,
     **options: Any,
 ) -> Tensor:
-    """Latents of one batch, as the pipeline returns them; `options` are further arguments of its call."""
+    """Latents of one batch, as the pipeline returns them; `options` are further arguments of its call.
+
+    The first of `denoisers` predicts; the others (a ControlNet) see its conditioning. `channel_axis` is that of one
+    row of a prediction.
+    """
     own, before = denoisers[0].dtype, pipe.scheduler
     pipe.scheduler = _scheduler(recipe, before)
     progress = nearest_step(lambda: pipe.scheduler.timesteps, unit)
@@ -62,6 +68,7 @@ def sample(
         with (
             _precision(recipe.dtype, own, pipe._execution_device.type),
             steering(denoisers, points, sites, progress, in_turn=in_turn),
+            guiding(denoisers[0], points, sites, progress, in_turn=in_turn, channel_axis=channel_axis),
         ):
             return pipe(
                 **{space: tensor.to(pipe._execution_device, own) for space, tensor in batch.items()},

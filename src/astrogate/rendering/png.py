@@ -28,9 +28,22 @@ def record(frame: Frame) -> dict[str, Any]:
         }
         for s in frame.point.steers
     ]
+    guides = [
+        {
+            "name": g.name,
+            "spaces": sorted(g.tensors),
+            "scale": g.scale,
+            "window": list(g.window),
+            "base": g.base,
+            "quantile": g.quantile,
+            **g.origin,
+        }
+        for g in frame.point.guides
+    ]
     return {
         "point": {**frame.point.origin, "fingerprint": frame.point.model},
         "steers": steers,
+        "guides": guides,
         "recipe": frame.recipe.to_json(),
         "recipe_hash": frame.recipe.hash,
     }
