@@ -19,15 +19,8 @@ from torch import Tensor
 from astrogate.core.direction import ROLES, Direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
-from astrogate.ops.contrast import (
-    landings,
-    main_effects,
-    mean_difference,
-    project_out,
-    separability,
-    standard_error,
-    whiten,
-)
+from astrogate.measure.scores import auc
+from astrogate.ops.contrast import landings, main_effects, mean_difference, project_out, standard_error, whiten
 
 Nuisance = Literal["project", "whiten"]
 
@@ -104,7 +97,7 @@ def _quality(there: Tensor, back: Tensor) -> dict[str, Any]:
     high, low = landings(there, back)
     return {
         "standard_error": standard_error(there.flatten(0, 1), back.flatten(0, 1)),
-        "auc": separability(high, low),
+        "auc": auc(torch.cat([high, low]), [True] * len(high) + [False] * len(low)),
         "there": [round(float(x), 4) for x in high],
         "back": [round(float(x), 4) for x in low],
     }

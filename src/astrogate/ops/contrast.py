@@ -4,7 +4,7 @@ With p[i, j], q[i, j] [d] the states of two prompts that differ in one word, ove
 
     d     = mean_ij (p - q)                                  the direction (seed 000, over the complete grid)
     se    = sqrt(sum_k var_ij(p - q)_k / n) / |d|            its relative standard error
-    AUC   = P(p . d > q . d)                                 over rows that d was found without (Mann & Whitney 1947)
+    landings: p[i, j] . d and q[i, j] . d, with d from the other rows
     E     = mean over poles and columns of x[i] - mean x, and the like of the columns: the nuisance's main effects
     project:  d - E+ E d                                     none of d is left along any effect
     whiten:   s (E'E / m + s I)^-1 d, s = tr(E'E / m) / d    strong effects are removed, weak ones hardly
@@ -54,12 +54,6 @@ def landings(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
         there.append((positive[row].double() - middle) @ unit)
         back.append((negative[row].double() - middle) @ unit)
     return torch.cat(there).float(), torch.cat(back).float()
-
-
-def separability(there: Tensor, back: Tensor) -> float:
-    """AUC: the share of pairs with there > back, ties counting half."""
-    above = there[:, None] - back[None]
-    return float((above > 0).float().mean() + 0.5 * (above == 0).float().mean())
 
 
 def main_effects(positive: Tensor, negative: Tensor) -> Tensor:
