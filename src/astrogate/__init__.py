@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from astrogate.core.protocols import Readings as Readings
     from astrogate.core.recipe import Frame as Frame
     from astrogate.core.recipe import Recipe as Recipe
+    from astrogate.measure.features import Clip as Clip
+    from astrogate.methods.calibrate import calibrate as calibrate
+    from astrogate.methods.clip_guided import clip_guided as clip_guided
     from astrogate.methods.contrast import contrast as contrast
     from astrogate.methods.guidance import guide as guide
     from astrogate.methods.guidance import toward as toward
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AstrogateError": "core.errors",
     "AstrogateWarning": "core.errors",
+    "Clip": "measure.features",
     "Direction": "core.direction",
     "Frame": "core.recipe",
     "Model": "core.protocols",
@@ -53,6 +57,8 @@ _HOME = {
     "Recipe": "core.recipe",
     "Steer": "core.point",
     "between": "methods.phrase",
+    "calibrate": "methods.calibrate",
+    "clip_guided": "methods.clip_guided",
     "contrast": "methods.contrast",
     "grid": "methods.slide",
     "guide": "methods.guidance",

@@ -1,4 +1,4 @@
-"""What the floors ask of one another: a model, a reader of factors."""
+"""What the floors ask of one another: a model, a reader of factors, a distance between pictures."""
 
 from __future__ import annotations
 
@@ -67,6 +67,24 @@ class Model(Protocol):
         ...
 
 
+class Predictor(Model, Protocol):
+    """A Model whose prediction can be had step by step, with gradients: what inversion and guidance by CLIP need."""
+
+    def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
+        """The sampler's timesteps, first to last, each with its cumulative product of alphas; last, (-1, the end's)."""
+        ...
+
+    def epsilon(
+        self, points: Sequence[Point], latents: Tensor, timestep: int, *, guidance_scale: float = 1.0, u: float = 0.0
+    ) -> Tensor:
+        """The guided noise [n, c, h, w] in `latents`; `u` is the share of the steps that is done, for steers."""
+        ...
+
+    def picture(self, latents: Tensor) -> Tensor:
+        """As `decode`, but differentiable and on the model's device."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Readings:
     """Factors read from n pictures: class probabilities [n, values], numbers [n], and the subject's mask [n, h, w]."""
@@ -87,4 +105,12 @@ class Reader(Protocol):
 
     def read(self, pictures: Tensor) -> Readings:
         """Pictures [n, 3, h, w] in [0, 1] to readings."""
+        ...
+
+
+class Distance(Protocol):
+    """How different pictures look: CLIP features, LPIPS-style, unless another is named."""
+
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        """Pictures [n, 3, h, w] in [0, 1] and as many others to distances [n], 0 for equal ones."""
         ...

@@ -1,4 +1,10 @@
-"""CLIP features of pictures and texts: unit vectors, so that a dot product is a cosine (Radford et al. 2021)."""
+"""CLIP features of pictures and texts, and the perceptual distance that they give.
+
+Pooled features are unit vectors, so a dot product is a cosine (Radford et al. 2021). The distance is LPIPS's form
+(Zhang et al. 2018) without learned weights: over layers l and places p, each place's features scaled to unit norm,
+
+    D(a, b) = mean_l mean_p |f_lp(a) - f_lp(b)|^2
+"""
 
 from __future__ import annotations
 
@@ -26,16 +32,35 @@ class Clip:
             torch.tensor(v, device=device)[:, None, None] for v in (processor.image_mean, processor.image_std)
         )
 
+    def _pixels(self, pictures: Tensor) -> Tensor:
+        """Pictures [n, 3, h, w] in [0, 1] as the vision tower takes them."""
+        pictures = pictures.to(self.mean.device)
+        if pictures.shape[-2:] != (self.side, self.side):
+            pictures = F.interpolate(pictures, (self.side, self.side), mode="bicubic", antialias=True).clamp(0, 1)
+        return (pictures - self.mean) / self.std
+
+    def images_with_gradient(self, pictures: Tensor) -> Tensor:
+        """Unit features [n, d] of pictures [n, 3, h, w] in [0, 1], differentiable, in one batch."""
+        vision = self.model.vision_model(pixel_values=self._pixels(pictures))
+        return F.normalize(self.model.visual_projection(vision.pooler_output), dim=-1)
+
     @torch.no_grad()
     def images(self, pictures: Tensor, *, batch: int = 100) -> Tensor:
         """Unit features [n, d] of pictures [n, 3, h, w] in [0, 1]."""
+        return torch.cat([self.images_with_gradient(part).cpu() for part in pictures.split(batch)])
+
+    @torch.no_grad()
+    def between(self, a: Tensor, b: Tensor, *, batch: int = 50) -> Tensor:
+        """Perceptual distances [n] of pictures [n, 3, h, w] in [0, 1], row by row. See `core.protocols.Distance`."""
+        if a.shape != b.shape:
+            raise ValueError(f"shapes {tuple(a.shape)} and {tuple(b.shape)} differ")
         parts: list[Tensor] = []
-        for part in pictures.split(batch):
-            part = part.to(self.mean.device)
-            if part.shape[-2:] != (self.side, self.side):
-                part = F.interpolate(part, (self.side, self.side), mode="bicubic", antialias=True).clamp(0, 1)
-            vision = self.model.vision_model(pixel_values=(part - self.mean) / self.std)
-            parts.append(F.normalize(self.model.visual_projection(vision.pooler_output), dim=-1).cpu())
+        for x, y in zip(a.split(batch), b.split(batch), strict=True):
+            pixels = self._pixels(torch.cat([x, y]))
+            states = self.model.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states[1:]
+            units = torch.stack([F.normalize(s[:, 1:], dim=-1) for s in states])
+            first, second = units.chunk(2, dim=1)
+            parts.append((first - second).square().sum(-1).mean((0, 2)).cpu())
         return torch.cat(parts)
 
     @torch.no_grad()

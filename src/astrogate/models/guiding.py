@@ -28,7 +28,13 @@ _NOT_BATCHED = frozenset({"img_ids", "txt_ids"})
 
 @contextmanager
 def guiding(
-    denoiser: nn.Module, points: Sequence[Point], sites: Sites, progress: Progress, *, in_turn: bool, channel_axis: int
+    denoiser: nn.Module,
+    points: Sequence[Point],
+    sites: Sites,
+    progress: Progress,
+    *,
+    in_turn: bool = False,
+    channel_axis: int = 0,
 ) -> Generator[None]:
     """While open, the denoiser's predictions carry the terms of the guides of `points` (one a row)."""
     active = [(row, guide) for row, point in enumerate(points) for guide in point.guides if guide.scale != 0]

@@ -85,6 +85,11 @@ def sample(
 @torch.no_grad()
 def decode(pipe: Any, latents: Tensor) -> Tensor:
     """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1], float32 on the CPU."""
+    return picture(pipe, latents).float().cpu()
+
+
+def picture(pipe: Any, latents: Tensor) -> Tensor:
+    """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1], differentiable."""
     vae, config = pipe.vae, pipe.vae.config
     latents = latents.to(pipe._execution_device, vae.dtype)
     mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
@@ -96,7 +101,7 @@ def decode(pipe: Any, latents: Tensor) -> Tensor:
         if getattr(config, "shift_factor", None):
             latents = latents + config.shift_factor
     pictures = vae.decode(latents).sample
-    return (pictures * 0.5 + 0.5).clamp(0, 1).float().cpu()
+    return (pictures * 0.5 + 0.5).clamp(0, 1)
 
 
 def part(pipe: Any, site: str, name: str) -> nn.Module:

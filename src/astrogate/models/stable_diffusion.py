@@ -16,8 +16,12 @@ from astrogate.core.point import Point, Segment
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import noise
 from astrogate.models import sampling
+from astrogate.models.guiding import guiding
+from astrogate.models.hooks import steering
 from astrogate.models.quiet import quiet
 from astrogate.models.text import check_length, check_prompt, check_words, end_of_text, segment
+
+_SITES = {"prompt_embeds": ("encoder_hidden_states",)}
 
 
 @final
@@ -80,11 +84,38 @@ class StableDiffusion:
     def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
         """Run the pipeline's sampler over one batch of points; steers act, the model is left as it was."""
         batch = sampling.stacked(points, self.spaces, self.fingerprint)
-        sites = {"prompt_embeds": ("encoder_hidden_states",)}
-        return sampling.sample(self.pipe, [self.pipe.unet], points, batch, recipe, sites)
+        return sampling.sample(self.pipe, [self.pipe.unet], points, batch, recipe, _SITES)
 
     def decode(self, latents: Tensor) -> Tensor:
         return sampling.decode(self.pipe, latents)
+
+    def picture(self, latents: Tensor) -> Tensor:
+        return sampling.picture(self.pipe, latents)
+
+    def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
+        scheduler = type(self.pipe.scheduler).from_config(self.pipe.scheduler.config)
+        scheduler.set_timesteps(num_inference_steps)
+        alphas = scheduler.alphas_cumprod
+        last = 1.0 if getattr(scheduler.config, "set_alpha_to_one", True) else float(alphas[0])
+        return [(int(t), float(alphas[int(t)])) for t in scheduler.timesteps] + [(-1, last)]
+
+    def epsilon(
+        self, points: Sequence[Point], latents: Tensor, timestep: int, *, guidance_scale: float = 1.0, u: float = 0.0
+    ) -> Tensor:
+        """The guided noise in `latents`, with gradients where they are wanted. See `core.protocols.Predictor`."""
+        batch = sampling.stacked(points, self.spaces, self.fingerprint)
+        unet, guided = self.pipe.unet, guidance_scale > 1
+        states = torch.cat([batch["negative_prompt_embeds"]] * guided + [batch["prompt_embeds"]])
+        x = torch.cat([latents] * (1 + guided)).to(unet.device, unet.dtype)
+        with steering([unet], points, _SITES, lambda _: u), guiding(unet, points, _SITES, lambda _: u):
+            out = unet(x, timestep, encoder_hidden_states=states.to(x)).sample
+        a = float(self.pipe.scheduler.alphas_cumprod[timestep])
+        if self.pipe.scheduler.config.prediction_type == "v_prediction":
+            out = a**0.5 * out + (1 - a) ** 0.5 * x
+        if not guided:
+            return out
+        unguided, positive = out.chunk(2)
+        return unguided + guidance_scale * (positive - unguided)
 
     def module(self, site: str) -> nn.Module:
         return sampling.part(self.pipe, site, self.name)

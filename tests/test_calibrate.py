@@ -1,0 +1,97 @@
+"""Laws of calibration: a scale of 1 changes pictures by the ceiling, on both sides, unless the effect ends first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from astrogate.core.direction import Direction, place
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point
+from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
+from astrogate.methods.calibrate import calibrate
+from astrogate.methods.contrast import contrast
+from astrogate.rendering.render import render, to_tensor
+
+RECIPE = Recipe(3)
+
+
+class Pixels:
+    """Mean absolute difference."""
+
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).abs().mean((1, 2, 3))
+
+
+def made(model: Model) -> tuple[Direction, list[Point]]:
+    direction = contrast(model, "fat", "thin", media=("photo",), subjects=("dog", "cat"))
+    return direction, [model.point("a photo of a dog", seed=s) for s in range(4)]
+
+
+def far(model: Model, direction: Direction, points: list[Point], scale: float) -> float:
+    moved = [p.with_steers(place(direction, p, scale=scale)) for p in points]
+    a, b = (to_tensor(render(model, batch, recipe=RECIPE)) for batch in (points, moved))
+    return float(Pixels().between(a, b).mean())
+
+
+def test_a_scale_of_one_is_the_ceiling_on_both_sides(tiny: Model) -> None:
+    direction, points = made(tiny)
+    ceiling = far(tiny, direction, points, 3.0)
+    calibrated = calibrate(tiny, direction, points, Pixels(), ceiling=ceiling, recipe=RECIPE)
+    for scale in (-1.0, 1.0):
+        assert far(tiny, calibrated, points, scale) == pytest.approx(ceiling, rel=0.06)
+    found = calibrated.origin["calibration"]
+    assert found["high"]["reached"]
+    assert found["low"]["reached"]
+    assert calibrated.calibration == (found["low"]["strength"], found["high"]["strength"])
+    again = calibrate(tiny, calibrated, points, Pixels(), ceiling=ceiling, recipe=RECIPE)
+    assert again.calibration == calibrated.calibration
+
+
+def test_directions_of_any_length_come_to_the_same_scale(tiny: Model) -> None:
+    direction, points = made(tiny)
+    ceiling = far(tiny, direction, points, 3.0)
+    ends = [
+        calibrate(tiny, d, points, Pixels(), ceiling=ceiling, recipe=RECIPE).strength(1.0) * factor
+        for d, factor in ((direction, 1.0), (direction * 4.0, 4.0), (direction * 0.3, 0.3))
+    ]
+    assert ends == pytest.approx([ends[0]] * 3, rel=0.15)
+
+
+def test_the_search_ends_where_the_effect_does(tiny: Model) -> None:
+    """An effect that peaks: what is read falls once the pictures are far from the first ones."""
+    direction, points = made(tiny)
+    still = to_tensor(render(tiny, points, recipe=RECIPE))
+    peak = far(tiny, direction, points, 1.2)
+
+    def effect(pictures: Tensor) -> Tensor:
+        return -(Pixels().between(still, pictures) - peak).abs()
+
+    calibrated = calibrate(tiny, direction, points, Pixels(), effect=effect, ceiling=1.0, recipe=RECIPE)
+    assert not calibrated.origin["calibration"]["high"]["reached"]
+    assert calibrated.strength(1.0) in (1.0, 2.0)
+
+
+def test_placing_is_what_is_calibrated(tiny: Model) -> None:
+    direction, points = made(tiny)
+    ceiling = far(tiny, direction, points, 2.0)
+    late = calibrate(
+        tiny, direction, points, Pixels(), ceiling=ceiling, recipe=RECIPE, placing=partial(place, window=(0.5, 1.0))
+    )
+    assert late.strength(1.0) > 2.0
+
+
+def test_bad_calibrations_are_refused(tiny: Model) -> None:
+    direction, points = made(tiny)
+    with pytest.raises(AstrogateError, match="four seeds"):
+        calibrate(tiny, direction, points[:3], Pixels(), recipe=RECIPE)
+    with pytest.raises(AstrogateError, match="ceiling"):
+        calibrate(tiny, direction, points, Pixels(), ceiling=0, recipe=RECIPE)
+    nothing = replace(direction, vectors={"end": torch.zeros(32)})
+    with pytest.raises(AstrogateError, match="does not change"):
+        calibrate(tiny, nothing, points, Pixels(), recipe=RECIPE)
