@@ -34,7 +34,7 @@ def test_slide_draws_a_strip_with_its_record(tiny_folder: Path, tmp_path: Path) 
     image = Image.open(target)
     kept = json.loads(image.text["astrogate"])
     assert kept["scales"] == [-1, -0.5, 0, 0.5, 1]
-    assert kept["direction"]["toward"] == "fat"
+    assert kept["directions"][0]["toward"] == "fat"
     assert kept["point"]["seed"] == 7
     assert kept["recipe"]["num_inference_steps"] == 2
 
@@ -108,7 +108,14 @@ def test_warnings_are_one_line(tiny_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("args", "words"),
-    [(("slide", "dog " * 20, "--toward", "cat"), "Missing option '--away'"), ((*SLIDE, "-n", "abc"), "'abc' is not")],
+    [
+        (("slide", "dog " * 20, "--toward", "cat"), "--away is missing"),
+        (("slide", "a dog"), "no direction is named"),
+        (("style", "a dog"), "Missing option '--phrase'"),
+        ((*SLIDE, "-n", "abc"), "'abc' is not"),
+        ((*SLIDE, "--curve", "0.5"), "not a curve"),
+        ((*SLIDE, "--also", "tall:short"), "has no scale"),
+    ],
 )
 def test_usage_errors_are_one_line(args: tuple[str, ...], words: str) -> None:
     code, _, err = run(*args)
@@ -151,7 +158,7 @@ def test_odd_outputs_are_refused(tiny_folder: Path) -> None:
 def test_help_names_every_command() -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("slide", "demo", "models", "train", "card", "bench"):
+    for command in ("slide", "style", "guide", "grid", "direction", "demo", "models", "train", "card", "bench"):
         assert command in out
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from astrogate.app.direction import direction
+from astrogate.app.options import Range, check_output
+from astrogate.app.strips import grid, guide, slide, style
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-
-if TYPE_CHECKING:
-    from astrogate.core.protocols import Model
-    from astrogate.core.recipe import Frame, Recipe
 
 
 class _Group(click.Group):
@@ -59,141 +54,11 @@ def main() -> None:
     """Navigate, steer and explain the latent spaces of text-to-image diffusion models."""
 
 
-class _Range(click.ParamType):
-    """Two numbers, LOW:HIGH."""
-
-    name = "low:high"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        low, _, high = str(value).partition(":")
-        try:
-            return float(low), float(high)
-        except ValueError:
-            raise AstrogateError(f"{value!r} is not a range", "write two numbers, e.g. --scales=-2:2") from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Setup:
-    """The options of every command that draws."""
-
-    model: str
-    negative: str
-    size: int | None
-    steps: int
-    guidance: float
-    scheduler: str | None
-    device: str | None
-    dtype: str
-    offline: bool
-
-    def recipe(self) -> Recipe:
-        """The sampler settings, checked."""
-        from astrogate.core.recipe import Recipe
-
-        return Recipe(self.steps, self.guidance, self.scheduler, self.size, self.size, self.dtype)
-
-    def load(self) -> Model:
-        """The model."""
-        from astrogate.models.load import load
-
-        return load(self.model, device=self.device, dtype=self.dtype, offline=self.offline)
-
-
-_SETUP = (
-    click.option("--model", default="menagerie", show_default=True, help="A diffusers folder or a hub id."),
-    click.option("--negative", default="", help="Negative prompt."),
-    click.option("--size", default=None, type=int, help="Side of a picture in pixels."),
-    click.option("--steps", default=20, show_default=True, help="Denoising steps."),
-    click.option("--guidance", default=4.0, show_default=True, help="Guidance scale; 1 is none."),
-    click.option("--scheduler", default=None, help="A diffusers scheduler, e.g. DPMSolverMultistep."),
-    click.option("--device", default=None, help="cpu, cuda, mps; by default a CUDA GPU if there is one."),
-    click.option("--dtype", default="float32", show_default=True, help="float32, float16 or bfloat16."),
-    click.option("--offline", is_flag=True, help="Never ask the hub; use the local cache."),
-)
-
-
-def _draws(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `_Setup`, as one argument `setup`."""
-    names = [field.name for field in fields(_Setup)]
-
-    @wraps(command)
-    def call(**options: Any) -> None:
-        command(setup=_Setup(*(options.pop(name) for name in names)), **options)
-
-    for option in reversed(_SETUP):
-        call = option(call)
-    return call
-
-
-@main.command(short_help="Draw a strip that slides from one word to its opposite.")
-@click.argument("prompt")
-@click.option("--toward", required=True, help="The word to move towards, e.g. fat.")
-@click.option("--away", required=True, help="The word to move away from, e.g. thin.")
-@click.option("--scales", default="-2:2", show_default=True, type=_Range(), help="Strengths of the first and the last.")
-@click.option("-n", "count", default=7, show_default=True, help="Pictures in a strip.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the first strip.")
-@click.option("--seeds", default=1, show_default=True, help="Strips, one seed each.")
-@click.option("--on", default=None, help="Move this word of the prompt alone.")
-@click.option("-o", "--output", default="slide.png", show_default=True, type=click.Path(path_type=Path))
-@_draws
-def slide(
-    prompt: str,
-    toward: str,
-    away: str,
-    scales: tuple[float, float],
-    count: int,
-    seed: int,
-    seeds: int,
-    on: str | None,
-    output: Path,
-    setup: _Setup,
-) -> None:
-    """Draw PROMPT in a strip that slides from one word to its opposite, all else equal."""
-    from astrogate.methods import slide as method
-    from astrogate.methods.contrast import contrast
-    from astrogate.rendering.png import save_png
-    from astrogate.rendering.render import render
-    from astrogate.rendering.sheet import sheet
-
-    positions, recipe = method.scales(*scales, count), setup.recipe()
-    if not 1 <= seeds <= 1000:
-        raise AstrogateError(f"{seeds} strips", "ask for 1 to 1000")
-    _check_output(output)
-    model = setup.load()
-    direction, chosen = contrast(model, toward, away), range(seed, seed + seeds)
-    points = [
-        point
-        for s in chosen
-        for point in method.slide(
-            model.point(prompt, seed=s, negative=setup.negative, height=setup.size, width=setup.size),
-            direction,
-            *scales,
-            n=count,
-            on=on,
-        )
-    ]
-    frames = list(_progress(render(model, points, recipe=recipe), len(points)))
-    rows = [f"seed {s}" for s in chosen] if seeds > 1 else []
-    page = sheet(frames, columns=count, labels=method.labels(positions), rows=rows)
-    more = {"direction": dict(direction.origin), "on": on, "scales": positions, "seeds": list(chosen)}
-    save_png(page, output, frame=frames[count // 2], more=more)
-    click.echo(f"{output}: {direction.name}, {seeds} x {count} pictures")
-
-
-def _check_output(path: Path) -> None:
-    """Fail before any work if the file cannot be written."""
-    folder = next(p for p in (path.absolute().parent, *path.absolute().parent.parents) if p.exists())
-    odd = path.exists() and not path.is_file()
-    if odd or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise AstrogateError(f"cannot write {path}", "name a writable file")
-
-
-def _progress(frames: Iterable[Frame], total: int) -> Iterable[Frame]:
-    from tqdm import tqdm
-
-    return tqdm(frames, total=total, unit="picture", disable=not sys.stderr.isatty(), leave=False)
+main.add_command(slide)
+main.add_command(style)
+main.add_command(guide)
+main.add_command(grid)
+main.add_command(direction)
 
 
 @main.command(short_help="Draw strips and a grid with the shipped model, on one page.")
@@ -204,7 +69,7 @@ def demo(output: Path, seed: int, device: str | None) -> None:
     """Draw strips and a grid with the shipped model, read them with its oracle, and write one page."""
     from astrogate.studies.demo import write_demo
 
-    _check_output(output / "index.html")
+    check_output(output / "index.html")
     page = write_demo(output, seed=seed, device=device, report=lambda text: click.echo(text))
     click.echo(f"open {page}")
 
@@ -234,7 +99,7 @@ def card(output: Path, captions: int, witness: Path | None, device: str | None) 
 
     if captions < 100:
         raise AstrogateError(f"{captions} captions", "ask for 100 or more: retrieval is among 100")
-    _check_output(output)
+    check_output(output)
     card_of_shipped(output, captions=captions, witness=witness, device=device, report=lambda text: click.echo(text))
     click.echo(f"wrote {output}")
 
@@ -246,7 +111,7 @@ def bench() -> None:
 
 @bench.command(short_help="Rank correlation of scale and read factor within strips.")
 @click.option("--seeds", default=8, show_default=True, help="Seeds a subject.")
-@click.option("--scales", default="-2:2", show_default=True, type=_Range())
+@click.option("--scales", default="-2:2", show_default=True, type=Range())
 @click.option("--device", default=None)
 def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
     """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects a seed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from astrogate.core.direction import Direction, place
 from astrogate.core.errors import AstrogateError
@@ -33,27 +33,46 @@ def labels(values: Iterable[float]) -> list[str]:
 
 def slide(
     point: Point,
-    direction: Direction,
+    direction: Direction | Sequence[Direction],
     low: float = -2.0,
     high: float = 2.0,
     *,
     n: int = 7,
+    also: Sequence[tuple[Direction, float]] = (),
     on: str | None = None,
     roles: Collection[str] | None = None,
     window: tuple[float, float] = (0.0, 1.0),
     curve: Curve = (),
     half: Half = "positive",
 ) -> list[Point]:
-    """`n` points along a direction from scale `low` to `high`; scale 0 is `point` itself.
+    """`n` points along a direction, or several at once, from scale `low` to `high`; scale 0 is `point` itself.
 
-    The other options say where and when the direction enters, as in `place`.
+    `also` names directions that are held at a scale of their own. The other options say where and when directions
+    enter, as in `place`. Raises AstrogateError for more than the calibrated directions' ranges allow together.
     """
-    return [
-        point.with_steers(place(direction, point, scale=s, on=on, roles=roles, window=window, curve=curve, half=half))
-        if s
-        else point
-        for s in scales(low, high, n)
-    ]
+    moving = [direction] if isinstance(direction, Direction) else list(direction)
+    if not moving:
+        raise AstrogateError("no direction to slide along", "name at least one")
+    _check_range([(d, max(abs(low), abs(high))) for d in moving] + list(also))
+
+    def at(scale: float) -> Point:
+        placed = [*((d, scale) for d in moving), *also]
+        return point.with_steers(
+            *(
+                place(d, point, scale=s, on=on, roles=roles, window=window, curve=curve, half=half)
+                for d, s in placed
+                if s
+            )
+        )
+
+    return [at(s) if s or also else point for s in scales(low, high, n)]
+
+
+def _check_range(placed: Sequence[tuple[Direction, float]]) -> None:
+    """Calibrated directions were measured up to 1; together they may go to twice that."""
+    total = sum(abs(scale) for direction, scale in placed if direction.calibration is not None)
+    if total > 2:
+        raise AstrogateError(f"scales of {total:g} in all", "calibrated directions go to 1 each, and to 2 together")
 
 
 def grid(point: Point, across: list[Steer], down: list[Steer]) -> list[Point]:

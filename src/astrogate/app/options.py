@@ -1,0 +1,196 @@
+"""What the commands that draw have in common: their options, how directions are named, where pictures go."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from astrogate.core.direction import Direction
+    from astrogate.core.point import Curve, Point
+    from astrogate.core.protocols import Model
+    from astrogate.core.recipe import Frame, Recipe
+
+
+class Range(click.ParamType):
+    """Two numbers, LOW:HIGH."""
+
+    name = "low:high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        low, _, high = str(value).partition(":")
+        try:
+            return float(low), float(high)
+        except ValueError:
+            raise AstrogateError(f"{value!r} is not a range", "write two numbers, e.g. --scales=-2:2") from None
+
+
+class CurveType(click.ParamType):
+    """Pairs SHARE:WEIGHT, with commas between."""
+
+    name = "u:w,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Curve:
+        if isinstance(value, tuple) or not value:
+            return value or ()
+        try:
+            return tuple((float(u), float(w)) for u, w in (pair.split(":") for pair in str(value).split(",")))
+        except ValueError:
+            raise AstrogateError(f"{value!r} is not a curve", "write pairs, e.g. --curve 0.2:0,0.5:1") from None
+
+
+class Held(click.ParamType):
+    """A direction and the scale that it is held at, SPEC=SCALE."""
+
+    name = "spec=scale"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        if isinstance(value, tuple):
+            return value
+        spec, _, scale = str(value).rpartition("=")
+        try:
+            return spec, float(scale)
+        except ValueError:
+            raise AstrogateError(f"{value!r} has no scale", "write e.g. --also tall:short=1.5") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The options of every command that loads a model."""
+
+    model: str
+    device: str | None
+    dtype: str
+    offline: bool
+
+    def load(self) -> Model:
+        """The model."""
+        from astrogate.models.load import load
+
+        return load(self.model, device=self.device, dtype=self.dtype, offline=self.offline)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup(Loading):
+    """The options of every command that draws."""
+
+    negative: str
+    size: int | None
+    steps: int
+    guidance: float
+    scheduler: str | None
+    seed: int
+    seeds: int
+
+    def recipe(self) -> Recipe:
+        """The sampler settings, checked."""
+        from astrogate.core.recipe import Recipe
+
+        return Recipe(self.steps, self.guidance, self.scheduler, self.size, self.size, self.dtype)
+
+    def chosen(self) -> range:
+        """The seeds, checked."""
+        if not 1 <= self.seeds <= 1000:
+            raise AstrogateError(f"{self.seeds} strips", "ask for 1 to 1000")
+        return range(self.seed, self.seed + self.seeds)
+
+    def points(self, model: Model, prompt: str) -> list[Point]:
+        """The prompt's points, one a seed."""
+        size = {"height": self.size, "width": self.size}
+        return [model.point(prompt, seed=s, negative=self.negative, **size) for s in self.chosen()]
+
+
+_LOADING = (
+    click.option("--model", default="menagerie", show_default=True, help="A diffusers folder or a hub id."),
+    click.option("--device", default=None, help="cpu, cuda, mps; by default a CUDA GPU if there is one."),
+    click.option("--dtype", default="float32", show_default=True, help="float32, float16 or bfloat16."),
+    click.option("--offline", is_flag=True, help="Never ask the hub; use the local cache."),
+)
+_DRAWING = (
+    click.option("--negative", default="", help="Negative prompt."),
+    click.option("--size", default=None, type=int, help="Side of a picture in pixels."),
+    click.option("--steps", default=20, show_default=True, help="Denoising steps."),
+    click.option("--guidance", default=4.0, show_default=True, help="Guidance scale; 1 is none."),
+    click.option("--scheduler", default=None, help="A diffusers scheduler, e.g. DPMSolverMultistep."),
+    click.option("--seed", default=0, show_default=True, help="The first seed."),
+    click.option("--seeds", default=1, show_default=True, help="How many seeds, one after the other."),
+)
+
+
+def _taking(kind: type[Loading], argument: str, options: Sequence[Any]) -> Callable[..., Callable[..., None]]:
+    """A decorator that gives a command `options` as one argument, a `kind`."""
+    names = [field.name for field in fields(kind)]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def call(**given: Any) -> None:
+            command(**{argument: kind(**{name: given.pop(name) for name in names})}, **given)
+
+        for option in reversed(options):
+            call = option(call)
+        return call
+
+    return decorate
+
+
+#: Give a command the options of `Loading` as `loading`, or those of `Setup` as `setup`.
+loads = _taking(Loading, "loading", _LOADING)
+draws = _taking(Setup, "setup", (*_LOADING, *_DRAWING))
+
+
+def direction_of(model: Model, spec: str) -> Direction:
+    """A saved direction by its file, or the contrast of two words by "WORD:OPPOSITE"."""
+    from astrogate.core.direction_file import load_direction
+    from astrogate.methods.contrast import contrast
+
+    toward, colon, away = spec.partition(":")
+    if Path(spec).exists() or spec.endswith(".safetensors") or not colon:
+        return load_direction(spec)
+    return contrast(model, toward, away)
+
+
+def check_output(path: Path) -> None:
+    """Fail before any work if the file cannot be written."""
+    folder = next(p for p in (path.absolute().parent, *path.absolute().parent.parents) if p.exists())
+    odd = path.exists() and not path.is_file()
+    if odd or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise AstrogateError(f"cannot write {path}", "name a writable file")
+
+
+def draw(
+    model: Model,
+    points: Sequence[Point],
+    recipe: Recipe,
+    output: Path,
+    *,
+    columns: int,
+    labels: Sequence[str],
+    rows: Sequence[str],
+    middle: int,
+    more: dict[str, Any],
+) -> None:
+    """Render points, with progress, into one sheet whose record is that of the frame `middle`."""
+    from astrogate.rendering.png import save_png
+    from astrogate.rendering.render import render
+    from astrogate.rendering.sheet import sheet
+
+    frames = list(_progress(render(model, points, recipe=recipe), len(points)))
+    page = sheet(frames, columns=columns, labels=list(labels), rows=list(rows))
+    save_png(page, output, frame=frames[middle], more=more)
+
+
+def _progress(frames: Iterable[Frame], total: int) -> Iterable[Frame]:
+    from tqdm import tqdm
+
+    return tqdm(frames, total=total, unit="picture", disable=not sys.stderr.isatty(), leave=False)
