@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from astrogate.methods.phrase import phrase as phrase
     from astrogate.methods.slide import grid as grid
     from astrogate.methods.slide import slide as slide
+    from astrogate.models.extras import with_control as with_control
+    from astrogate.models.extras import with_image as with_image
     from astrogate.models.load import load as load
+    from astrogate.models.load import wrap as wrap
     from astrogate.rendering.png import save_png as save_png
     from astrogate.rendering.render import render as render
     from astrogate.rendering.render import to_tensor as to_tensor
@@ -73,6 +76,9 @@ _HOME = {
     "slide": "methods.slide",
     "to_tensor": "rendering.render",
     "toward": "methods.guidance",
+    "with_control": "models.extras",
+    "with_image": "models.extras",
+    "wrap": "models.load",
 }
 __all__ = sorted(_HOME)
 

@@ -128,8 +128,10 @@ class Point:
     """One picture in the making.
 
     `tensors` are unbatched and named as diffusers names them (`latents` [c, h, w], `prompt_embeds` [tokens, width],
-    `pooled_prompt_embeds` [width], and the negatives). `segments` say which tokens are which words. `origin` says where
-    the point came from (prompt, negative, seed), and `model` is the fingerprint of the weights it belongs to.
+    `pooled_prompt_embeds` [width], and the negatives). `segments` say which tokens are which words. `extras` are what
+    other conditions need: "image", a control image [3, H, W] in [0, 1], and "ip_adapter_image_embeds", negative and
+    positive [2, images, width]. `origin` says where the point came from (prompt, negative, seed), and `model` is the
+    fingerprint of the weights it belongs to.
     """
 
     tensors: Mapping[str, Tensor]

@@ -89,13 +89,27 @@ class _Hook:
         return states if delta is None else states + delta
 
 
-def moved(kwargs: dict[str, Any], path: tuple[str, ...], move: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+def moved(kwargs: dict[str, Any], path: tuple[str, ...], move: Callable[[Any], Any]) -> dict[str, Any]:
     """The arguments with the tensor at `path` moved; the caller's own are left as they are. Absent ones stay absent."""
     head, *rest = path
     value = kwargs.get(head)
     if value is None:
         return kwargs
     return {**kwargs, head: moved(value, tuple(rest), move) if rest else move(value)}
+
+
+@contextmanager
+def replacing(denoiser: nn.Module, path: tuple[str, ...], value: Any) -> Generator[None]:
+    """While open, every call of a denoiser has `value` at `path` in its keyword arguments, where there was any."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, moved(kwargs, path, lambda _: value)
+
+    handle = denoiser.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def nearest_step(timesteps: Callable[[], Tensor], unit: float = 1.0) -> Progress:

@@ -81,6 +81,25 @@ def load(name: str = SHIPPED, *, device: str | None = None, dtype: str = "float3
     return _adapter(kind, pipe, name, language)
 
 
+#: Pipelines with one condition more that the adapters of their families drive as well.
+_WRAPPED = {
+    **FAMILIES,
+    "StableDiffusionControlNetPipeline": "StableDiffusionPipeline",
+    "StableDiffusionXLControlNetPipeline": "StableDiffusionXLPipeline",
+}
+
+
+def wrap(pipe: Any, name: str = "a pipeline") -> Model:
+    """The Model of a diffusers pipeline that you made yourself, with its LoRAs, IP-Adapter and ControlNet.
+
+    Raises AstrogateError for a pipeline of another kind.
+    """
+    kind = type(pipe).__name__
+    if kind not in _WRAPPED:
+        raise AstrogateError(f"a {kind} cannot be wrapped", f"use one of {', '.join(_WRAPPED)}")
+    return _adapter(_WRAPPED[kind], pipe, name, frozenset())
+
+
 def _adapter(kind: str, pipe: Any, name: str, language: frozenset[str]) -> Model:
     """The adapter of a pipeline; only the one that is needed is imported."""
     if kind == "StableDiffusionXLPipeline":

@@ -19,15 +19,24 @@ from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator
 from astrogate.models.guiding import guiding
-from astrogate.models.hooks import Sites, nearest_step, steering
+from astrogate.models.hooks import Sites, nearest_step, replacing, steering
+
+#: What a LoRA or an IP-Adapter adds to a checkpoint's own weights.
+_ADDED = ("lora_", "_ip.", "encoder_hid_proj.")
+
+
+_EMBEDS = "ip_adapter_image_embeds"
 
 
 def fingerprint(pipe: Any, parts: Sequence[str]) -> str:
-    """Sixteen hexadecimal digits of the names, shapes and a sample of the weights of parts."""
+    """Sixteen hexadecimal digits of the names, shapes and a sample of the weights of parts, adapters left out."""
     digest = hashlib.sha256()
     for part in parts:
         module = getattr(pipe, part)
-        for name, tensor in sorted(module.state_dict().items()) if module is not None else ():
+        state = {} if module is None else {k.replace(".base_layer", ""): v for k, v in module.state_dict().items()}
+        for name, tensor in sorted(state.items()):
+            if any(mark in name for mark in _ADDED):
+                continue
             flat = tensor.flatten()
             sample = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes()
             digest.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample)
@@ -62,11 +71,13 @@ def sample(
     row of a prediction.
     """
     own, before = denoisers[0].dtype, pipe.scheduler
+    options |= _extras(pipe, points)
     pipe.scheduler = _scheduler(recipe, before)
     progress = nearest_step(lambda: pipe.scheduler.timesteps, unit)
     try:
         with (
             _precision(recipe.dtype, own, pipe._execution_device.type),
+            _own_images(pipe, points, guided=recipe.guidance_scale > 1),
             steering(denoisers, points, sites, progress, in_turn=in_turn),
             guiding(denoisers[0], points, sites, progress, in_turn=in_turn, channel_axis=channel_axis),
         ):
@@ -80,6 +91,35 @@ def sample(
             ).images
     finally:
         pipe.scheduler = before
+
+
+def denoisers(pipe: Any) -> list[nn.Module]:
+    """The U-Net, and the ControlNets beside it."""
+    control = getattr(pipe, "controlnet", None)
+    nets = [] if control is None else list(control.nets) if hasattr(control, "nets") else [control]
+    return [pipe.unet, *nets]
+
+
+def _extras(pipe: Any, points: Sequence[Point]) -> dict[str, Any]:
+    """The points' extras as the pipeline takes them: control images, and one IP-Adapter's embeddings for all."""
+    names = set[str]().union(*(point.extras for point in points))
+    if any(set(point.extras) != names for point in points):
+        raise AstrogateError(f"only some of the points have {', '.join(sorted(names))}", "render them apart")
+    controlled = getattr(pipe, "controlnet", None) is not None
+    if controlled != ("image" in names):
+        reason = "needs a control image" if controlled else "has no ControlNet for the control image"
+        raise AstrogateError(f"this model {reason}", "see `with_control`, or wrap the pipeline that fits")
+    batch: dict[str, Any] = {name: torch.stack([point.extras[name] for point in points]) for name in names}
+    return batch | {name: [batch[name][0]] for name in names & {_EMBEDS}}
+
+
+def _own_images(pipe: Any, points: Sequence[Point], *, guided: bool) -> AbstractContextManager[None]:
+    """Each row its own picture: the pipelines repeat one IP-Adapter embedding for the whole batch."""
+    if not all(_EMBEDS in point.extras for point in points):
+        return nullcontext()
+    halves = torch.stack([point.extras[_EMBEDS] for point in points], 1)[0 if guided else 1 :].flatten(0, 1)
+    value = [halves.to(pipe._execution_device, pipe.unet.dtype)]
+    return replacing(pipe.unet, ("added_cond_kwargs", "image_embeds"), value)
 
 
 @torch.no_grad()

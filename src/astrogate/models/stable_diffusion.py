@@ -84,7 +84,7 @@ class StableDiffusion:
     def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
         """Run the pipeline's sampler over one batch of points; steers act, the model is left as it was."""
         batch = sampling.stacked(points, self.spaces, self.fingerprint)
-        return sampling.sample(self.pipe, [self.pipe.unet], points, batch, recipe, _SITES)
+        return sampling.sample(self.pipe, sampling.denoisers(self.pipe), points, batch, recipe, _SITES)
 
     def decode(self, latents: Tensor) -> Tensor:
         return sampling.decode(self.pipe, latents)

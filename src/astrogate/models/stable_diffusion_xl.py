@@ -39,7 +39,7 @@ class StableDiffusionXL:
 
     @property
     def size(self) -> int:
-        return int(self.pipe.default_sample_size * self.pipe.vae_scale_factor)
+        return int(self.pipe.unet.config.sample_size * self.pipe.vae_scale_factor)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -89,7 +89,9 @@ class StableDiffusionXL:
         """Run the pipeline's sampler over one batch of points; steers act, the model is left as it was."""
         batch = sampling.stacked(points, self.spaces, self.fingerprint)
         height, width = (side * self.pipe.vae_scale_factor for side in batch["latents"].shape[-2:])
-        return sampling.sample(self.pipe, [self.pipe.unet], points, batch, recipe, _SITES, height=height, width=width)
+        return sampling.sample(
+            self.pipe, sampling.denoisers(self.pipe), points, batch, recipe, _SITES, height=height, width=width
+        )
 
     def decode(self, latents: Tensor) -> Tensor:
         return sampling.decode(self.pipe, latents)
