@@ -209,3 +209,15 @@ def test_long_prompts_are_cut_and_said_so(model: Model, family: str) -> None:
     with pytest.warns(UserWarning, match="too long"):
         point = made(model, family, prompt)
     assert point.segments[0].end < point.segments[0].stop
+
+
+def test_offloaded_models_draw_the_same(tiny_folders: Folders, model: Model, family: str) -> None:
+    """On the CPU the hooks of offloading move nothing, but run."""
+    offloaded = load(str(tiny_folders(family)), device="cpu", offload=True)
+    point = made(offloaded, family)
+    steer = steered(offloaded, point, family)
+    for p in (point, point.with_steers(steer)):
+        ours, theirs = (m.decode(m.denoise([p], Recipe(3))) for m in (offloaded, model))
+        assert torch.allclose(ours, theirs, atol=1e-5)
+    encoded = offloaded.encode([PROMPT])["prompt_embeds"]
+    assert torch.allclose(encoded, model.encode([PROMPT])["prompt_embeds"], atol=1e-5)

@@ -72,13 +72,16 @@ class Loading:
     model: str
     device: str | None
     dtype: str
+    config: str | None
+    offload: bool
     offline: bool
 
     def load(self) -> Model:
         """The model."""
         from astrogate.models.load import load
 
-        return load(self.model, device=self.device, dtype=self.dtype, offline=self.offline)
+        options = {"dtype": self.dtype, "config": self.config, "offload": self.offload, "offline": self.offline}
+        return load(self.model, device=self.device, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,11 @@ class Setup(Loading):
 
 
 _LOADING = (
-    click.option("--model", default="menagerie", show_default=True, help="A diffusers folder or a hub id."),
+    click.option("--model", default="menagerie", show_default=True, help="A diffusers folder, a file, or a hub id."),
     click.option("--device", default=None, help="cpu, cuda, mps; by default a CUDA GPU if there is one."),
     click.option("--dtype", default="float32", show_default=True, help="float32, float16 or bfloat16."),
+    click.option("--config", default=None, help="Of a single file: a diffusers folder of its kind."),
+    click.option("--offload", is_flag=True, help="Keep what does not work off the GPU."),
     click.option("--offline", is_flag=True, help="Never ask the hub; use the local cache."),
 )
 _DRAWING = (

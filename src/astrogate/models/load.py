@@ -1,4 +1,4 @@
-"""Load a checkpoint: the shipped Menagerie, a diffusers folder, or a hub id (`owner/name`, `owner/name@revision`).
+"""Load a checkpoint: the shipped Menagerie, a diffusers folder, a single file, a hub id (`owner/name[@revision]`).
 
 Only safetensors are read; a folder that holds pickled weights or Python files is refused.
 """
@@ -42,24 +42,41 @@ def shipped_folder() -> Path:
     return Path(str(files("astrogate") / "menagerie" / "weights"))
 
 
-def load(name: str = SHIPPED, *, device: str | None = None, dtype: str = "float32", offline: bool = False) -> Model:
+def load(
+    name: str = SHIPPED,
+    *,
+    device: str | None = None,
+    dtype: str = "float32",
+    offline: bool = False,
+    config: str | None = None,
+    offload: bool = False,
+) -> Model:
     """Load a model by name.
 
     `device` is a torch device (None: a CUDA GPU if there is one), `dtype` a torch dtype's name. With `offline`, a hub
-    id is looked up in the local cache alone. Raises AstrogateError for what cannot or must not be loaded.
+    id is looked up in the local cache alone. A single file needs `config`, a diffusers folder of its kind (None: that
+    of the hub). `offload` keeps parts of a large model in main memory until they work, on a GPU.
+
+    Raises AstrogateError for what cannot or must not be loaded.
     """
     import torch
     from safetensors import SafetensorError
 
     if dtype not in ("float32", "float16", "bfloat16"):
         raise AstrogateError(f"dtype {dtype!r} is unknown", "choose float32, float16 or bfloat16")
-    folder, name = _locate(name, offline)
+    single = Path(name) if Path(name).is_file() else None
+    if single is None:
+        folder, name = _locate(name, offline)
     try:
-        kind = _family(folder, name)
-        _check_parts(folder)
-        words = folder / "language.json"
-        language = frozenset[str](json.loads(words.read_text()) if words.exists() else ())
-        pipe = _pipeline(kind, folder, getattr(torch, dtype))
+        language = frozenset[str]()
+        if single is not None:
+            kind, pipe = _single_file(single, config, getattr(torch, dtype), offline)
+        else:
+            kind = _family(folder, name)
+            _check_parts(folder)
+            words = folder / "language.json"
+            language = frozenset[str](json.loads(words.read_text()) if words.exists() else ())
+            pipe = _pipeline(kind, folder, getattr(torch, dtype))
         _check_tokenizers(pipe, name)
     except (
         OSError,
@@ -75,7 +92,10 @@ def load(name: str = SHIPPED, *, device: str | None = None, dtype: str = "float3
         raise AstrogateError(f"{name} could not be loaded ({reason})", "check that the folder is complete") from e
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        pipe = pipe.to(device)
+        if offload:
+            pipe.enable_model_cpu_offload(device=device)
+        else:
+            pipe = pipe.to(device)
     except (RuntimeError, AssertionError) as error:
         raise AstrogateError(f"device {device!r} is not to be had", "use --device cpu") from error
     return _adapter(kind, pipe, name, language)
@@ -159,7 +179,10 @@ def _family(folder: Path, name: str) -> str:
     index = folder / "model_index.json"
     if not index.exists():
         raise AstrogateError(f"{name} holds no model_index.json", "name a folder that save_pretrained wrote")
-    kind = json.loads(index.read_text())["_class_name"]
+    return _known(json.loads(index.read_text())["_class_name"], name)
+
+
+def _known(kind: str, name: str) -> str:
     if kind not in FAMILIES:
         raise AstrogateError(f"{name} is a {kind}", "use a checkpoint of Stable Diffusion 1, 2, XL or 3, or of Flux.1")
     return FAMILIES[kind]
@@ -213,3 +236,24 @@ def _pipeline(kind: str, folder: Path, dtype: Any) -> Any:
         return getattr(diffusers, kind).from_pretrained(
             folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, **unchecked
         )
+
+
+def _single_file(path: Path, config: str | None, dtype: Any, offline: bool) -> tuple[str, Any]:
+    """The pipeline of one file with all weights, as the original trainers and most sharing sites write it."""
+    if path.suffix != ".safetensors":
+        raise AstrogateError(f"{path} may be pickled", "convert it to safetensors; it is never opened")
+    if config is not None and Path(config).is_dir():
+        check_folder(Path(config))
+    with quiet():
+        import diffusers
+        from diffusers.loaders.single_file_utils import fetch_diffusers_config
+        from safetensors.torch import load_file
+
+        config = config or str(fetch_diffusers_config(load_file(path))["pretrained_model_name_or_path"])
+        index = diffusers.DiffusionPipeline.load_config(config, local_files_only=offline)
+        kind = _known(index["_class_name"], str(path))
+        unchecked = {"safety_checker": None} if kind == "StableDiffusionPipeline" else {}
+        pipe = getattr(diffusers, kind).from_single_file(
+            str(path), config=config, torch_dtype=dtype, local_files_only=offline, **unchecked
+        )
+    return kind, pipe
