@@ -197,6 +197,22 @@ def flux(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+def clip_model(folder: Path) -> None:
+    """A CLIPModel with its tokenizer and processor, 16 px."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    torch.manual_seed(0)
+    tokenizer = clip_tokenizer()
+    shared = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    text = {**shared, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
+    CLIPModel(
+        CLIPConfig(text_config=text, vision_config={**shared, "image_size": 16, "patch_size": 4}, projection_dim=16)
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+
+
 FAMILIES = {
     "sd": stable_diffusion,
     "sdxl": stable_diffusion_xl,

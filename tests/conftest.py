@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from astrogate.core.protocols import Model
+from astrogate.measure.features import Clip
 from astrogate.models.load import load, shipped_folder
-from tests.checkpoints import FAMILIES
+from tests.checkpoints import FAMILIES, clip_model
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +45,13 @@ def tiny(tiny_folder: Path) -> Model:
 def menagerie() -> Model:
     assert shipped_folder().exists(), "the shipped weights are missing"
     return load(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    folder = tmp_path_factory.mktemp("clip")
+    clip_model(folder)
+    return Clip(folder)
 
 
 @pytest.fixture(params=sorted(FAMILIES))

@@ -19,26 +19,9 @@ from astrogate.methods.clip_guided import clip_guided
 from astrogate.models.load import load
 from astrogate.ops.ddim import clean, step
 from astrogate.rendering.render import render
-from tests.checkpoints import LENGTH, clip_tokenizer, denoiser
+from tests.checkpoints import denoiser
 
 RECIPE = Recipe(6, guidance_scale=3.0)
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
-
-    torch.manual_seed(0)
-    folder, tokenizer = tmp_path_factory.mktemp("clip"), clip_tokenizer()
-    shared = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    text = {**shared, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
-    CLIPModel(
-        CLIPConfig(text_config=text, vision_config={**shared, "image_size": 16, "patch_size": 4}, projection_dim=16)
-    ).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
-    return Clip(folder)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from astrogate.core.direction import Direction
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Readings
 from astrogate.core.recipe import Recipe
+from astrogate.measure.features import Clip
 from astrogate.measure.leakage import Cell, Target
 from astrogate.methods.contrast import contrast
-from astrogate.studies import editors, leakage
+from astrogate.studies import editors, leaderboard, leakage
 from astrogate.studies.editors import (
     OTHERS,
     WHOLE,
@@ -173,3 +175,33 @@ def test_the_halves_share_no_attribute_and_agree_with_the_world() -> None:
         assert {attribute.word, attribute.opposite} <= set(WORDS)
         assert target.value in CATEGORICAL[target.factor] if target.value else target.factor in CONTINUOUS
     json.dumps([a.word for a in leakage.TUNED])
+
+
+def test_the_page_holds_every_cell(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the tiny model, with two editors and three attributes that its language has."""
+    kept = (FAT, Attribute("thin", "fat", Target("build", sign=-1)), Attribute("happy", "sad", Target("mood")))
+    monkeypatch.setattr(leaderboard, "REPORTED", kept)
+    monkeypatch.setattr(leaderboard, "OTHERS", {k: OTHERS[k] for k in ("seed 000", "prompt edit")})
+    said: list[str] = []
+    result = leaderboard.run_leaderboard(bench, said.append, Options(("end",), None, subjects=("dog", "cat", "horse")))
+    target = tmp_path / "page" / "leakage.md"
+    leaderboard.write_leaderboard(result, target)
+    text = target.read_text()
+    assert len(said) == 18
+    for word in ("fat, dog", "thin, cat", "happy, dog", "seed 000", "prompt edit"):
+        assert word in text
+    rows = [line for line in text.splitlines() if line.startswith("| fat, ")]
+    assert len(rows) == 2
+    assert all(row.count("|") == 5 for row in rows)
+    assert json.loads(target.with_suffix(".json").read_text())["attributes"] == ["fat", "thin", "happy"]
+    assert target.with_suffix(".svg").exists()
+    ours_first = result["matched"]["ratios"]["seed 000"]
+    assert ours_first["value"] == pytest.approx(1, abs=0.05) or ours_first["n"] == 0
+
+
+def test_clip_reads_on_other_models(tiny: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaderboard, "SUBJECTS", ("dog", "cat"))
+    bench = leaderboard.clip_bench(tiny, clip, tmp_path, Recipe(2), (1, 2))
+    assert set(bench.spread) == {"build", "height", "mood"}
+    cells = run_cells(replace(bench, subjects=("dog",)), {"a": Editor(seed_000, (1,))}, (FAT,), matched=False)
+    assert set(cells) == {("a", "fat", "dog")}

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from astrogate.app.direction import direction
-from astrogate.app.options import Range, check_output
+from astrogate.app.options import Loading, Range, check_output, loads
 from astrogate.app.strips import grid, guide, slide, style
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
@@ -125,6 +125,41 @@ def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
     for score in score_strips(model, load_oracle(), seeds=range(100, 100 + seeds), low=scales[0], high=scales[1]):
         curve = " ".join(f"{value:+.2f}" for value in score.curve)
         click.echo(f"{score.factor:7} Spearman {score.estimate} over {score.estimate.n} strips; mean readings {curve}")
+
+
+@bench.command(short_help="What else changes when an edit has done its work, by method.")
+@click.option("-o", "--output", default="docs/leakage.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
+@click.option("--tune", "tuning", is_flag=True, help="Compare options of ours on the tuning half instead.")
+@click.option("--seeds", default=8, show_default=True, help="Seeds a cell.")
+@click.option("--steps", default=20, show_default=True, help="Denoising steps.")
+@loads
+def leakage(
+    output: Path, cells: Path, clip_folder: str | None, tuning: bool, seeds: int, steps: int, loading: Loading
+) -> None:
+    """Change attributes by every method and read, at equal effect, what else changed. What is done is kept."""
+    from astrogate.core.recipe import Recipe
+    from astrogate.measure.features import Clip
+    from astrogate.models.load import SHIPPED
+    from astrogate.studies import leaderboard
+
+    if seeds < 1:
+        raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
+    if clip_folder is None and loading.model != SHIPPED:
+        raise AstrogateError("which CLIP reads the pictures?", "name a CLIPModel folder with --clip")
+    check_output(output)
+    model, recipe, chosen = loading.load(), Recipe(steps), tuple(range(200, 200 + seeds))
+    if clip_folder is None:
+        measured = leaderboard.menagerie_bench(model, cells, recipe, chosen)
+    else:
+        measured = leaderboard.clip_bench(model, Clip(clip_folder), cells, recipe, chosen)
+    if tuning:
+        for options, row in leaderboard.tune(measured, click.echo):
+            click.echo(f"{row.leakage} outside {row.background}, {row.reached} of {row.cells}: {options}")
+        return
+    leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo), output)
+    click.echo(f"wrote {output}")
 
 
 @main.group()
