@@ -114,7 +114,7 @@ class Brightness:
 @pytest.fixture
 def bench(tiny: Model, tmp_path: Path) -> Bench:
     return Bench(
-        tiny, Brightness(), lambda subject: frozenset({"build", "mood"}), {"build": 0.002, "mood": 0.002}, tmp_path,
+        tiny, Brightness(), lambda subject: frozenset({"build", "mood"}), {"build": 0.0005, "mood": 0.0005}, tmp_path,
         subjects=("dog", "cat"), seeds=(1, 2), recipe=Recipe(2),
     )  # fmt: skip
 

@@ -159,7 +159,7 @@ def calibrate(
 
 @direction.command(short_help="Write a direction for another program.")
 @_file
-@click.option("--to", "form", required=True, type=click.Choice(["condelta"]), help="ComfyUI's ConDelta nodes.")
+@click.option("--to", "form", required=True, type=click.Choice(["condelta", "textual-inversion"]))
 @click.option("--prompt", default="a dog", show_default=True, help="The prompt that the file is exact for.")
 @click.option("--scale", default=1.0, show_default=True, help="The scale that the file stands for.")
 @click.option("--on", default=None, help="Move these words of the prompt alone.")
@@ -171,13 +171,21 @@ def export(path: Path, form: str, prompt: str, scale: float, on: str | None, out
     from astrogate.core.direction_file import load_direction
     from astrogate.methods.contrast import MEDIA, SUBJECTS
     from astrogate.methods.export import mismatch, save_condelta
+    from astrogate.methods.textual_inversion import save_textual_inversion, textual_inversion
 
     check_output(output)
     found, model = load_direction(path), loading.load()
+    media, subjects = (found.origin.get(k, v) for k, v in (("media", MEDIA), ("subjects", SUBJECTS)))
+    if form == "textual-inversion":
+        inverted = textual_inversion(model, found, scale=found.strength(scale), media=media, subjects=subjects)
+        save_textual_inversion(inverted, output)
+        click.echo(f"{output}: {', '.join(f'{k} {tuple(v.shape)}' for k, v in inverted.embeddings.items())}")
+        click.echo(f"on held-out subjects it misses by {inverted.loss:.1%} of the move")
+        return
     point = model.point(prompt)
     steer = place(found, point, scale=scale, on=on)
     save_condelta(steer, point, output)
     click.echo(f"{output}: {form}, exact for {prompt!r}")
     if on is None:
-        others = (model.point(f"a {m} of a {s}") for m, s in zip(MEDIA, SUBJECTS, strict=True))
+        others = (model.point(f"a {m} of a {s}") for m, s in zip(media, subjects, strict=False))
         click.echo(f"on other prompts it misses by {mismatch(found, steer, others):.1%} of the move, on average")

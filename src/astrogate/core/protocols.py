@@ -42,11 +42,14 @@ class Model(Protocol):
         """All that the denoiser starts from, for one prompt and one seed."""
         ...
 
-    def encode(self, prompts: Sequence[str], *, padding: str = "max_length") -> Mapping[str, Tensor]:
+    def encode(
+        self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False
+    ) -> Mapping[str, Tensor]:
         """Text states by space name: "prompt_embeds" [n, tokens, width], where there is one the pooled text [n, width].
 
         `end` [n] is the index of each end-of-text token in the first segment. `padding` is "max_length", what the
-        denoiser takes, or "longest", which suffices for states up to the end in causal encoders.
+        denoiser takes, or "longest", which suffices for states up to the end in causal encoders. With `gradient` the
+        states can be differentiated.
         """
         ...
 

@@ -104,7 +104,7 @@ def _quality(there: Tensor, back: Tensor) -> dict[str, Any]:
 
 
 def states_by_role(
-    model: Model, prompts: Sequence[str], subjects: Sequence[str], roles: Sequence[str]
+    model: Model, prompts: Sequence[str], subjects: Sequence[str], roles: Sequence[str], *, gradient: bool = False
 ) -> Mapping[str, Tensor]:
     """The states [n, width] of each role, averaged over its tokens; those of a second segment as "NAME.role".
 
@@ -115,7 +115,7 @@ def states_by_role(
     found: dict[str, list[Tensor]] = {}
     for first in range(0, len(prompts), _BATCH):
         batch = range(first, min(first + _BATCH, len(prompts)))
-        encoded = model.encode([prompts[i] for i in batch], padding=padding)
+        encoded = model.encode([prompts[i] for i in batch], padding=padding, gradient=gradient)
         if "pooled" in roles and "pooled_prompt_embeds" in encoded:
             found.setdefault("pooled", []).extend(encoded["pooled_prompt_embeds"])
         if ends_alone and "end" in roles:

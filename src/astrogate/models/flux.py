@@ -67,13 +67,14 @@ class Flux:
         origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
         return Point(tensors, self.fingerprint, self.segments(prompt), origin=origin)
 
-    @torch.no_grad()
-    def encode(self, prompts: Sequence[str], *, padding: str = "max_length") -> Mapping[str, Tensor]:
+    def encode(
+        self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False
+    ) -> Mapping[str, Tensor]:
         """T5's states, always in full, since T5 sees its padding; CLIP's pooled text; `end` [n].
 
         See `core.protocols.Model`.
         """
-        with quiet():
+        with quiet(), torch.set_grad_enabled(gradient):
             states, pooled, _ = self.pipe.encode_prompt(
                 list(prompts), device=self.pipe._execution_device, max_sequence_length=self.length
             )

@@ -63,8 +63,9 @@ class StableDiffusion:
         origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
         return Point(tensors, self.fingerprint, self.segments(prompt), origin=origin)
 
-    @torch.no_grad()
-    def encode(self, prompts: Sequence[str], *, padding: str = "max_length") -> Mapping[str, Tensor]:
+    def encode(
+        self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False
+    ) -> Mapping[str, Tensor]:
         """Text states and `end` [n], in one batch; padding "longest" drops what no state needs (the encoder is causal).
 
         See `core.protocols.Model`.
@@ -75,7 +76,8 @@ class StableDiffusion:
         ids = tokenizer(
             list(prompts), padding=padding, max_length=limit, truncation=True, return_tensors="pt"
         ).input_ids
-        states = encoder(ids.to(self.pipe._execution_device))[0]
+        with torch.set_grad_enabled(gradient):
+            states = encoder(ids.to(self.pipe._execution_device))[0]
         return {"prompt_embeds": states.cpu(), "end": end_of_text(ids, tokenizer)}
 
     def segments(self, prompt: str) -> tuple[Segment, ...]:

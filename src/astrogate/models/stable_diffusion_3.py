@@ -67,13 +67,15 @@ class StableDiffusion3:
         origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
         return Point(tensors, self.fingerprint, self.segments(prompt), origin=origin)
 
-    @torch.no_grad()
-    def encode(self, prompts: Sequence[str], *, padding: str = "max_length") -> Mapping[str, Tensor]:
+    def encode(
+        self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False
+    ) -> Mapping[str, Tensor]:
         """Text states, always in full, since T5 sees its padding; the pooled text; `end` [n] of the CLIP segment.
 
         See `core.protocols.Model`.
         """
-        states, _, pooled, _ = self._encode(list(prompts), None)
+        with torch.set_grad_enabled(gradient):
+            states, _, pooled, _ = self._encode(list(prompts), None)
         end = torch.tensor([segment(prompt, self.pipe.tokenizer).end for prompt in prompts])
         return {"prompt_embeds": states.cpu(), "pooled_prompt_embeds": pooled.cpu(), "end": end}
 

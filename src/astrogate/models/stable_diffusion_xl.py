@@ -72,11 +72,13 @@ class StableDiffusionXL:
         origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
         return Point(tensors, self.fingerprint, self.segments(prompt), origin=origin)
 
-    @torch.no_grad()
-    def encode(self, prompts: Sequence[str], *, padding: str = "max_length") -> Mapping[str, Tensor]:
+    def encode(
+        self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False
+    ) -> Mapping[str, Tensor]:
         """Both encoders' states, side by side, the pooled text, and `end` [n]. See `core.protocols.Model`."""
         device = self.pipe._execution_device
-        encoded = [clip_states(*pair, prompts, padding, device) for pair in self._encoders]
+        with torch.set_grad_enabled(gradient):
+            encoded = [clip_states(*pair, prompts, padding, device) for pair in self._encoders]
         states = torch.cat([states for states, _, _ in encoded], -1)
         _, pooled, ids = encoded[-1]
         end = end_of_text(ids, self._encoders[-1][0])
