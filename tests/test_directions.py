@@ -177,6 +177,15 @@ def test_every_role_has_its_own_mean_difference(tiny: Model) -> None:
     assert "quality" in direction.origin
 
 
+def test_a_word_against_none(tiny: Model) -> None:
+    direction = contrast(tiny, "fat", media=("photo",), subjects=("dog",))
+    ends = [
+        tiny.encode([text])["prompt_embeds"][0, i] for text, i in (("a photo of a fat dog", 7), ("a photo of a dog", 6))
+    ]
+    assert torch.allclose(direction.vectors["end"], ends[0] - ends[1], atol=1e-6)
+    assert direction.name == "fat - none"
+
+
 def test_nuisance_is_removed_and_the_rest_kept(tiny: Model) -> None:
     plain, projected, whitened = (
         contrast(tiny, "fat", "thin", **GRID, nuisance=n) for n in (None, "project", "whiten")

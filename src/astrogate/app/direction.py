@@ -28,7 +28,7 @@ def direction() -> None:
 
 @direction.command(short_help="Find the direction between two words and save it.")
 @click.option("--toward", required=True, help="The word to move towards, e.g. fat.")
-@click.option("--away", required=True, help="The word to move away from, e.g. thin.")
+@click.option("--away", default=None, help="The word to move away from, e.g. thin.  [default: no word]")
 @click.option("--media", default=None, help="Own media, with commas.")
 @click.option("--subjects", default=None, help="Own subjects, with commas.")
 @click.option("--template", default=None, help="Own template with {medium}, {word} and {subject}.")
@@ -38,7 +38,7 @@ def direction() -> None:
 @loads
 def fit(
     toward: str,
-    away: str,
+    away: str | None,
     media: str | None,
     subjects: str | None,
     template: str | None,

@@ -155,14 +155,14 @@ draws = _taking(Setup, "setup", (*_LOADING, *_DRAWING))
 
 
 def direction_of(model: Model, spec: str) -> Direction:
-    """A saved direction by its file, or the contrast of two words by "WORD:OPPOSITE"."""
+    """A saved direction by its file, or the contrast of two words by "WORD:OPPOSITE" ("WORD:" is against no word)."""
     from astrogate.core.direction_file import load_direction
     from astrogate.methods.contrast import contrast
 
     toward, colon, away = spec.partition(":")
     if Path(spec).exists() or spec.endswith(".safetensors") or not colon:
         return load_direction(spec)
-    return contrast(model, toward, away)
+    return contrast(model, toward, away or None)
 
 
 def check_output(path: Path) -> None:

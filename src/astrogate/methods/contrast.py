@@ -39,7 +39,7 @@ _BATCH = 144
 def contrast(
     model: Model,
     toward: str,
-    away: str,
+    away: str | None = None,
     *,
     media: Sequence[str] = MEDIA,
     subjects: Sequence[str] = SUBJECTS,
@@ -49,15 +49,16 @@ def contrast(
 ) -> Direction:
     """The direction from `away` to `toward`; added once, it moves a text's states as changing the word does.
 
+    `away` need not be the opposite; None leaves the word out of the prompts on that side.
     `template` names {medium}, {word} and {subject}. `roles` are those to fit; the default is seed 000's. `nuisance`
     removes the main effects of media and subjects from the direction. With two subjects or more its origin says, by
     role, the relative standard error and where prompts of held-out subjects land ("there", "back") with their AUC.
 
     Raises AstrogateError for empty or equal words, for unknown roles, and for poles that encode alike.
     """
-    if not toward.strip() or not away.strip():
+    if not toward.strip() or (away is not None and not away.strip()):
         raise AstrogateError(f"a pole is empty ({toward!r}, {away!r})", 'name two words, e.g. "fat" and "thin"')
-    if toward.strip().lower() == away.strip().lower():
+    if away is not None and toward.strip().lower() == away.strip().lower():
         raise AstrogateError(f"both poles are {toward!r}", "name two different words")
     if not media or not subjects:
         raise AstrogateError("the grid is empty", "name at least one medium and one subject")
@@ -66,7 +67,7 @@ def contrast(
     there, back = (
         states_by_role(
             model,
-            [template.format(medium=m, word=word, subject=s) for s in subjects for m in media],
+            [prompt_of(template, m, word, s) for s in subjects for m in media],
             [s for s in subjects for _ in media],
             roles,
         )
@@ -89,7 +90,12 @@ def contrast(
             vectors[role] = remove(vectors[role], main_effects(*grid))
     origin = {"method": "contrast", "toward": toward, "away": away, "template": template, "nuisance": nuisance}
     origin |= {"media": list(media), "subjects": list(subjects), "roles": list(roles), "quality": quality}
-    return Direction(vectors, model.fingerprint, f"{toward} - {away}", origin)
+    return Direction(vectors, model.fingerprint, f"{toward} - {away or 'none'}", origin)
+
+
+def prompt_of(template: str, medium: str, word: str | None, subject: str) -> str:
+    """A template filled in; without a word its place closes up."""
+    return " ".join(template.format(medium=medium, word=word or "", subject=subject).split())
 
 
 def _quality(there: Tensor, back: Tensor) -> dict[str, Any]:
