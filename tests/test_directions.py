@@ -186,6 +186,15 @@ def test_a_word_against_none(tiny: Model) -> None:
     assert direction.name == "fat - none"
 
 
+def test_a_role_that_the_word_cannot_reach_stays_zero(tiny: Model) -> None:
+    options = {**GRID, "template": "a {medium} of a {subject} {word}", "roles": ("subject", "end")}
+    direction = contrast(tiny, "happy", **options)
+    assert not direction.vectors["subject"].any()
+    assert direction.vectors["end"].any()
+    states = place(direction, tiny.point("a dog")).vectors["prompt_embeds"]
+    assert states.abs().sum(1).nonzero().flatten().tolist() == list(range(3, 16))
+
+
 def test_nuisance_is_removed_and_the_rest_kept(tiny: Model) -> None:
     plain, projected, whitened = (
         contrast(tiny, "fat", "thin", **GRID, nuisance=n) for n in (None, "project", "whiten")

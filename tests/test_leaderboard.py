@@ -201,7 +201,7 @@ def test_the_page_holds_every_cell(bench: Bench, tmp_path: Path, monkeypatch: py
 
 def test_clip_reads_on_other_models(tiny: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaderboard, "SUBJECTS", ("dog", "cat"))
-    bench = leaderboard.clip_bench(tiny, clip, tmp_path, Recipe(2), (1, 2))
+    bench = leaderboard.bench_of(tiny, leaderboard.zero_shot(clip), tmp_path, Recipe(2), (1, 2))
     assert set(bench.spread) == {"build", "height", "mood"}
     cells = run_cells(replace(bench, subjects=("dog",)), {"a": Editor(seed_000, (1,))}, (FAT,), matched=False)
     assert set(cells) == {("a", "fat", "dog")}

@@ -70,7 +70,7 @@ def demo(output: Path, seed: int, device: str | None) -> None:
     from astrogate.studies.demo import write_demo
 
     check_output(output / "index.html")
-    page = write_demo(output, seed=seed, device=device, report=lambda text: click.echo(text))
+    page = write_demo(output, seed=seed, device=device, tell=click.echo)
     click.echo(f"open {page}")
 
 
@@ -140,26 +140,70 @@ def leakage(
 ) -> None:
     """Change attributes by every method and read, at equal effect, what else changed. What is done is kept."""
     from astrogate.core.recipe import Recipe
-    from astrogate.measure.features import Clip
-    from astrogate.models.load import SHIPPED
     from astrogate.studies import leaderboard
 
     if seeds < 1:
         raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
-    if clip_folder is None and loading.model != SHIPPED:
-        raise AstrogateError("which CLIP reads the pictures?", "name a CLIPModel folder with --clip")
     check_output(output)
-    model, recipe, chosen = loading.load(), Recipe(steps), tuple(range(200, 200 + seeds))
-    if clip_folder is None:
-        measured = leaderboard.menagerie_bench(model, cells, recipe, chosen)
-    else:
-        measured = leaderboard.clip_bench(model, Clip(clip_folder), cells, recipe, chosen)
+    recipe, chosen = Recipe(steps), tuple(range(200, 200 + seeds))
+    reader, _ = leaderboard.readers(loading.model, clip_folder)
+    measured = leaderboard.bench_of(loading.load(), reader, cells, recipe, chosen)
     if tuning:
         for options, row in leaderboard.tune(measured, click.echo):
             click.echo(f"{row.leakage} outside {row.background}, {row.reached} of {row.cells}: {options}")
         return
     leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo), output)
     click.echo(f"wrote {output}")
+
+
+@main.group()
+def reproduce() -> None:
+    """Make again what a seed shows, on one HTML page, with numbers beside its pictures."""
+
+
+def _page(output: Path, name: str, text: str) -> None:
+    from astrogate.core.files import write_text
+
+    write_text(output / f"{name}.html", text)
+    click.echo(f"open {output / name}.html")
+
+
+@reproduce.command(name="latent-directions", short_help="Seed 000: concepts as directions in CLIP space.")
+@click.option(
+    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
+)
+@click.option("--seed", default=7, show_default=True)
+@click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
+@loads
+def latent_directions(output: Path, seed: int, clip_folder: str | None, loading: Loading) -> None:
+    """Fat, tall, black, and fat against happy; how sure each direction is; CLIP-guided generation step by step."""
+    from astrogate.studies.leaderboard import readers
+    from astrogate.studies.reproduce_directions import latent_directions as made
+
+    check_output(output / "latent-directions.html")
+    reader, clip = readers(loading.model, clip_folder)
+    _page(output, "latent-directions", made(loading.load(), reader, clip, seed=seed, tell=click.echo))
+
+
+@reproduce.command(name="style-strength", short_help="Seed 001: a style's strength by slerp, and where it breaks.")
+@click.option(
+    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
+)
+@click.option("--seed", default=7, show_default=True, help="Of the walk from dog to cat.")
+@click.option("--seeds", default=8, show_default=True, help="Seeds a prompt.")
+@click.option("--device", default=None)
+def style_strength(output: Path, seed: int, seeds: int, device: str | None) -> None:
+    """The seed's figures 5 to 9 on the shipped model, beside ways that begin later, and where each breaks down."""
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.load import load
+    from astrogate.studies.reproduce_style import style_strength as made
+
+    if seeds < 1:
+        raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
+    check_output(output / "style-strength.html")
+    chosen = tuple(range(300, 300 + seeds))
+    page = made(load(device=device), load_oracle(), seed=seed, seeds=chosen, tell=click.echo)
+    _page(output, "style-strength", page)
 
 
 @main.group()

@@ -53,6 +53,7 @@ def contrast(
     `template` names {medium}, {word} and {subject}. `roles` are those to fit; the default is seed 000's. `nuisance`
     removes the main effects of media and subjects from the direction. With two subjects or more its origin says, by
     role, the relative standard error and where prompts of held-out subjects land ("there", "back") with their AUC.
+    A role that the word cannot reach (tokens before it, in a causal encoder) stays zero.
 
     Raises AstrogateError for empty or equal words, for unknown roles, and for poles that encode alike.
     """
@@ -78,9 +79,8 @@ def contrast(
     for role in there:
         vectors[role] = mean_difference(there[role], back[role])
         if float(vectors[role].norm()) <= 1e-6 * float(there[role].norm(dim=1).mean()):
-            raise AstrogateError(
-                f"{toward!r} and {away!r} encode alike ({role})", "name two words that the model tells apart"
-            )
+            vectors[role] = torch.zeros_like(vectors[role])
+            continue
         shape = (len(subjects), len(media), -1)
         grid = there[role].reshape(shape), back[role].reshape(shape)
         if len(subjects) > 1:
@@ -88,6 +88,8 @@ def contrast(
         if nuisance is not None:
             remove = {"project": project_out, "whiten": whiten}[nuisance]
             vectors[role] = remove(vectors[role], main_effects(*grid))
+    if not any(bool(vector.any()) for vector in vectors.values()):
+        raise AstrogateError(f"{toward!r} and {away!r} encode alike", "name two words that the model tells apart")
     origin = {"method": "contrast", "toward": toward, "away": away, "template": template, "nuisance": nuisance}
     origin |= {"media": list(media), "subjects": list(subjects), "roles": list(roles), "quality": quality}
     return Direction(vectors, model.fingerprint, f"{toward} - {away or 'none'}", origin)

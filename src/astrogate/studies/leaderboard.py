@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from astrogate.core.errors import AstrogateError
 from astrogate.core.files import write_text
-from astrogate.core.protocols import Model
+from astrogate.core.protocols import Model, Reader
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.measure.scores import Estimate, bootstrap, mean
@@ -28,6 +29,7 @@ from astrogate.menagerie.captions import SCENE_WORDS
 from astrogate.menagerie.factors import COLOURS, MEDIA, PATTERNS, SUBJECTS
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.menagerie.world import Scene, visible
+from astrogate.models.load import SHIPPED, shipped_folder
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.card import drawings, held_out_scenes
 from astrogate.studies.editors import LATE, OTHERS, Editor, Options, ours
@@ -63,9 +65,24 @@ def zero_shot(clip: Clip) -> ZeroShot:
     return ZeroShot(clip, texts, pairs)
 
 
-def menagerie_bench(model: Model, folder: Path, recipe: Recipe, seeds: Sequence[int] = SEEDS) -> Bench:
+def readers(model_name: str, clip_folder: str | None) -> tuple[Reader, Clip]:
+    """Who reads a model's pictures: on the shipped model the oracle and its CLIP, elsewhere the CLIP that is named."""
+    if clip_folder is not None:
+        clip = Clip(clip_folder)
+        return zero_shot(clip), clip
+    if model_name != SHIPPED:
+        raise AstrogateError("which CLIP reads the pictures?", "name a CLIPModel folder with --clip")
+    return load_oracle(), Clip(shipped_folder() / "clip")
+
+
+def bench_of(model: Model, reader: Reader, folder: Path, recipe: Recipe, seeds: Sequence[int] = SEEDS) -> Bench:
+    """The bench that a reader from `readers` makes."""
+    made = clip_bench if isinstance(reader, ZeroShot) else menagerie_bench
+    return made(model, reader, folder, recipe, seeds)
+
+
+def menagerie_bench(model: Model, reader: Reader, folder: Path, recipe: Recipe, seeds: Sequence[int]) -> Bench:
     """The oracle reads every factor that a painting of a subject can show; spreads are those of held-out drawings."""
-    reader = load_oracle()
     values = reader.read(drawings(held_out_scenes(400)[0], model.size)[0]).values
     spread = {factor: round(float(v.std()), 4) for factor, v in values.items()}
 
@@ -75,9 +92,8 @@ def menagerie_bench(model: Model, folder: Path, recipe: Recipe, seeds: Sequence[
     return Bench(model, reader, shown, spread, folder, seeds=seeds, recipe=recipe)
 
 
-def clip_bench(model: Model, clip: Clip, folder: Path, recipe: Recipe, seeds: Sequence[int] = SEEDS) -> Bench:
+def clip_bench(model: Model, reader: Reader, folder: Path, recipe: Recipe, seeds: Sequence[int]) -> Bench:
     """CLIP reads; spreads are those of the model's own pictures of the subjects."""
-    reader = zero_shot(clip)
     points = [model.point(PROMPT.format(subject=s), seed=seed) for s in SUBJECTS for seed in seeds[:2]]
     readings = reader.read(to_tensor(render(model, points, recipe=recipe)))
     spread = {factor: round(float(v.std()), 4) for factor, v in readings.values.items()}

@@ -2,7 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from astrogate.core.protocols import Readings
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part of a report: a picture (a file's name or a data URI), a table of rows under a head, a command."""
+
+    title: str
+    source: str = ""
+    text: str = ""
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = field(default=())
+    command: str = ""
+
+
+def report(title: str, intro: Sequence[str], sections: Sequence[Section]) -> str:
+    """An HTML page of sections."""
+    return page("report.html", title=title, intro=intro, sections=sections)
+
+
+def inline(image: Image.Image) -> str:
+    """A picture as a data URI, so that a page is one file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def page(template: str, **values: Any) -> str:
@@ -18,3 +51,18 @@ def page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(**values)
+
+
+def reading_rows(readings: Readings, factor: str, poles: Sequence[str]) -> list[list[str]]:
+    """Rows of a reader's readings: the factor itself, then what should have stayed."""
+    if factor in readings.values:
+        own = [[factor, *(f"{v:+.2f}" for v in readings.values[factor])]]
+    else:
+        names = list(readings.classes[factor])
+        own = [
+            [f"P({p})", *(f"{v:.2f}" for v in readings.probabilities[factor][:, names.index(p)])]
+            for p in poles
+            if p in names
+        ]
+    others = [name for name in ("subject", "medium", "scene") if name != factor]
+    return own + [[name, *readings.labels(name)] for name in others]

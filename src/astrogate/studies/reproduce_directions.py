@@ -1,0 +1,135 @@
+"""`astrogate reproduce latent-directions`: seed 000 on one page, beside our own direction, read by a Reader.
+
+The seed's examples: fat, tall and black against their opposites, and fat against happy; its 200 random draws beside
+the complete grid; and its picture of how images are generated, steps 1 to 7, as CLIP-guided generation.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import torch
+
+from astrogate.core.direction import Direction
+from astrogate.core.protocols import Model, Predictor, Reader
+from astrogate.core.recipe import Recipe
+from astrogate.measure.features import Clip
+from astrogate.measure.scores import spearman
+from astrogate.methods.clip_guided import Stage, clip_guided
+from astrogate.methods.contrast import MEDIA, SUBJECTS, TEMPLATE, contrast, states_by_role
+from astrogate.methods.slide import labels, scales, slide
+from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.sheet import sheet
+from astrogate.studies.editors import LATE, Options
+from astrogate.studies.leaderboard import OURS
+from astrogate.studies.report import Section, inline, reading_rows, report
+
+#: The seed's pairs, and the factor that should move.
+_PAIRS = (
+    ("fat", "thin", "build"),
+    ("tall", "short", "height"),
+    ("black", "white", "colour"),
+    ("fat", "happy", "build"),
+)
+_PROMPT, _HAT, _STEPS = "a full-body picture of a woman", "dog with a hat", 7
+
+
+def latent_directions(
+    model: Model,
+    reader: Reader,
+    clip: Clip,
+    *,
+    seed: int = 7,
+    recipe: Recipe | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> str:
+    """The page as HTML, with every picture inline."""
+    recipe = recipe or Recipe()
+    sections: list[Section] = []
+    sure: list[list[str]] = []
+    for toward, away, factor in _PAIRS:
+        seeds_own, ours = contrast(model, toward, away), _ours(model, toward, away, OURS)
+        sections.append(_strip(model, reader, seeds_own, factor, seed, recipe, late=False))
+        sections.append(_strip(model, reader, ours, factor, seed, recipe, late=True))
+        quality = seeds_own.origin["quality"]["end"]
+        error = _random_draws(model, toward, away, seeds_own)
+        sure.append([seeds_own.name, *(f"{x:.3f}" for x in (quality["standard_error"], quality["auc"], error))])
+        tell(seeds_own.name)
+    head = ["direction", "standard error / length", "held-out AUC", "200 random draws: error / length"]
+    text = (
+        "Over the complete grid the mean is exact, so the standard error is that of the concept across prompts. The "
+        "AUC says how often prompts of a subject that the direction was found without land on the right side."
+    )
+    sections.append(Section("How sure the directions are", text=text, head=head, rows=sure))
+    if hasattr(model, "epsilon"):
+        sections.append(_lifecycle(model, clip, seed, recipe))  # type: ignore[arg-type]
+        tell("lifecycle")
+    intro = (
+        "Seed 000, “Exploring CLIP latent space”, adds the mean difference of two words' encodings to a prompt, and "
+        "finds that it moves the concept and unrelated features with it.",
+        f"Model {model.name}, prompt “{_PROMPT}”, seed {seed}, {recipe.num_inference_steps} steps, guidance "
+        f"{recipe.guidance_scale:g}. The middle picture of each strip is the unedited one.",
+    )
+    return report("Latent directions, reproduced", intro, sections)
+
+
+def _ours(model: Model, toward: str, away: str, options: Options) -> Direction:
+    return contrast(model, toward, away, roles=options.roles, nuisance=options.nuisance)
+
+
+def _strip(
+    model: Model, reader: Reader, direction: Direction, factor: str, seed: int, recipe: Recipe, *, late: bool
+) -> Section:
+    steps = scales(-2.0, 2.0, 7)
+    on = "woman" if late and OURS.on_subject else None
+    points = slide(model.point(_PROMPT, seed=seed), direction, n=7, on=on, window=LATE if late else (0.0, 1.0))
+    frames = list(render(model, points, recipe=recipe))
+    readings = reader.read(to_tensor(frames))
+    poles = [str(direction.origin[side]) for side in ("toward", "away")]
+    rows = reading_rows(readings, factor, poles)
+    if factor in readings.values:
+        rows.append(["rank correlation", f"{spearman(steps, readings.values[factor]):+.2f}"])
+    title = f"{direction.name}: {'ours' if late else 'seed 000'}"
+    return Section(title, inline(sheet(frames, labels=labels(steps))), head=["scale", *labels(steps)], rows=rows)
+
+
+def _random_draws(model: Model, toward: str, away: str, exact: Direction, *, draws: int = 200) -> float:
+    """How far the seed's random mean is from the complete grid's, relative to its length."""
+    rng = random.Random(0)
+    pairs = [(rng.choice(MEDIA), rng.choice(SUBJECTS)) for _ in range(draws)]
+    ends = [
+        states_by_role(
+            model,
+            [TEMPLATE.format(medium=m, word=word, subject=s) for m, s in pairs],
+            [s for _, s in pairs],
+            ("end",),
+        )["end"]
+        for word in (toward, away)
+    ]
+    drawn, truth = (ends[0] - ends[1]).mean(0), exact.vectors["end"]
+    return float((drawn - truth).norm() / truth.norm())
+
+
+def _lifecycle(model: Predictor, clip: Clip, seed: int, recipe: Recipe) -> Section:
+    """The seed's steps 1 to 7: from noise, the gradient of CLIP's cosine changes the picture, again and again."""
+    unguided = Recipe(max(recipe.num_inference_steps, 2 * _STEPS), guidance_scale=0.0)
+    stages = list(clip_guided(model, clip, [model.point("a picture", seed=seed)], _HAT, scale=0.3, recipe=unguided))
+    shown = _evenly(stages, _STEPS)
+    frames = [stage.frames[0] for stage in shown]
+    plain = next(render(model, model.point(_HAT, seed=seed), recipe=recipe))
+    cosine = float(clip.images(to_tensor([plain]))[0] @ clip.texts([_HAT])[0])
+    heads = [f"{stage.u:.0%}" for stage in shown] + ["ordinary"]
+    rows = [["cosine to the text", *(f"{stage.cosines[0]:.3f}" for stage in shown), f"{cosine:.3f}"]]
+    text = (
+        "The seed describes generation as a loop: compare the picture in the making with the text by CLIP, "
+        "back-propagate the cosine, move along the gradient, repeat. Here that loop draws alone, from a denoiser that "
+        "was not told the text; the last picture is ordinary sampling with the text."
+    )
+    page = inline(sheet([*frames, plain], labels=heads))
+    return Section(f"Lifecycle of “{_HAT}”", page, text, ["share of the steps", *heads], rows)
+
+
+def _evenly(items: Sequence[Stage], count: int) -> list[Stage]:
+    """`count` stages, the first and the last among them."""
+    return [items[int(i)] for i in torch.linspace(0, len(items) - 1, count).round()]

@@ -1,0 +1,135 @@
+"""How far a style goes before the picture breaks: seed 001's slerp beside ways that begin later or move less.
+
+Over prompts and seeds, strips of rising strength are read for the style, the subject and the edges. Breakdown and what
+was reached before it are of `measure.breakdown`; the style's strength is the reader's, where it sees the style at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from astrogate.core.direction import place
+from astrogate.core.point import Point
+from astrogate.core.protocols import Model, Reader
+from astrogate.core.recipe import Recipe
+from astrogate.measure.breakdown import before_breakdown, breakdown, edge_energy
+from astrogate.measure.scores import Estimate, bootstrap, mean
+from astrogate.methods.contrast import contrast
+from astrogate.methods.guidance import guide, toward
+from astrogate.methods.phrase import phrase
+from astrogate.rendering.render import render, to_tensor
+from astrogate.studies.editors import LATE
+
+Style = Callable[[Point, float], Point]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A prompt, the phrase in it, the style that a reader should see and the subject that should stay."""
+
+    prompt: str
+    phrase: str
+    style: str
+
+
+#: The seed's three prompts.
+CASES = (
+    Case("doomsday pyramid cyberpunk alien invasion", "cyberpunk", "cyberpunk"),
+    Case("futuristic high tech city architecture", "futuristic high tech", "futuristic"),
+    Case("temple hidden in the jungle Monet style", "Monet style", "Monet"),
+)
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+SEEDS = tuple(range(300, 308))
+_TEMPLATE = "a {medium} of a {subject} {word}"
+_SUBJECTS = ("temple", "pyramid", "city", "castle", "dog", "cat", "man", "woman")
+
+
+def methods(model: Model, text: str) -> dict[str, tuple[Style, tuple[float, ...]]]:
+    """Every way to strengthen a phrase, with its strengths from 0 on."""
+    direction = contrast(model, text, None, template=_TEMPLATE, subjects=_SUBJECTS, roles=("subject", "end", "padding"))
+
+    def slerped(**options: object) -> Style:
+        return lambda p, s: p.with_steers(phrase(model, p, text, s, **options)) if s else p  # type: ignore[arg-type]
+
+    def placed(p: Point, s: float) -> Point:
+        return p.with_steers(place(direction, p, scale=s, window=LATE)) if s else p
+
+    def guided(p: Point, s: float) -> Point:
+        return p.with_guides(guide(place(direction, p, scale=1.0), s, quantile=0.0)) if s else p
+
+    def sega(p: Point, s: float) -> Point:
+        return p.with_guides(toward(model, text, s, quantile=0.0)) if s else p
+
+    return {
+        "seed 001": (slerped(), (*STRENGTHS, 0.6, 0.8, 1.0)),
+        "seed 001, late": (slerped(window=(0.3, 1.0)), (*STRENGTHS, 0.6, 0.8, 1.0)),
+        "the phrase's tokens alone": (slerped(in_span=True), (*STRENGTHS, 0.6, 0.8, 1.0)),
+        "direction, late": (placed, (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)),
+        "guidance by the direction": (guided, (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)),
+        "guidance by the phrase": (sega, (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """One strip: what was read at each strength, and its pictures."""
+
+    strengths: tuple[float, ...]
+    styles: tuple[float, ...]
+    subjects: tuple[str, ...]
+    edges: tuple[float, ...]
+    images: tuple[Image.Image, ...]
+
+    @property
+    def broken(self) -> float | None:
+        """The first strength at which the picture is broken."""
+        return breakdown(self.strengths, self.subjects, self.edges)
+
+    @property
+    def reached(self) -> float:
+        """The style's strength before that."""
+        return before_breakdown(self.strengths, self.styles, self.broken)
+
+
+def strips(
+    model: Model, reader: Reader, case: Case, seeds: Sequence[int], recipe: Recipe | None = None
+) -> dict[str, list[Strip]]:
+    """A strip for every method and seed."""
+    out: dict[str, list[Strip]] = {}
+    for name, (make, strengths) in methods(model, case.phrase).items():
+        starts = [model.point(case.prompt, seed=seed) for seed in seeds]
+        points = [make(start, s) for start in starts for s in strengths]
+        frames = list(render(model, points, recipe=recipe, batch_size=32))
+        pictures = to_tensor(frames)
+        readings, edges = reader.read(pictures), edge_energy(pictures)
+        seen = readings.probabilities["style"][:, list(readings.classes["style"]).index(case.style)]
+        styles, subjects = (seen * readings.values["strength"].clamp(0, 1)).tolist(), readings.labels("subject")
+        n = len(strengths)
+        out[name] = [
+            Strip(
+                strengths,
+                tuple(styles[i : i + n]),
+                tuple(subjects[i : i + n]),
+                tuple(edges[i : i + n].tolist()),
+                tuple(frame.image for frame in frames[i : i + n]),
+            )
+            for i in range(0, len(frames), n)
+        ]
+    return out
+
+
+def summary(found: Sequence[Mapping[str, Sequence[Strip]]]) -> dict[str, tuple[Estimate, float]]:
+    """For every method, over cases and seeds: the style reached before breakdown, and the share of broken strips."""
+    names = list(found[0])
+    pooled = {name: [strip for case in found for strip in case[name]] for name in names}
+    return {
+        name: (
+            bootstrap(mean, np.asarray([s.reached for s in every])),
+            mean([float(s.broken is not None) for s in every]),
+        )
+        for name, every in pooled.items()
+    }

@@ -1,0 +1,89 @@
+"""The pages that reproduce seeds are whole, on a tiny model with a reader of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from astrogate.core.protocols import Model, Readings
+from astrogate.core.recipe import Recipe
+from astrogate.measure.features import Clip
+from astrogate.methods.contrast import contrast
+from astrogate.studies import leaderboard, reproduce_directions, reproduce_style, styles
+from tests.test_cli import run
+
+CLASSES = {
+    "subject": ("dog", "cat"), "medium": ("photo",), "scene": ("night",), "colour": ("black", "white"),
+    "style": ("none", "happy"),
+}  # fmt: skip
+
+
+class Stub:
+    """Reads shares of red, green and blue as factors."""
+
+    def read(self, pictures: Tensor) -> Readings:
+        mean = pictures.mean((2, 3))
+        pair = torch.stack([mean[:, 0], mean[:, 1]], 1).softmax(1)
+        one = torch.ones(len(pictures), 1)
+        probabilities = {k: pair if len(v) == 2 else one for k, v in CLASSES.items()}
+        values = {"build": mean[:, 0], "height": mean[:, 1], "mood": mean[:, 2], "strength": mean[:, 0]}
+        return Readings(CLASSES, probabilities, values, torch.zeros(len(pictures), *pictures.shape[-2:]))
+
+
+def check(page: str, titles: tuple[str, ...]) -> None:
+    assert page.startswith("<!doctype html>")
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", page)
+    for title in titles:
+        assert title in page, title
+    for source in re.findall(r'src="([^"]*)"', page):
+        assert source.startswith("data:image/png;base64,")
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny language has no other media, subjects and words."""
+    media, subjects = ("painting", "photo"), ("dog", "cat", "horse")
+
+    def small(model: Model, toward: str, away: str | None = None, **options: Any) -> Any:
+        return contrast(model, toward, away, **{**options, "subjects": subjects, "media": media})
+
+    for module in (reproduce_directions, styles):
+        monkeypatch.setattr(module, "contrast", small)
+    monkeypatch.setattr(reproduce_directions, "MEDIA", media)
+    monkeypatch.setattr(reproduce_directions, "SUBJECTS", subjects)
+    monkeypatch.setattr(reproduce_directions, "_PAIRS", (("fat", "thin", "build"), ("happy", "sad", "colour")))
+    monkeypatch.setattr(reproduce_directions, "_PROMPT", "a photo of a dog")
+    monkeypatch.setattr(reproduce_directions, "_HAT", "a happy dog")
+
+
+@pytest.mark.usefixtures("few")
+def test_latent_directions(tiny: Model, clip: Clip) -> None:
+    page = reproduce_directions.latent_directions(tiny, Stub(), clip, recipe=Recipe(3))
+    check(page, ("fat - thin: seed 000", "fat - thin: ours", "happy - sad: ours", "How sure", "Lifecycle"))
+    assert page.count("data:image/png") == 5
+
+
+@pytest.mark.usefixtures("few")
+def test_style_strength(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = tuple(styles.Case(f"a {word} dog", word, "happy") for word in ("happy", "fat", "sad"))
+    monkeypatch.setattr(reproduce_style, "CASES", cases)
+    page = reproduce_style.style_strength(tiny, Stub(), seeds=(1, 2), recipe=Recipe(2))
+    check(page, ("Figure 5", "Figure 6", "Figure 8", "Figure 9", "breaks down", "seed 001, late"))
+    assert page.count("data:image/png") == 2 + 3 * 6
+
+
+def test_another_model_needs_a_clip(tiny_folder: Path, tmp_path: Path) -> None:
+    for args in (
+        ("bench", "leakage", "-o", str(tmp_path / "x.md")),
+        ("reproduce", "latent-directions", "-o", str(tmp_path)),
+    ):
+        code, _, err = run(*args, "--model", str(tiny_folder))
+        assert code == 2
+        assert "--clip" in err
+    with pytest.raises(Exception, match="--clip"):
+        leaderboard.readers("elsewhere", None)
