@@ -32,6 +32,7 @@ from astrogate.studies.editors import (
     prompt_weighting,
     seed_000,
 )
+from astrogate.studies.interactions import interactions, lines
 from astrogate.studies.leakage import Bench, ratio, run_cells, table
 
 FAT = Attribute("fat", "thin", Target("build"))
@@ -205,3 +206,22 @@ def test_clip_reads_on_other_models(tiny: Model, clip: Clip, tmp_path: Path, mon
     assert set(bench.spread) == {"build", "height", "mood"}
     cells = run_cells(replace(bench, subjects=("dog",)), {"a": Editor(seed_000, (1,))}, (FAT,), matched=False)
     assert set(cells) == {("a", "fat", "dog")}
+
+
+def test_interactions_of_a_slider_with_itself_and_with_nothing(bench: Bench) -> None:
+    """A slider that does nothing neither moves nor changes the other; two equal ones read each other alike."""
+    fat = contrast(bench.model, "fat", "thin", media=("photo",), subjects=("dog", "cat"))
+    sliders = {
+        "fat": (fat, Target("build")),
+        "again": (fat, Target("mood")),
+        "nothing": (fat * 0.0, Target("build")),
+    }
+    found = interactions(bench, sliders, scale=3.0)
+    assert found.names == ("fat", "again", "nothing")
+    assert found.crosstalk[0] == found.crosstalk[1]
+    assert found.crosstalk[2] == (0, 0, 0)
+    assert found.crosstalk[0][0] != 0
+    assert [found.together[i][2] for i in range(3)] == [0, 0, 0]
+    assert [found.together[i][i] for i in range(3)] == [0, 0, 0]
+    assert found.together[2][0] == pytest.approx(found.crosstalk[0][2])
+    assert len(lines(found)) == 12

@@ -156,6 +156,28 @@ def leakage(
     click.echo(f"wrote {output}")
 
 
+@bench.command(short_help="What several sliders do to one another.")
+@click.option("--scale", default=1.5, show_default=True, help="What every slider is set to.")
+@click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
+@loads
+def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Loading) -> None:
+    """Set fat, tall, happy, black and spotted alone and in pairs, and read all of them: effects, then interactions."""
+    from astrogate.core.recipe import Recipe
+    from astrogate.methods.contrast import contrast
+    from astrogate.studies import interactions as study
+    from astrogate.studies.leaderboard import bench_of, readers
+    from astrogate.studies.leakage import REPORTED, TUNED
+
+    reader, _ = readers(loading.model, clip_folder)
+    model = loading.load()
+    words = {a.word: a for a in (*TUNED, *REPORTED)}
+    chosen = [words[w] for w in ("fat", "tall", "happy", "black", "spotted")]
+    sliders = {a.word: (contrast(model, a.word, a.opposite), a.target) for a in chosen}
+    found = study.interactions(bench_of(model, reader, cells, Recipe()), sliders, scale=scale)
+    click.echo("\n".join(study.lines(found)))
+
+
 @main.group()
 def reproduce() -> None:
     """Make again what a seed shows, on one HTML page, with numbers beside its pictures."""

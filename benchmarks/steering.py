@@ -1,0 +1,60 @@
+"""What a direction costs the denoiser: calls and rows, and process CPU time, beside no direction at all.
+
+Same model, points and recipe, warmed, interleaved; median of repeats. Run: python benchmarks/steering.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+import astrogate as ag
+
+REPEATS, BATCH = 5, 8
+
+
+def rows_of(model: ag.Model, points: Sequence[ag.Point], recipe: ag.Recipe) -> list[int]:
+    """The rows of every call of the denoiser."""
+    rows: list[int] = []
+
+    def count(module: torch.nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        rows.append(args[0].shape[0])
+
+    handle = model.module("unet").register_forward_hook(count)
+    try:
+        model.denoise(points, recipe)
+    finally:
+        handle.remove()
+    return rows
+
+
+def cpu_seconds(model: ag.Model, points: Sequence[ag.Point], recipe: ag.Recipe) -> float:
+    """Process CPU time of one batch."""
+    started = time.process_time()
+    model.denoise(points, recipe)
+    return time.process_time() - started
+
+
+def main() -> None:
+    """Print calls, rows and the ratio of CPU times."""
+    model, recipe = ag.load(device="cpu"), ag.Recipe()
+    plain = [model.point("a painting of a dog", seed=s) for s in range(BATCH)]
+    direction = ag.contrast(model, "fat", "thin")
+    steered = [point.with_steers(ag.place(direction, point, scale=1.5)) for point in plain]
+    rows = [rows_of(model, points, recipe) for points in (plain, steered)]
+    print(f"calls {len(rows[0])} and {len(rows[1])}, rows {sum(rows[0])} and {sum(rows[1])}")
+    times = [(cpu_seconds(model, plain, recipe), cpu_seconds(model, steered, recipe)) for _ in range(REPEATS)]
+    ratios = [b / a for a, b in times]
+    print(
+        f"{BATCH} pictures: plain {statistics.median(a for a, _ in times):.2f} s CPU, with a direction "
+        f"{statistics.median(b for _, b in times):.2f} s, threads {torch.get_num_threads()}"
+    )
+    print(f"ratio {statistics.median(ratios):.3f} (repeats {min(ratios):.3f} to {max(ratios):.3f})")
+
+
+if __name__ == "__main__":
+    main()
