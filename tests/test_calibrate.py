@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,9 +15,14 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.measure.leakage import Target
 from astrogate.methods.calibrate import calibrate
 from astrogate.methods.contrast import contrast
 from astrogate.rendering.render import render, to_tensor
+from astrogate.studies.calibration import calibration, variation
+from astrogate.studies.editors import Attribute
+from astrogate.studies.leakage import Bench
+from tests.test_leaderboard import Brightness
 
 RECIPE = Recipe(3)
 
@@ -95,3 +101,22 @@ def test_bad_calibrations_are_refused(tiny: Model) -> None:
     nothing = replace(direction, vectors={"end": torch.zeros(32)})
     with pytest.raises(AstrogateError, match="does not change"):
         calibrate(tiny, nothing, points, Pixels(), recipe=RECIPE)
+
+
+def test_the_study_calibrates_on_other_subjects_than_it_measures(tiny: Model, tmp_path: Path) -> None:
+    """On held-out subjects a scale of 1 comes near the ceiling, from both sides, however long the direction."""
+    bench = Bench(
+        tiny, Brightness(), lambda subject: frozenset({"build"}), {"build": 0.001}, tmp_path,
+        subjects=("dog", "cat"), seeds=(1, 2, 3, 4), recipe=RECIPE,
+    )  # fmt: skip
+    direction, points = made(tiny)
+    ceiling = far(tiny, direction, points, 3.0)
+    attributes = [Attribute("fat", "thin", Target("build")), Attribute("thin", "fat", Target("build", sign=-1))]
+    rows = calibration(
+        bench, Pixels(), list(zip(attributes, (direction, direction * 5.0), strict=True)), ceiling=ceiling
+    )
+    assert [(r.word, r.scale) for r in rows] == [("fat", -1), ("fat", 1), ("thin", -1), ("thin", 1)]
+    after, before = (variation([getattr(r, when) for r in rows]) for when in ("after", "before"))
+    assert after < 0.3 < before
+    assert all(r.after == pytest.approx(ceiling, rel=0.5) for r in rows)
+    assert variation([1.0, 3.0]) == pytest.approx(2**0.5 / 2)

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
+from astrogate.app.bench import bench
 from astrogate.app.direction import direction
-from astrogate.app.options import Loading, Range, check_output, loads
+from astrogate.app.options import Loading, check_output, loads
 from astrogate.app.strips import grid, guide, slide, style
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
@@ -59,6 +60,7 @@ main.add_command(style)
 main.add_command(guide)
 main.add_command(grid)
 main.add_command(direction)
+main.add_command(bench)
 
 
 @main.command(short_help="Draw strips and a grid with the shipped model, on one page.")
@@ -102,80 +104,6 @@ def card(output: Path, captions: int, witness: Path | None, device: str | None) 
     check_output(output)
     card_of_shipped(output, captions=captions, witness=witness, device=device, report=lambda text: click.echo(text))
     click.echo(f"wrote {output}")
-
-
-@main.group()
-def bench() -> None:
-    """Measure methods against the ground truth."""
-
-
-@bench.command(short_help="Rank correlation of scale and read factor within strips.")
-@click.option("--seeds", default=8, show_default=True, help="Seeds a subject.")
-@click.option("--scales", default="-2:2", show_default=True, type=Range())
-@click.option("--device", default=None)
-def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
-    """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects a seed."""
-    from astrogate.menagerie.oracle import load_oracle
-    from astrogate.models.load import load
-    from astrogate.studies.strips import score_strips
-
-    if seeds < 1:
-        raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
-    model = load(device=device)
-    for score in score_strips(model, load_oracle(), seeds=range(100, 100 + seeds), low=scales[0], high=scales[1]):
-        curve = " ".join(f"{value:+.2f}" for value in score.curve)
-        click.echo(f"{score.factor:7} Spearman {score.estimate} over {score.estimate.n} strips; mean readings {curve}")
-
-
-@bench.command(short_help="What else changes when an edit has done its work, by method.")
-@click.option("-o", "--output", default="docs/leakage.md", show_default=True, type=click.Path(path_type=Path))
-@click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
-@click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
-@click.option("--tune", "tuning", is_flag=True, help="Compare options of ours on the tuning half instead.")
-@click.option("--seeds", default=8, show_default=True, help="Seeds a cell.")
-@click.option("--steps", default=20, show_default=True, help="Denoising steps.")
-@loads
-def leakage(
-    output: Path, cells: Path, clip_folder: str | None, tuning: bool, seeds: int, steps: int, loading: Loading
-) -> None:
-    """Change attributes by every method and read, at equal effect, what else changed. What is done is kept."""
-    from astrogate.core.recipe import Recipe
-    from astrogate.studies import leaderboard
-
-    if seeds < 1:
-        raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
-    check_output(output)
-    recipe, chosen = Recipe(steps), tuple(range(200, 200 + seeds))
-    reader, _ = leaderboard.readers(loading.model, clip_folder)
-    measured = leaderboard.bench_of(loading.load(), reader, cells, recipe, chosen)
-    if tuning:
-        for options, row in leaderboard.tune(measured, click.echo):
-            click.echo(f"{row.leakage} outside {row.background}, {row.reached} of {row.cells}: {options}")
-        return
-    leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo), output)
-    click.echo(f"wrote {output}")
-
-
-@bench.command(short_help="What several sliders do to one another.")
-@click.option("--scale", default=1.5, show_default=True, help="What every slider is set to.")
-@click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
-@click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
-@loads
-def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Loading) -> None:
-    """Set fat, tall, happy, black and spotted alone and in pairs, and read all of them: effects, then interactions."""
-    from astrogate.core.recipe import Recipe
-    from astrogate.methods.contrast import contrast
-    from astrogate.studies import interactions as study
-    from astrogate.studies.leaderboard import bench_of, readers
-    from astrogate.studies.leakage import REPORTED, TUNED
-
-    reader, _ = readers(loading.model, clip_folder)
-    model = loading.load()
-    words = {a.word: a for a in (*TUNED, *REPORTED)}
-    chosen = [words[w] for w in ("fat", "tall", "happy", "black", "spotted")]
-    sliders = {a.word: (contrast(model, a.word, a.opposite), a.target) for a in chosen}
-    found = study.interactions(bench_of(model, reader, cells, Recipe()), sliders, scale=scale)
-    click.echo("\n".join(study.lines(found)))
 
 
 @main.group()

@@ -18,6 +18,8 @@ from astrogate.measure.leakage import Target, effect
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.leakage import Bench
 
+WORDS = ("fat", "tall", "happy", "black", "spotted")
+
 
 @dataclass(frozen=True, slots=True)
 class Interactions:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import write_text
 from astrogate.core.protocols import Model, Reader
@@ -29,10 +30,11 @@ from astrogate.menagerie.captions import SCENE_WORDS
 from astrogate.menagerie.factors import COLOURS, MEDIA, PATTERNS, SUBJECTS
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.menagerie.world import Scene, visible
+from astrogate.methods.contrast import contrast
 from astrogate.models.load import SHIPPED, shipped_folder
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.card import drawings, held_out_scenes
-from astrogate.studies.editors import LATE, OTHERS, Editor, Options, ours
+from astrogate.studies.editors import LATE, OTHERS, Attribute, Editor, Options, ours
 from astrogate.studies.leakage import PROMPT, REPORTED, SEEDS, TUNED, Bench, Row, ratio, run_cells, table
 from astrogate.studies.report import page
 
@@ -79,6 +81,12 @@ def bench_of(model: Model, reader: Reader, folder: Path, recipe: Recipe, seeds: 
     """The bench that a reader from `readers` makes."""
     made = clip_bench if isinstance(reader, ZeroShot) else menagerie_bench
     return made(model, reader, folder, recipe, seeds)
+
+
+def contrasts(model: Model, words: Sequence[str]) -> list[tuple[Attribute, Direction]]:
+    """The attributes of the benches that `words` name, with the direction from each one's opposite to it."""
+    attributes = {a.word: a for a in (*TUNED, *REPORTED)}
+    return [(attributes[w], contrast(model, w, attributes[w].opposite)) for w in words]
 
 
 def menagerie_bench(model: Model, reader: Reader, folder: Path, recipe: Recipe, seeds: Sequence[int]) -> Bench:

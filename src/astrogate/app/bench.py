@@ -1,0 +1,109 @@
+"""`astrogate bench`: methods against the ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from astrogate.app.options import Loading, Range, check_output, loads
+from astrogate.core.errors import AstrogateError
+
+_cells = click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
+_clip = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
+
+
+@click.group()
+def bench() -> None:
+    """Measure methods against the ground truth."""
+
+
+@bench.command(short_help="Rank correlation of scale and read factor within strips.")
+@click.option("--seeds", default=8, show_default=True, help="Seeds a subject.")
+@click.option("--scales", default="-2:2", show_default=True, type=Range())
+@click.option("--device", default=None)
+def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
+    """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects a seed."""
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.load import load
+    from astrogate.studies.strips import score_strips
+
+    if seeds < 1:
+        raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
+    model = load(device=device)
+    for score in score_strips(model, load_oracle(), seeds=range(100, 100 + seeds), low=scales[0], high=scales[1]):
+        curve = " ".join(f"{value:+.2f}" for value in score.curve)
+        click.echo(f"{score.factor:7} Spearman {score.estimate} over {score.estimate.n} strips; mean readings {curve}")
+
+
+@bench.command(short_help="What else changes when an edit has done its work, by method.")
+@click.option("-o", "--output", default="docs/leakage.md", show_default=True, type=click.Path(path_type=Path))
+@_cells
+@_clip
+@click.option("--tune", "tuning", is_flag=True, help="Compare options of ours on the tuning half instead.")
+@click.option("--seeds", default=8, show_default=True, help="Seeds a cell.")
+@click.option("--steps", default=20, show_default=True, help="Denoising steps.")
+@loads
+def leakage(
+    output: Path, cells: Path, clip_folder: str | None, tuning: bool, seeds: int, steps: int, loading: Loading
+) -> None:
+    """Change attributes by every method and read, at equal effect, what else changed. What is done is kept."""
+    from astrogate.core.recipe import Recipe
+    from astrogate.studies import leaderboard
+
+    if seeds < 1:
+        raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
+    check_output(output)
+    recipe, chosen = Recipe(steps), tuple(range(200, 200 + seeds))
+    reader, _ = leaderboard.readers(loading.model, clip_folder)
+    measured = leaderboard.bench_of(loading.load(), reader, cells, recipe, chosen)
+    if tuning:
+        for options, row in leaderboard.tune(measured, click.echo):
+            click.echo(f"{row.leakage} outside {row.background}, {row.reached} of {row.cells}: {options}")
+        return
+    leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo), output)
+    click.echo(f"wrote {output}")
+
+
+@bench.command(short_help="What several sliders do to one another.")
+@click.option("--scale", default=1.5, show_default=True, help="What every slider is set to.")
+@_cells
+@_clip
+@loads
+def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Loading) -> None:
+    """Set fat, tall, happy, black and spotted alone and in pairs, and read all of them: effects, then interactions."""
+    from astrogate.core.recipe import Recipe
+    from astrogate.studies import interactions as study
+    from astrogate.studies.leaderboard import bench_of, contrasts, readers
+
+    reader, _ = readers(loading.model, clip_folder)
+    measured = bench_of(loading.load(), reader, cells, Recipe())
+    sliders = {a.word: (d, a.target) for a, d in contrasts(measured.model, study.WORDS)}
+    click.echo("\n".join(study.lines(study.interactions(measured, sliders, scale=scale))))
+
+
+@bench.command(short_help="Whether a calibrated scale means the same for every concept.")
+@click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
+@_cells
+@_clip
+@loads
+def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loading: Loading) -> None:
+    """Calibrate on some subjects and seeds, and measure the change at -1 and 1 on others, before and after."""
+    from astrogate.core.recipe import Recipe
+    from astrogate.methods.calibrate import CEILING
+    from astrogate.studies import calibration as study
+    from astrogate.studies.leaderboard import bench_of, contrasts, readers
+
+    reader, clip = readers(loading.model, clip_folder)
+    measured = bench_of(loading.load(), reader, cells, Recipe())
+    found = contrasts(measured.model, study.WORDS)
+    rows = study.calibration(
+        measured, clip, found, ceiling=ceiling or CEILING, tell=lambda word: click.echo(word, err=True)
+    )
+    for row in rows:
+        click.echo(
+            f"{row.word:8} {row.scale:+.0f} is strength {row.strength:+6.2f}: distance {row.before:.3f} before, "
+            f"{row.after:.3f} after; effect {row.effect_before:+.2f} before, {row.effect_after:+.2f} after"
+        )
+    before, after = (study.variation([getattr(row, when) for row in rows]) for when in ("before", "after"))
+    click.echo(f"coefficient of variation of the distance: {before:.2f} before, {after:.2f} after")
