@@ -17,6 +17,7 @@ from astrogate.core.protocols import Model, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.measure.leakage import Cell, Target
+from astrogate.measure.scores import Estimate
 from astrogate.methods.contrast import contrast
 from astrogate.studies import editors, leaderboard, leakage
 from astrogate.studies.editors import (
@@ -186,10 +187,10 @@ def test_the_page_holds_every_cell(bench: Bench, tmp_path: Path, monkeypatch: py
     said: list[str] = []
     result = leaderboard.run_leaderboard(bench, said.append, Options(("end",), None, subjects=("dog", "cat", "horse")))
     target = tmp_path / "page" / "leakage.md"
-    leaderboard.write_leaderboard(result, target)
+    leaderboard.write_leaderboard(result, {"colour": Estimate(0.5, 0.25, 0.75, 9)}, target)
     text = target.read_text()
     assert len(said) == 18
-    for word in ("fat, dog", "thin, cat", "happy, dog", "seed 000", "prompt edit"):
+    for word in ("| colour | 0.50 [0.25, 0.75] |", "fat, dog", "thin, cat", "happy, dog", "seed 000", "prompt edit"):
         assert word in text
     rows = [line for line in text.splitlines() if line.startswith("| fat, ")]
     assert len(rows) == 2

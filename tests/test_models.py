@@ -14,10 +14,12 @@ import torch
 
 from astrogate.core.direction import Direction, place
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.core.point import Steer
+from astrogate.core.point import Segment, Steer
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.contrast import contrast
+from astrogate.methods.guidance import toward
+from astrogate.methods.phrase import phrase
 from astrogate.methods.slide import slide
 from astrogate.models.load import load
 from astrogate.rendering.render import render, to_tensor
@@ -213,6 +215,22 @@ def test_prompts_are_checked(tiny: Model) -> None:
         tiny.point("  ")
     with pytest.warns(AstrogateWarning, match=r"too long: 'horse horse horse' was cut off"):
         tiny.point("dog " * 14 + "horse horse horse")
+
+
+def test_words_that_become_no_token_are_refused(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a tokenizer that drops what it does not know."""
+    point, whole = tiny.point("a dog"), type(tiny).segments
+    monkeypatch.setattr(
+        type(tiny), "segments", lambda self, text: (Segment(0, 1, 1, 16),) if text == "~" else whole(self, text)
+    )
+    for call in (
+        lambda: contrast(tiny, "~", "fat"),
+        lambda: contrast(tiny, "fat", "~"),
+        lambda: phrase(tiny, point, "~", 0.3),
+        lambda: toward(tiny, "~"),
+    ):
+        with pytest.raises(AstrogateError, match="'~' becomes no token"):
+            call()
 
 
 def test_unknown_models_are_refused() -> None:

@@ -55,13 +55,14 @@ def leakage(
         raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
     check_output(output)
     recipe, chosen = Recipe(steps), tuple(range(200, 200 + seeds))
-    reader, _ = leaderboard.readers(loading.model, clip_folder)
+    reader, clip = leaderboard.readers(loading.model, clip_folder)
     measured = leaderboard.bench_of(loading.load(), reader, cells, recipe, chosen)
     if tuning:
         for options, row in leaderboard.tune(measured, click.echo):
             click.echo(f"{row.leakage} outside {row.background}, {row.reached} of {row.cells}: {options}")
         return
-    leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo), output)
+    agreement = {} if clip_folder else leaderboard.reader_agreement(measured.model, clip, recipe)
+    leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo), agreement, output)
     click.echo(f"wrote {output}")
 
 

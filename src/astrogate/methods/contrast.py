@@ -20,6 +20,7 @@ from astrogate.core.direction import ROLES, Direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.measure.scores import auc
+from astrogate.models.text import check_tokens
 from astrogate.ops.contrast import landings, main_effects, mean_difference, project_out, standard_error, whiten
 
 Nuisance = Literal["project", "whiten"]
@@ -61,6 +62,9 @@ def contrast(
         raise AstrogateError(f"a pole is empty ({toward!r}, {away!r})", 'name two words, e.g. "fat" and "thin"')
     if away is not None and toward.strip().lower() == away.strip().lower():
         raise AstrogateError(f"both poles are {toward!r}", "name two different words")
+    for word in (toward, away):
+        if word is not None:
+            check_tokens(model, word)
     if not media or not subjects:
         raise AstrogateError("the grid is empty", "name at least one medium and one subject")
     if not set(roles) <= set(ROLES):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Guide, Steer
 from astrogate.core.protocols import Model
+from astrogate.models.text import check_tokens
 
 #: Seed 001 asks for a start in the diffusion; SEGA warms up for a fifth of the steps and keeps the top tenth.
 WINDOW, QUANTILE = (0.2, 1.0), 0.9
@@ -46,6 +47,7 @@ def toward(
     """A guide towards a phrase of its own, measured against the negative half, as SEGA has it; below 0 away from it."""
     if not text.strip():
         raise AstrogateError("the phrase is empty", 'name a concept, e.g. "Monet style"')
+    check_tokens(model, text)
     encoded = model.encode([text])
     tensors = {space: states[0] for space, states in encoded.items() if space in model.spaces}
     return Guide(tensors, scale, window, False, "negative", quantile, text, {"method": "guidance", "toward": text})

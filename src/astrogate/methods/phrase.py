@@ -19,6 +19,7 @@ from torch import Tensor
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Curve, Half, Point, Steer
 from astrogate.core.protocols import Model
+from astrogate.models.text import check_tokens
 from astrogate.ops.interpolate import slerp
 
 #: Beyond this, states are mostly the phrase's; the seed's own range ends at 0.5.
@@ -46,6 +47,7 @@ def phrase(
     """
     if not text.strip():
         raise AstrogateError("the phrase is empty", 'name a style, e.g. "Monet style"')
+    check_tokens(model, text)
     if not abs(strength) <= LIMIT:
         raise AstrogateError(f"strength {strength:g}", f"use -{LIMIT:g} to {LIMIT:g}; 0 leaves the picture as it is")
     prompt = str(point.origin.get("prompt", ""))

@@ -12,12 +12,20 @@ from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import WORD, Segment
+from astrogate.core.protocols import Model
 
 
 def check_prompt(prompt: str) -> None:
     """Raise AstrogateError for an empty prompt."""
     if not prompt.strip():
         raise AstrogateError("the prompt is empty", 'say what to draw, e.g. "a painting of a dog"')
+
+
+def check_tokens(model: Model, text: str) -> None:
+    """Raise AstrogateError for a text that becomes no token at all."""
+    segment = model.segments(text)[0]
+    if segment.first == segment.end:
+        raise AstrogateError(f"{text!r} becomes no token in {model.name}", "use a word that its tokenizer knows")
 
 
 def check_length(text: str, tokenizer: Any, limit: int | None = None) -> None:

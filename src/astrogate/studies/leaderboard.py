@@ -162,11 +162,12 @@ def reader_agreement(model: Model, clip: Clip, recipe: Recipe, count: int = 200)
     return out
 
 
-def write_leaderboard(result: Mapping[str, Any], output: Path) -> None:
-    """The page, with the numbers as JSON and the figure beside it."""
-    write_text(output.with_suffix(".json"), json.dumps(result, indent=1))
+def write_leaderboard(result: Mapping[str, Any], agreement: Mapping[str, Estimate], output: Path) -> None:
+    """The page, with the numbers as JSON and the figure beside it; `agreement` is from `reader_agreement`."""
+    kept = {**result, "agreement": {factor: asdict(estimate) for factor, estimate in agreement.items()}}
+    write_text(output.with_suffix(".json"), json.dumps(kept, indent=1))
     write_text(output.with_suffix(".svg"), _figure(result))
-    write_text(output, page("leakage.md", **result, figure=output.with_suffix(".svg").name))
+    write_text(output, page("leakage.md", **kept, figure=output.with_suffix(".svg").name))
 
 
 def _figure(result: Mapping[str, Any]) -> str:
