@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from astrogate.core.direction_file import load_direction
+from astrogate.core.direction_file import load_direction, save_direction
 from astrogate.core.protocols import Model
 from tests.test_cli import run
 
@@ -142,6 +143,25 @@ def test_bad_input_is_one_line_and_exit_2(
     assert len(err.strip().splitlines()) == 1, err
     assert words in err
     assert list(tmp_path.iterdir()) == [fat]
+
+
+def test_calibrated_directions_keep_to_their_range(fat: Path, using: tuple[str, ...], tmp_path: Path) -> None:
+    """Alone they slide from -1 to 1; more than 2 in all is refused."""
+    save_direction(replace(load_direction(fat), calibration=(-3.0, 1.5)), fat)
+    target = tmp_path / "x.png"
+    slide = ("slide", "a dog", "--direction", str(fat), "-n", "3", "-o", str(target), *using)
+    assert run(*slide)[0] == 0
+    assert record(target)["scales"] == [-1, 0, 1]
+    target.unlink()
+    for args in (
+        (*slide, "--scales=-3:3"),
+        (*slide, "--also", f"{fat}=1.5"),
+        ("grid", "a dog", "--across", str(fat), "--down", str(fat), "--scales=-2:2", "-o", str(target), *using),
+    ):
+        code, _, err = run(*args)
+        assert code == 2
+        assert "2 together" in err
+        assert not target.exists()
 
 
 def test_directions_of_another_model_and_cut_off_files_are_refused(

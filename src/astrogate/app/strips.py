@@ -257,6 +257,7 @@ def grid(
     model = setup.load()
     pair = [direction_of(model, spec) for spec in (across, down)]
     low, high = scales or ((-1.0, 1.0) if all(d.calibration is not None for d in pair) else (-2.0, 2.0))
+    method.check_range([(d, max(abs(low), abs(high))) for d in pair])
     positions = method.scales(low, high, count)
     start = setup.points(model, prompt)[0]
     a, b = ([place(d, start, scale=s, on=on, window=window) for s in positions] for d in pair)

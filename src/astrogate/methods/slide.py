@@ -53,7 +53,7 @@ def slide(
     moving = [direction] if isinstance(direction, Direction) else list(direction)
     if not moving:
         raise AstrogateError("no direction to slide along", "name at least one")
-    _check_range([(d, max(abs(low), abs(high))) for d in moving] + list(also))
+    check_range([(d, max(abs(low), abs(high))) for d in moving] + list(also))
 
     def at(scale: float) -> Point:
         placed = [*((d, scale) for d in moving), *also]
@@ -68,8 +68,8 @@ def slide(
     return [at(s) if s or also else point for s in scales(low, high, n)]
 
 
-def _check_range(placed: Sequence[tuple[Direction, float]]) -> None:
-    """Calibrated directions were measured up to 1; together they may go to twice that."""
+def check_range(placed: Sequence[tuple[Direction, float]]) -> None:
+    """Raise AstrogateError where calibrated directions, measured up to 1 each, go to more than 2 together."""
     total = sum(abs(scale) for direction, scale in placed if direction.calibration is not None)
     if total > 2:
         raise AstrogateError(f"scales of {total:g} in all", "calibrated directions go to 1 each, and to 2 together")
