@@ -14,7 +14,7 @@ from astrogate.core.protocols import Model, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.methods.contrast import contrast
-from astrogate.studies import leaderboard, reproduce_directions, reproduce_style, styles
+from astrogate.studies import editors, leaderboard, reproduce_directions, reproduce_style, styles
 from tests.test_cli import run
 
 CLASSES = {
@@ -54,8 +54,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (reproduce_directions, styles):
         monkeypatch.setattr(module, "contrast", small)
-    monkeypatch.setattr(reproduce_directions, "MEDIA", media)
-    monkeypatch.setattr(reproduce_directions, "SUBJECTS", subjects)
+    monkeypatch.setattr(editors, "MEDIA", media)
+    monkeypatch.setattr(editors, "SUBJECTS", subjects)
     monkeypatch.setattr(reproduce_directions, "_PAIRS", (("fat", "thin", "build"), ("happy", "sad", "colour")))
     monkeypatch.setattr(reproduce_directions, "_PROMPT", "a photo of a dog")
     monkeypatch.setattr(reproduce_directions, "_HAT", "a happy dog")

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from astrogate.core.point import Point, Segment
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import noise
 from astrogate.models import sampling
 from astrogate.models.quiet import quiet
 from astrogate.models.text import check_length, check_prompt, segment
@@ -57,15 +56,12 @@ class Flux:
             check_length(text, self.pipe.tokenizer_2, self.length)
         factor = self.pipe.vae_scale_factor
         height, width = sampling.sides(height, width, self.size, 2 * factor)
-        positive, unguided = (self.encode([text]) for text in (prompt, negative))
-        channels = self.pipe.transformer.config.in_channels // 4
-        tensors = {
-            "latents": noise((channels, height // factor, width // factor), seed),
-            **{space: positive[space][0] for space in _SITES},
-            **{f"negative_{space}": unguided[space][0] for space in _SITES},
-        }
-        origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
-        return Point(tensors, self.fingerprint, self.segments(prompt), origin=origin)
+        text, none = (
+            {space: states for space, states in self.encode([words]).items() if space in _SITES}
+            for words in (prompt, negative)
+        )
+        shape = (self.pipe.transformer.config.in_channels // 4, height // factor, width // factor)
+        return sampling.made(self, prompt, negative, seed, shape, text, none)
 
     def encode(
         self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False

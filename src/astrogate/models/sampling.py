@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
+from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import generator
+from astrogate.core.seeds import generator, noise
 from astrogate.models.guiding import guiding
 from astrogate.models.hooks import Sites, nearest_step, replacing, steering
 
@@ -41,6 +42,25 @@ def fingerprint(pipe: Any, parts: Sequence[str]) -> str:
             sample = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes()
             digest.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample)
     return digest.hexdigest()[:16]
+
+
+def made(
+    model: Model,
+    prompt: str,
+    negative: str,
+    seed: int,
+    shape: tuple[int, int, int],
+    text: Mapping[str, Tensor],
+    unguided: Mapping[str, Tensor],
+) -> Point:
+    """A point of a model: noise [c, h, w], and the text and negative text by space, each as a batch of one."""
+    tensors = {
+        "latents": noise(shape, seed),
+        **{space: states[0].cpu() for space, states in text.items()},
+        **{f"negative_{space}": states[0].cpu() for space, states in unguided.items()},
+    }
+    origin = {"model": model.name, "prompt": prompt, "negative": negative, "seed": seed}
+    return Point(tensors, model.fingerprint, model.segments(prompt), origin=origin)
 
 
 def stacked(points: Sequence[Point], spaces: frozenset[str], model: str) -> dict[str, Tensor]:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from astrogate.core.point import Point, Segment
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import noise
 from astrogate.models import sampling
 from astrogate.models.guiding import guiding
 from astrogate.models.hooks import steering
@@ -55,13 +54,9 @@ class StableDiffusion:
         height, width = sampling.sides(height, width, self.size, factor)
         with quiet():
             positive, unguided = self.pipe.encode_prompt(prompt, self.pipe._execution_device, 1, True, negative)
-        tensors = {
-            "latents": noise((self.pipe.unet.config.in_channels, height // factor, width // factor), seed),
-            "prompt_embeds": positive[0].cpu(),
-            "negative_prompt_embeds": unguided[0].cpu(),
-        }
-        origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
-        return Point(tensors, self.fingerprint, self.segments(prompt), origin=origin)
+        shape = (self.pipe.unet.config.in_channels, height // factor, width // factor)
+        text, none = ({"prompt_embeds": states} for states in (positive, unguided))
+        return sampling.made(self, prompt, negative, seed, shape, text, none)
 
     def encode(
         self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from astrogate.core.point import Point, Segment
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import noise
 from astrogate.models import sampling
 from astrogate.models.quiet import quiet
 from astrogate.models.text import check_length, check_prompt, segment
@@ -57,15 +56,10 @@ class StableDiffusion3:
         unit = factor * self.pipe.transformer.config.patch_size
         height, width = sampling.sides(height, width, self.size, unit)
         states, unguided, pooled, unguided_pooled = self._encode(prompt, negative)
-        tensors = {
-            "latents": noise((self.pipe.transformer.config.in_channels, height // factor, width // factor), seed),
-            "prompt_embeds": states[0].cpu(),
-            "pooled_prompt_embeds": pooled[0].cpu(),
-            "negative_prompt_embeds": unguided[0].cpu(),
-            "negative_pooled_prompt_embeds": unguided_pooled[0].cpu(),
-        }
-        origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
-        return Point(tensors, self.fingerprint, self.segments(prompt), origin=origin)
+        shape = (self.pipe.transformer.config.in_channels, height // factor, width // factor)
+        text = {"prompt_embeds": states, "pooled_prompt_embeds": pooled}
+        none = {"prompt_embeds": unguided, "pooled_prompt_embeds": unguided_pooled}
+        return sampling.made(self, prompt, negative, seed, shape, text, none)
 
     def encode(
         self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from astrogate.core.point import Point, Segment
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import noise
 from astrogate.models import sampling
 from astrogate.models.quiet import quiet
 from astrogate.models.text import check_length, check_prompt, clip_states, end_of_text, segment
@@ -62,15 +61,10 @@ class StableDiffusionXL:
             states, unguided, pooled, unguided_pooled = self.pipe.encode_prompt(
                 prompt, device=self.pipe._execution_device, negative_prompt=negative or None
             )
-        tensors = {
-            "latents": noise((self.pipe.unet.config.in_channels, height // factor, width // factor), seed),
-            "prompt_embeds": states[0].cpu(),
-            "pooled_prompt_embeds": pooled[0].cpu(),
-            "negative_prompt_embeds": unguided[0].cpu(),
-            "negative_pooled_prompt_embeds": unguided_pooled[0].cpu(),
-        }
-        origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
-        return Point(tensors, self.fingerprint, self.segments(prompt), origin=origin)
+        shape = (self.pipe.unet.config.in_channels, height // factor, width // factor)
+        text = {"prompt_embeds": states, "pooled_prompt_embeds": pooled}
+        none = {"prompt_embeds": unguided, "pooled_prompt_embeds": unguided_pooled}
+        return sampling.made(self, prompt, negative, seed, shape, text, none)
 
     def encode(
         self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False

@@ -107,18 +107,7 @@ def seed_000(model: Model, attribute: Attribute) -> Edit:
 
 
 def clip_slider(model: Model, attribute: Attribute) -> Edit:
-    rng = random.Random(0)
-    pairs = [(rng.choice(MEDIA), rng.choice(SUBJECTS)) for _ in range(300)]
-    ends = [
-        states_by_role(
-            model,
-            [TEMPLATE.format(medium=m, word=word, subject=s) for m, s in pairs],
-            [s for _, s in pairs],
-            ("end",),
-        )["end"]
-        for word in (attribute.word, attribute.opposite)
-    ]
-    d = (ends[0] - ends[1]).mean(0)
+    d = random_mean(model, attribute.word, attribute.opposite, 300)
 
     def edit(point: Point, strength: float, window: Window) -> Point:
         states = point.tensors["prompt_embeds"]
@@ -126,6 +115,20 @@ def clip_slider(model: Model, attribute: Attribute) -> Edit:
         return point.with_steers(Steer({"prompt_embeds": weights[:, None] * d}, strength, window, name="CLIPSlider"))
 
     return edit
+
+
+def random_mean(model: Model, toward: str, away: str, draws: int) -> Tensor:
+    """The mean difference of end states [width] over random media and subjects, as seed 000 and CLIPSlider draw it."""
+    rng = random.Random(0)
+    pairs = [(rng.choice(MEDIA), rng.choice(SUBJECTS)) for _ in range(draws)]
+    subjects = [s for _, s in pairs]
+    ends = [
+        states_by_role(model, [TEMPLATE.format(medium=m, word=word, subject=s) for m, s in pairs], subjects, ("end",))[
+            "end"
+        ]
+        for word in (toward, away)
+    ]
+    return (ends[0] - ends[1]).mean(0)
 
 
 def attribute_control(model: Model, attribute: Attribute) -> Edit:

@@ -6,7 +6,6 @@ the complete grid; and its picture of how images are generated, steps 1 to 7, as
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,11 +16,11 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.measure.scores import spearman
 from astrogate.methods.clip_guided import Stage, clip_guided
-from astrogate.methods.contrast import MEDIA, SUBJECTS, TEMPLATE, contrast, states_by_role
+from astrogate.methods.contrast import contrast
 from astrogate.methods.slide import labels, scales, slide
 from astrogate.rendering.render import render, to_tensor
 from astrogate.rendering.sheet import sheet
-from astrogate.studies.editors import LATE, Options
+from astrogate.studies.editors import LATE, Options, random_mean
 from astrogate.studies.leaderboard import OURS
 from astrogate.studies.report import Section, inline, reading_rows, report
 
@@ -96,19 +95,8 @@ def _strip(
 
 def _random_draws(model: Model, toward: str, away: str, exact: Direction, *, draws: int = 200) -> float:
     """How far the seed's random mean is from the complete grid's, relative to its length."""
-    rng = random.Random(0)
-    pairs = [(rng.choice(MEDIA), rng.choice(SUBJECTS)) for _ in range(draws)]
-    ends = [
-        states_by_role(
-            model,
-            [TEMPLATE.format(medium=m, word=word, subject=s) for m, s in pairs],
-            [s for _, s in pairs],
-            ("end",),
-        )["end"]
-        for word in (toward, away)
-    ]
-    drawn, truth = (ends[0] - ends[1]).mean(0), exact.vectors["end"]
-    return float((drawn - truth).norm() / truth.norm())
+    truth = exact.vectors["end"]
+    return float((random_mean(model, toward, away, draws) - truth).norm() / truth.norm())
 
 
 def _lifecycle(model: Predictor, clip: Clip, seed: int, recipe: Recipe) -> Section:
