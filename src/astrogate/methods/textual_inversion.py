@@ -94,6 +94,7 @@ def textual_inversion(
             (states - torch.stack([goals[cell][role] for cell in grid])).square().sum(1).mean()
             / (scale * _vector(direction, role)).square().sum()
             for role, states in moved.items()
+            if bool(_vector(direction, role).any())
         ]
         return torch.stack(shares).mean()
 
