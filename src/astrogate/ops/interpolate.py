@@ -1,16 +1,23 @@
-"""Interpolation between two tensors, each taken as one vector.
+"""Interpolation between tensors, each taken as one vector.
 
     lerp(a, b, u)  = (1 - u) a + u b
+    nlerp(a, b, u) = lerp / sqrt((1 - u)^2 + u^2 + 2 u (1 - u) r)
     slerp(a, b, u) = ((1 - u) |a| + u |b|) (sin((1 - u) w) a/|a| + sin(u w) b/|b|) / sin w
+    mix(z, weights)= (1 - s / n) m + sum_i w_i z_i / n,  s = sum_i w_i,  n = sqrt(w' R w)
+    circle(a, b, u)= cos(2 pi u) a + sin(2 pi u) b
 
-with w the angle between a and b (Shoemake 1985), taken as 2 atan2(|x - y|, |x + y|) of the unit vectors x, y, which
-keeps its digits where the cosine loses them (Kahan 2006). Norms are interpolated by themselves. Computed in float64.
+`slerp` is Shoemake's (1985); w, the angle between a and b, is taken as 2 atan2(|x - y|, |x + y|) of the unit vectors
+x, y, which keeps its digits where the cosine loses them (Kahan 2006), and norms are interpolated by themselves. `nlerp`
+is seed 002's, with r the correlation of a and b; `mix` is its form for any number of draws from N(m, S) with the
+correlations R (Bodin et al. 2024): the result is a draw from N(m, S) again. Computed in float64.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
@@ -32,6 +39,17 @@ def lerp(a: Tensor, b: Tensor, u: float) -> Tensor:
     """The straight line; exact at u = 0 and 1."""
     _check(a, b)
     return a if u == 0 else b if u == 1 else ((1 - u) * a.double() + u * b.double()).to(a)
+
+
+def nlerp(a: Tensor, b: Tensor, u: float, *, correlation: float = 0.0) -> Tensor:
+    """The straight line between draws from N(0, I), scaled so that every point is such a draw; exact at the ends.
+
+    `correlation` is that of the two draws, in (-1, 1]: without it the middle of two like ones is too large.
+    """
+    _check(a, b)
+    if u in (0, 1):
+        return lerp(a, b, u)
+    return mix([a, b], [1 - u, u], correlations=torch.tensor([[1.0, correlation], [correlation, 1.0]]))
 
 
 def angle(a: Tensor, b: Tensor) -> float:
@@ -58,3 +76,49 @@ def slerp(a: Tensor, b: Tensor, u: float) -> Tensor:
     norms = _norm(x), _norm(y)
     along = math.sin((1 - u) * w) / norms[0] * x + math.sin(u * w) / norms[1] * y
     return (((1 - u) * norms[0] + u * norms[1]) / math.sin(w) * along).to(a)
+
+
+def arc(u: float, w: float = math.pi / 2) -> float:
+    """The share of the arc that the straight line between unit vectors at an angle `w` has covered at u.
+
+    nlerp(a, b, u) has the direction of slerp(a, b, arc(u, w)): the same great circle at another speed, at right angles
+    (2 / pi) atan2(u, 1 - u), which is at most 4.07 degrees ahead or behind.
+    """
+    return math.atan2(u * math.sin(w), 1 - u + u * math.cos(w)) / w
+
+
+def mix(
+    points: Sequence[Tensor],
+    weights: Sequence[float],
+    *,
+    mean: Tensor | float = 0.0,
+    correlations: Tensor | None = None,
+) -> Tensor:
+    """A weighted sum of draws from N(mean, S) that is such a draw itself; `correlations` [n, n], None: independent.
+
+    A single weight that is not 0 gives its point itself. Raises AstrogateError for weights that cancel out.
+    """
+    if len(points) != len(weights) or not points:
+        raise AstrogateError(f"{len(points)} points and {len(weights)} weights", "give a weight for each point")
+    for point in points[1:]:
+        _check(points[0], point)
+    w = torch.tensor(list(weights), dtype=torch.float64)
+    if int(w.count_nonzero()) == 1:
+        return points[int(w.abs().argmax())]
+    r = torch.eye(len(w), dtype=torch.float64) if correlations is None else correlations.double()
+    variance = float(w @ r @ w)
+    if not variance > 1e-12 * float(w.square().sum()):
+        raise AstrogateError(f"weights {list(weights)} cancel out", "choose others")
+    scale = variance**-0.5
+    total = sum(float(share) * point.double() for share, point in zip(w, points, strict=True))
+    return ((1 - float(w.sum()) * scale) * mean + scale * total).to(points[0])
+
+
+def circle(a: Tensor, b: Tensor, u: float) -> Tensor:
+    """A closed way through two independent draws from N(0, I): `a` at u = 0 and 1, `b` at a quarter; always N(0, I)."""
+    _check(a, b)
+    quarter = 4 * (u % 1)
+    if quarter in (0, 1):
+        return b if quarter else a
+    turn = math.pi / 2 * quarter
+    return (math.cos(turn) * a.double() + math.sin(turn) * b.double()).to(a)
