@@ -116,12 +116,17 @@ def place(
     "pooled". `roles` limits which of these move; with `on`, they are those of the word's own tokens. `scale` is in the
     direction's calibrated unit, if it has one.
 
-    Raises AstrogateError for a point of another model or layer, and for a word that the prompt does not hold.
+    Raises AstrogateError for a point of another model or layer, for one between prompts, and for a word that the prompt
+    does not hold.
     """
     if direction.model != point.model:
         raise AstrogateError(
             f"the direction {direction.name!r} was found in another model than this point's",
             "fit it again on this model",
+        )
+    if not point.segments:
+        raise AstrogateError(
+            "this point lies between prompts, so it has no words", "steer the ends of the walk, or of one prompt"
         )
     wanted = frozenset(roles or (ROLES if on is None else ("subject",)))
     if not wanted <= set(ROLES):

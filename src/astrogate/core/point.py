@@ -114,6 +114,10 @@ class Guide:
         if not 0 <= self.quantile < 1:
             raise AstrogateError(f"quantile {self.quantile:g}", "use a share of the picture from 0 up to 1")
 
+    def scaled(self, factor: float) -> Guide:
+        """The same guide, `factor` times as strong."""
+        return replace(self, scale=self.scale * factor)
+
 
 def _check(scale: float, window: tuple[float, float]) -> None:
     low, high = window

@@ -27,6 +27,11 @@ class Model(Protocol):
         ...
 
     @property
+    def weights(self) -> str:
+        """A hash of all that makes a picture: every part, adapters (LoRA ...) and their strengths, the scheduler."""
+        ...
+
+    @property
     def spaces(self) -> frozenset[str]:
         """The tensors that a Point of this model holds, by diffusers' own names."""
         ...
@@ -74,7 +79,7 @@ class Predictor(Model, Protocol):
     """A Model whose prediction can be had step by step, with gradients: what inversion and guidance by CLIP need."""
 
     def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
-        """The sampler's timesteps, first to last, each with its cumulative product of alphas; last, (-1, the end's)."""
+        """DDIM's timesteps, first to last, each with its cumulative product of alphas; last, (-1, the end's)."""
         ...
 
     def epsilon(
@@ -85,6 +90,10 @@ class Predictor(Model, Protocol):
 
     def picture(self, latents: Tensor) -> Tensor:
         """As `decode`, but differentiable and on the model's device."""
+        ...
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """Pictures [n, 3, H, W] in [0, 1] to the latents [n, c, h, w] that decode to them."""
         ...
 
 

@@ -22,7 +22,9 @@ class Recipe:
     """Sampler settings. `scheduler` is a diffusers class name (None: the checkpoint's own); sizes are pixels.
 
     `true_cfg_scale` guides models that were distilled (Flux.1) by the negative prompt; 1 is none.
-    `dtype` None is the model's own; a reduced one on a float32 model runs the denoiser under autocast.
+    `dtype` None is the model's own; a reduced one on a float32 model runs the denoiser under autocast. With `stride`,
+    pictures larger than the model's own are denoised in overlapping windows of that size, so many pixels apart, and are
+    joined left to right.
 
     Raises AstrogateError for settings that no sampler takes.
     """
@@ -34,6 +36,7 @@ class Recipe:
     width: int | None = None
     dtype: str | None = None
     true_cfg_scale: float = 1.0
+    stride: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_inference_steps <= 500:
@@ -43,9 +46,9 @@ class Recipe:
                 raise AstrogateError(f"guidance {guidance:g}", "choose 0 to 100 (1 is no guidance)")
         if self.dtype is not None and self.dtype not in _DTYPES:
             raise AstrogateError(f"dtype {self.dtype!r} is unknown", f"choose one of {', '.join(_DTYPES)}")
-        for side in (self.height, self.width):
-            if side is not None and (side < 8 or side > 4096 or side % 8):
-                raise AstrogateError(f"a side of {side} pixels", "choose a multiple of 8 from 8 to 4096")
+        for side in (self.height, self.width, self.stride):
+            if side is not None and (side < 8 or side > 16384 or side % 8):
+                raise AstrogateError(f"{side} pixels", "choose a multiple of 8 from 8 to 16384")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the settings."""

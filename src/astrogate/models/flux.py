@@ -46,6 +46,10 @@ class Flux:
     def fingerprint(self) -> str:
         return sampling.fingerprint(self.pipe, ("text_encoder", "text_encoder_2", "transformer"))
 
+    @property
+    def weights(self) -> str:
+        return sampling.weights(self.pipe)
+
     @torch.no_grad()
     def point(
         self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None

@@ -21,6 +21,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator, noise
 from astrogate.models.guiding import guiding
 from astrogate.models.hooks import Sites, nearest_step, replacing, steering
+from astrogate.models.windows import windows
 
 #: What a LoRA or an IP-Adapter adds to a checkpoint's own weights.
 _ADDED = ("lora_", "_ip.", "encoder_hid_proj.")
@@ -35,13 +36,30 @@ def fingerprint(pipe: Any, parts: Sequence[str]) -> str:
     for part in parts:
         module = getattr(pipe, part)
         state = {} if module is None else {k.replace(".base_layer", ""): v for k, v in module.state_dict().items()}
-        for name, tensor in sorted(state.items()):
-            if any(mark in name for mark in _ADDED):
-                continue
-            flat = tensor.flatten()
-            sample = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes()
-            digest.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample)
+        _digest(digest, part, {k: v for k, v in state.items() if not any(mark in k for mark in _ADDED)})
     return digest.hexdigest()[:16]
+
+
+def weights(pipe: Any) -> str:
+    """Sixteen hexadecimal digits of all parts with their adapters, the adapters' strengths and the scheduler."""
+    digest = hashlib.sha256(pipe.scheduler.to_json_string().encode())
+    for part in _modules(pipe):
+        module = getattr(pipe, part)
+        _digest(digest, part, module.state_dict())
+        for name, layer in module.named_modules():
+            strengths = getattr(layer, "scaling", None), getattr(layer, "active_adapters", None)
+            image = getattr(getattr(layer, "processor", None), "scale", None)
+            if any(value is not None for value in (*strengths, image)):
+                digest.update(f"{part}.{name} {strengths} {image}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _digest(digest: Any, part: str, state: Mapping[str, Tensor]) -> None:
+    """Add the names, shapes and a sample of a part's weights."""
+    for name, tensor in sorted(state.items()):
+        flat = tensor.flatten()
+        sample = flat[:: max(1, flat.numel() // 64)].float().cpu().numpy().tobytes()
+        digest.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample)
 
 
 def made(
@@ -98,6 +116,7 @@ def sample(
         with (
             _precision(recipe.dtype, own, pipe._execution_device.type),
             _own_images(pipe, points, guided=recipe.guidance_scale > 1),
+            windows(pipe, recipe, batch["latents"]),
             steering(denoisers, points, sites, progress, in_turn=in_turn),
             guiding(denoisers[0], points, sites, progress, in_turn=in_turn, channel_axis=channel_axis),
         ):
@@ -162,6 +181,14 @@ def picture(pipe: Any, latents: Tensor) -> Tensor:
             latents = latents + config.shift_factor
     pictures = vae.decode(latents).sample
     return (pictures * 0.5 + 0.5).clamp(0, 1)
+
+
+@torch.no_grad()
+def latents(pipe: Any, pictures: Tensor) -> Tensor:
+    """Pictures [n, 3, H, W] in [0, 1] to the means of their latents [n, c, h, w], on the model's device."""
+    vae, config = pipe.vae, pipe.vae.config
+    means = vae.encode((2 * pictures - 1).to(pipe._execution_device, vae.dtype)).latent_dist.mode()
+    return (means - (getattr(config, "shift_factor", None) or 0.0)) * config.scaling_factor
 
 
 def part(pipe: Any, site: str, name: str) -> nn.Module:

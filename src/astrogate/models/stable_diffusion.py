@@ -12,6 +12,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point, Segment
 from astrogate.core.recipe import Recipe
 from astrogate.models import sampling
@@ -40,6 +41,10 @@ class StableDiffusion:
     @cached_property
     def fingerprint(self) -> str:
         return sampling.fingerprint(self.pipe, ("text_encoder", "unet"))
+
+    @property
+    def weights(self) -> str:
+        return sampling.weights(self.pipe)
 
     @torch.no_grad()
     def point(
@@ -89,12 +94,20 @@ class StableDiffusion:
     def picture(self, latents: Tensor) -> Tensor:
         return sampling.picture(self.pipe, latents)
 
+    def latents(self, pictures: Tensor) -> Tensor:
+        return sampling.latents(self.pipe, pictures)
+
     def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
-        scheduler = type(self.pipe.scheduler).from_config(self.pipe.scheduler.config)
+        from diffusers import DDIMScheduler
+
+        scheduler: Any = DDIMScheduler.from_config(self.pipe.scheduler.config)
+        if scheduler.config.clip_sample:
+            raise AstrogateError(f"the scheduler of {self.name} clips its samples", "set clip_sample=False in it")
         scheduler.set_timesteps(num_inference_steps)
         alphas = scheduler.alphas_cumprod
-        last = 1.0 if getattr(scheduler.config, "set_alpha_to_one", True) else float(alphas[0])
-        return [(int(t), float(alphas[int(t)])) for t in scheduler.timesteps] + [(-1, last)]
+        return [(int(t), float(alphas[int(t)])) for t in scheduler.timesteps] + [
+            (-1, float(scheduler.final_alpha_cumprod))
+        ]
 
     def epsilon(
         self, points: Sequence[Point], latents: Tensor, timestep: int, *, guidance_scale: float = 1.0, u: float = 0.0

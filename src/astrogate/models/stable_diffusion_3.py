@@ -44,6 +44,10 @@ class StableDiffusion3:
         parts = ("text_encoder", "text_encoder_2", "text_encoder_3", "transformer")
         return sampling.fingerprint(self.pipe, parts)
 
+    @property
+    def weights(self) -> str:
+        return sampling.weights(self.pipe)
+
     @torch.no_grad()
     def point(
         self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None

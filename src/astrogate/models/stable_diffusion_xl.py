@@ -44,6 +44,10 @@ class StableDiffusionXL:
     def fingerprint(self) -> str:
         return sampling.fingerprint(self.pipe, ("text_encoder", "text_encoder_2", "unet"))
 
+    @property
+    def weights(self) -> str:
+        return sampling.weights(self.pipe)
+
     @torch.no_grad()
     def point(
         self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None

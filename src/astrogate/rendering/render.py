@@ -1,14 +1,17 @@
 """`render`: points -> frames. Everything that draws goes through it.
 
 Points go through the model in batches of one size, the last padded, so that numerics and compiled shapes do not depend
-on where a frame falls. It is a generator: frames come as they are made, and nothing is held.
+on where a frame falls. It is a generator: frames come as they are made, and no more than a few batches are held. With a
+cache, only what is not there is drawn, and a batch is kept as soon as it is drawn, so a run that was cut off goes on.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from itertools import islice
+from dataclasses import dataclass
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -16,10 +19,25 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
+from astrogate.rendering.cache import FrameCache, frame_key
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A point in the queue, its key in the cache and its picture, once there is one."""
+
+    point: Point
+    key: str = ""
+    image: Image.Image | None = None
 
 
 def render(
-    model: Model, points: Point | Iterable[Point], *, recipe: Recipe | None = None, batch_size: int = 8
+    model: Model,
+    points: Point | Iterable[Point],
+    *,
+    recipe: Recipe | None = None,
+    batch_size: int = 8,
+    cache: FrameCache | None = None,
 ) -> Iterator[Frame]:
     """Draw points, in order.
 
@@ -34,13 +52,51 @@ def render(
     if isinstance(points, Sized):
         rounds = -(-len(points) // batch_size)
         batch_size = -(-len(points) // rounds) if rounds else batch_size
-    stream = iter(points)
-    while batch := list(islice(stream, batch_size)):
-        padded = batch + [batch[-1]] * (batch_size - len(batch))
-        pictures = model.decode(model.denoise(padded, recipe))
-        _check_size(recipe, pictures)
-        for point, picture in zip(batch, to_images(pictures), strict=False):
-            yield Frame(picture, point, recipe)
+    weights = "" if cache is None else model.weights
+    queue: deque[_Waiting] = deque()
+    missing: list[_Waiting] = []
+    for point in points:
+        item = _Waiting(point)
+        if cache is not None:
+            item.key = frame_key(point, recipe, weights)
+            item.image = cache.get(item.key)
+        queue.append(item)
+        if item.image is None:
+            missing.append(item)
+        if len(missing) == batch_size or len(queue) == 8 * batch_size:
+            _draw(model, missing, recipe, batch_size, cache)
+            missing = []
+        while queue and queue[0].image is not None:
+            yield _framed(queue.popleft(), recipe)
+    _draw(model, missing, recipe, batch_size, cache)
+    yield from (_framed(item, recipe) for item in queue)
+
+
+def _framed(item: _Waiting, recipe: Recipe) -> Frame:
+    assert item.image is not None
+    return Frame(item.image, item.point, recipe)
+
+
+def _draw(model: Model, missing: Sequence[_Waiting], recipe: Recipe, batch_size: int, cache: FrameCache | None) -> None:
+    """Draw what is missing as one batch, padded, and keep it."""
+    if not missing:
+        return
+    points = [item.point for item in missing]
+    latents = model.denoise(points + [points[-1]] * (batch_size - len(points)), recipe)
+    pictures = model.decode(latents) if recipe.stride is None else _decode_joined(model, latents)
+    _check_size(recipe, pictures)
+    for item, image in zip(missing, to_images(pictures[: len(missing)]), strict=True):
+        item.image = image
+        if cache is not None:
+            cache.put(item.key, image)
+
+
+def _decode_joined(model: Model, latents: Tensor, margin: int = 8) -> Tensor:
+    """Pictures whose left and right sides fit: each is decoded with a margin of its other side, which is cut off."""
+    width, margin = latents.shape[-1], min(margin, latents.shape[-1])
+    pictures = model.decode(torch.cat([latents[..., -margin:], latents, latents[..., :margin]], -1))
+    factor = pictures.shape[-1] // (width + 2 * margin)
+    return pictures[..., margin * factor : -margin * factor]
 
 
 def _check_size(recipe: Recipe, pictures: Tensor) -> None:
@@ -60,6 +116,5 @@ def to_images(pictures: Tensor) -> Sequence[Image.Image]:
 def to_tensor(frames: Iterable[Frame]) -> Tensor:
     """Frames as pictures [n, 3, h, w] in [0, 1], what readers and distances take."""
     import numpy as np
-    import torch
 
     return torch.from_numpy(np.stack([np.asarray(f.image) for f in frames])).permute(0, 3, 1, 2).float() / 255

@@ -1,0 +1,133 @@
+"""Frames -> video, one at a time: MP4 (H.264) and WebM (VP9) for players, GIF and WebP for pages.
+
+Frames are encoded as they come and never collected. A GIF gets a palette of its own for every frame, since a common one
+would need them all. The file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.files import whole_file
+from astrogate.core.recipe import Frame
+from astrogate.rendering.sheet import sheet
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """What one kind of file takes: container, codec, pixels, the options of both, whether sides must be even."""
+
+    container: str
+    codec: str
+    pixels: str
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    looping: Mapping[str, str] = field(default_factory=dict[str, str])
+    even: bool = False
+
+
+FORMATS = {
+    ".mp4": _Format("mp4", "libx264", "yuv420p", {"crf": "16", "preset": "medium"}, even=True),
+    ".webm": _Format("webm", "libvpx-vp9", "yuv420p", {"crf": "20", "b": "0", "row-mt": "1"}, even=True),
+    ".gif": _Format("gif", "gif", "pal8"),
+    ".webp": _Format("webp", "libwebp_anim", "bgra", {"quality": "90"}, {"loop": "0"}),
+}
+
+
+def check_video(path: Path) -> None:
+    """Raise AstrogateError for a name that no video can have, or where PyAV is missing for it."""
+    if path.suffix.lower() not in FORMATS:
+        raise AstrogateError(f"{path.name} is no video", f"name a file in {', '.join(FORMATS)}")
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise AstrogateError("PyAV is not installed", 'pip install "astrogate[video]"') from error
+
+
+def video(frames: Iterable[Frame], path: Path | str, *, fps: float = 24.0, tile: int = 256) -> int:
+    """Write frames as one video and return how many there were.
+
+    `path` ends in one of `FORMATS`; pictures smaller than `tile` pixels are enlarged by a whole factor. Raises
+    AstrogateError when there is no frame, and for frames of different sizes.
+    """
+    path = Path(path)
+    check_video(path)
+    if not 0 < fps <= 240:
+        raise AstrogateError(f"{fps:g} frames a second", "use more than 0, up to 240")
+    images = _sized((frame.image for frame in frames), tile, FORMATS[path.suffix.lower()].even)
+    with whole_file(path) as file:
+        return _encode(images, file, FORMATS[path.suffix.lower()], Fraction(fps).limit_denominator(1000))
+
+
+def side_by_side(streams: Sequence[Iterable[Frame]], labels: Sequence[str] = (), *, tile: int = 256) -> Iterator[Frame]:
+    """Streams of equally many frames as one, each frame a labelled row of theirs; the record is the first stream's."""
+    for row in zip(*streams, strict=True):
+        yield Frame(sheet(row, labels=labels, tile=tile), row[0].point, row[0].recipe)
+
+
+def _sized(images: Iterable[Image.Image], tile: int, even: bool) -> Iterator[Image.Image]:
+    """Pictures of one size, enlarged so that small ones stay crisp; odd sides lose a row where a codec wants it."""
+    size: tuple[int, int] | None = None
+    for image in images:
+        if size is not None and image.size != size:
+            raise AstrogateError(f"frames of {size} and {image.size} pixels", "render a video's frames in one size")
+        size = image.size
+        zoom = max(1, -(-tile // image.width))
+        large = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
+        yield large.crop((0, 0, large.width - large.width % 2, large.height - large.height % 2)) if even else large
+
+
+def _encode(images: Iterator[Image.Image], file: Any, kind: _Format, fps: Fraction) -> int:
+    import av
+
+    first = next(images, None)
+    if first is None:
+        raise AstrogateError("there are no frames to encode", "render at least one point")
+    count = 0
+    with av.open(file, "w", format=kind.container, options=dict(kind.looping)) as out:
+        stream: Any = out.add_stream(kind.codec, fps, options=dict(kind.options))
+        stream.width, stream.height, stream.pix_fmt = first.width, first.height, kind.pixels
+        graph = _palette(first, fps) if kind.pixels == "pal8" else None
+        for image in chain([first], images):
+            frame: VideoFrame = av.VideoFrame.from_image(image)
+            frame.pts, frame.time_base = count, 1 / fps
+            count += 1
+            if graph is not None:
+                graph.push(frame)
+                frame = graph.pull()
+                frame.pts, frame.time_base = count - 1, 1 / fps
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return count
+
+
+def _palette(image: Image.Image, fps: Fraction) -> Any:
+    """A filter graph that gives every frame 256 colours of its own."""
+    import av
+
+    graph: Any = av.filter.Graph()
+    source = graph.add_buffer(
+        width=image.width, height=image.height, format=av.VideoFormat("rgb24"), time_base=1 / fps, name="in"
+    )
+    split, make, use = (
+        graph.add("split"),
+        graph.add("palettegen", "stats_mode=single"),
+        graph.add("paletteuse", "new=1"),
+    )
+    source.link_to(split)
+    split.link_to(use, 0, 0)
+    split.link_to(make, 1, 0)
+    make.link_to(use, 0, 1)
+    use.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
