@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from astrogate.core.direction_file import save_direction as save_direction
     from astrogate.core.errors import AstrogateError as AstrogateError
     from astrogate.core.errors import AstrogateWarning as AstrogateWarning
+    from astrogate.core.path import Path as Path
     from astrogate.core.point import Point as Point
     from astrogate.core.point import Steer as Steer
     from astrogate.core.protocols import Model as Model
@@ -34,18 +35,31 @@ if TYPE_CHECKING:
     from astrogate.methods.contrast import contrast as contrast
     from astrogate.methods.guidance import guide as guide
     from astrogate.methods.guidance import toward as toward
+    from astrogate.methods.neighbourhood import neighbourhood as neighbourhood
+    from astrogate.methods.pace import pace as pace
+    from astrogate.methods.pan import pan as pan
+    from astrogate.methods.pan import views as views
+    from astrogate.methods.pan import wipe as wipe
     from astrogate.methods.phrase import between as between
     from astrogate.methods.phrase import phrase as phrase
     from astrogate.methods.slide import grid as grid
     from astrogate.methods.slide import slide as slide
+    from astrogate.methods.walk import loop as loop
+    from astrogate.methods.walk import redrawn as redrawn
+    from astrogate.methods.walk import walk as walk
     from astrogate.models.extras import with_control as with_control
     from astrogate.models.extras import with_image as with_image
     from astrogate.models.load import load as load
     from astrogate.models.load import wrap as wrap
+    from astrogate.ops.timing import sample as sample
+    from astrogate.rendering.cache import FrameCache as FrameCache
+    from astrogate.rendering.invert import invert as invert
     from astrogate.rendering.png import save_png as save_png
     from astrogate.rendering.render import render as render
     from astrogate.rendering.render import to_tensor as to_tensor
     from astrogate.rendering.sheet import sheet as sheet
+    from astrogate.rendering.video import side_by_side as side_by_side
+    from astrogate.rendering.video import video as video
 
 _HOME = {
     "AstrogateError": "core.errors",
@@ -53,7 +67,9 @@ _HOME = {
     "Clip": "measure.features",
     "Direction": "core.direction",
     "Frame": "core.recipe",
+    "FrameCache": "rendering.cache",
     "Model": "core.protocols",
+    "Path": "core.path",
     "Point": "core.point",
     "Reader": "core.protocols",
     "Readings": "core.protocols",
@@ -65,17 +81,29 @@ _HOME = {
     "contrast": "methods.contrast",
     "grid": "methods.slide",
     "guide": "methods.guidance",
+    "invert": "rendering.invert",
     "load": "models.load",
     "load_direction": "core.direction_file",
+    "loop": "methods.walk",
+    "neighbourhood": "methods.neighbourhood",
+    "pace": "methods.pace",
+    "pan": "methods.pan",
     "phrase": "methods.phrase",
     "place": "core.direction",
+    "redrawn": "methods.walk",
     "render": "rendering.render",
+    "sample": "ops.timing",
     "save_direction": "core.direction_file",
     "save_png": "rendering.png",
     "sheet": "rendering.sheet",
+    "side_by_side": "rendering.video",
     "slide": "methods.slide",
     "to_tensor": "rendering.render",
     "toward": "methods.guidance",
+    "video": "rendering.video",
+    "views": "methods.pan",
+    "walk": "methods.walk",
+    "wipe": "methods.pan",
     "with_control": "models.extras",
     "with_image": "models.extras",
     "wrap": "models.load",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from torch import Tensor
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Curve, Half, Point, Steer
 from astrogate.core.protocols import Model
+from astrogate.methods.walk import walk
 from astrogate.models.text import check_tokens
 from astrogate.ops.interpolate import slerp
 
@@ -75,16 +75,7 @@ def phrase(
 
 def between(start: Point, stop: Point, u: float) -> Point:
     """The point of `start` with the text at u from its own (0) to that of `stop` (1), along the great circle."""
-    if start.model != stop.model:
-        raise AstrogateError("the two points come from different models", "make both with one model")
-    moved = {space: slerp(start.tensors[space], stop.tensors[space], u) for space in _spaces(start)}
-    prompts = [start.origin.get("prompt"), stop.origin.get("prompt")]
-    return replace(
-        start,
-        tensors={**start.tensors, **moved},
-        segments=start.segments if u == 0 else stop.segments if u == 1 else (),
-        origin={**start.origin, "between": prompts, "u": u},
-    )
+    return walk(start, stop, spaces=_spaces(start))(u)
 
 
 def _spaces(point: Point) -> list[str]:
