@@ -12,6 +12,7 @@ import click
 from astrogate.app.bench import bench
 from astrogate.app.direction import direction
 from astrogate.app.options import Loading, check_output, loads
+from astrogate.app.paths import pan, score, walk
 from astrogate.app.strips import grid, guide, slide, style
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
@@ -59,6 +60,9 @@ main.add_command(slide)
 main.add_command(style)
 main.add_command(guide)
 main.add_command(grid)
+main.add_command(walk)
+main.add_command(pan)
+main.add_command(score)
 main.add_command(direction)
 main.add_command(bench)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from astrogate.core.point import Curve, Point
     from astrogate.core.protocols import Model
     from astrogate.core.recipe import Frame, Recipe
+    from astrogate.measure.features import Clip
 
 
 class Range(click.ParamType):
@@ -85,22 +86,32 @@ class Loading:
 
 
 @dataclass(frozen=True, slots=True)
-class Setup(Loading):
-    """The options of every command that draws."""
+class Sampling(Loading):
+    """The options of every command that samples."""
 
     negative: str
     size: int | None
     steps: int
     guidance: float
     scheduler: str | None
-    seed: int
-    seeds: int
 
     def recipe(self) -> Recipe:
         """The sampler settings, checked."""
         from astrogate.core.recipe import Recipe
 
         return Recipe(self.steps, self.guidance, self.scheduler, self.size, self.size, self.dtype)
+
+    def point(self, model: Model, prompt: str, seed: int) -> Point:
+        """The point of a prompt and a seed."""
+        return model.point(prompt, seed=seed, negative=self.negative, height=self.size, width=self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup(Sampling):
+    """The options of every command that draws one strip or more, a seed each."""
+
+    seed: int
+    seeds: int
 
     def chosen(self) -> range:
         """The seeds, checked."""
@@ -110,8 +121,7 @@ class Setup(Loading):
 
     def points(self, model: Model, prompt: str) -> list[Point]:
         """The prompt's points, one a seed."""
-        size = {"height": self.size, "width": self.size}
-        return [model.point(prompt, seed=s, negative=self.negative, **size) for s in self.chosen()]
+        return [self.point(model, prompt, seed) for seed in self.chosen()]
 
 
 _LOADING = (
@@ -122,12 +132,14 @@ _LOADING = (
     click.option("--offload", is_flag=True, help="Keep what does not work off the GPU."),
     click.option("--offline", is_flag=True, help="Never ask the hub; use the local cache."),
 )
-_DRAWING = (
+_SAMPLING = (
     click.option("--negative", default="", help="Negative prompt."),
     click.option("--size", default=None, type=int, help="Side of a picture in pixels."),
     click.option("--steps", default=20, show_default=True, help="Denoising steps."),
     click.option("--guidance", default=4.0, show_default=True, help="Guidance scale; 1 is none."),
     click.option("--scheduler", default=None, help="A diffusers scheduler, e.g. DPMSolverMultistep."),
+)
+_SEEDS = (
     click.option("--seed", default=0, show_default=True, help="The first seed."),
     click.option("--seeds", default=1, show_default=True, help="How many seeds, one after the other."),
 )
@@ -149,9 +161,10 @@ def _taking(kind: type[Loading], argument: str, options: Sequence[Any]) -> Calla
     return decorate
 
 
-#: Give a command the options of `Loading` as `loading`, or those of `Setup` as `setup`.
+#: Give a command the options of `Loading` as `loading`, those of `Sampling` or of `Setup` as `setup`.
 loads = _taking(Loading, "loading", _LOADING)
-draws = _taking(Setup, "setup", (*_LOADING, *_DRAWING))
+samples = _taking(Sampling, "setup", (*_LOADING, *_SAMPLING))
+draws = _taking(Setup, "setup", (*_LOADING, *_SAMPLING, *_SEEDS))
 
 
 def direction_of(model: Model, spec: str) -> Direction:
@@ -163,6 +176,16 @@ def direction_of(model: Model, spec: str) -> Direction:
     if Path(spec).exists() or spec.endswith(".safetensors") or not colon:
         return load_direction(spec)
     return contrast(model, toward, away or None)
+
+
+def clip_of(model_name: str, folder: str | None) -> Clip:
+    """The CLIP whose features say how different pictures look: the shipped model's own, or the one named."""
+    from astrogate.measure.features import Clip
+    from astrogate.models.load import SHIPPED, shipped_folder
+
+    if folder is None and model_name != SHIPPED:
+        raise AstrogateError("which CLIP compares the pictures?", "name a CLIPModel folder with --clip")
+    return Clip(folder or shipped_folder() / "clip")
 
 
 def check_output(path: Path) -> None:
@@ -190,12 +213,13 @@ def draw(
     from astrogate.rendering.render import render
     from astrogate.rendering.sheet import sheet
 
-    frames = list(_progress(render(model, points, recipe=recipe), len(points)))
+    frames = list(progress(render(model, points, recipe=recipe), len(points)))
     page = sheet(frames, columns=columns, labels=list(labels), rows=list(rows))
     save_png(page, output, frame=frames[middle], more=more)
 
 
-def _progress(frames: Iterable[Frame], total: int) -> Iterable[Frame]:
+def progress(frames: Iterable[Frame], total: int) -> Iterable[Frame]:
+    """The same frames, with how many are done and the time left on a terminal."""
     from tqdm import tqdm
 
     return tqdm(frames, total=total, unit="picture", disable=not sys.stderr.isatty(), leave=False)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.models.quiet import quiet
+
 
 @final
 class Clip:
@@ -24,9 +26,11 @@ class Clip:
     def __init__(self, folder: Path | str, *, device: str = "cpu") -> None:
         from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-        self.model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True).to(device).eval()
-        self.tokenizer = CLIPTokenizer.from_pretrained(folder)
-        processor = CLIPImageProcessor.from_pretrained(folder)
+        with quiet():
+            model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+            self.tokenizer = CLIPTokenizer.from_pretrained(folder)
+            processor = CLIPImageProcessor.from_pretrained(folder)
+        self.model = model.to(device).eval()
         self.side = int(self.model.config.vision_config.image_size)
         self.mean, self.std = (
             torch.tensor(v, device=device)[:, None, None] for v in (processor.image_mean, processor.image_std)

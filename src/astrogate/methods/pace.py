@@ -9,10 +9,10 @@ timing can spread, and is flagged. D grows with the square of a small change, so
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor
@@ -20,8 +20,8 @@ from torch import Tensor
 from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path
 from astrogate.core.protocols import Distance, Model
-from astrogate.core.recipe import Recipe
-from astrogate.ops.timing import even, uniform
+from astrogate.core.recipe import Frame, Recipe
+from astrogate.ops.timing import even, nearest, uniform
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.render import render, to_tensor
 
@@ -102,3 +102,41 @@ def _steps(
     a, b = (torch.stack([pictures[pair[side]] for pair in new]) for side in (0, 1))
     measured = dict(zip(new, distance.between(a, b).clamp(min=0).sqrt().tolist(), strict=True))
     return {pair: known[pair] if pair in known else measured[pair] for pair in pairwise(us)}
+
+
+def retimed(
+    model: Model,
+    path: Path,
+    n: int,
+    distance: Distance,
+    *,
+    recipe: Recipe | None = None,
+    batch_size: int = 8,
+    cache: FrameCache | None = None,
+) -> Iterator[Frame]:
+    """The `n` uniform frames of a path, each as often as an even pace shows it: nothing is drawn but those frames.
+
+    They pass twice, once to be measured and once to be shown, so a cache is wanted.
+    """
+    us = uniform(n, path.keys, closed=path.closed)
+
+    def frames() -> Iterator[Frame]:
+        return render(model, path.sample(us), recipe=recipe, batch_size=batch_size, cache=cache)
+
+    steps = list(_measured(frames(), distance))
+    keys = [*(key for key in path.keys if key < us[-1]), us[-1]]
+    shown = enumerate(frames())
+    at, frame = next(shown)
+    for index in nearest(us, even(us, steps, n, keys)):
+        while at < index:
+            at, frame = next(shown)
+        yield frame
+
+
+def _measured(frames: Iterator[Frame], distance: Distance, *, batch: int = 50) -> Iterator[float]:
+    """The lengths of the steps between neighbouring frames, a batch at a time."""
+    last = list(islice(frames, 1))
+    while part := list(islice(frames, batch)):
+        pictures = to_tensor([*last, *part])
+        yield from distance.between(pictures[:-1], pictures[1:]).clamp(min=0).sqrt().tolist()
+        last = part[-1:]

@@ -69,6 +69,29 @@ def video(frames: Iterable[Frame], path: Path | str, *, fps: float = 24.0, tile:
         return _encode(images, file, FORMATS[path.suffix.lower()], Fraction(fps).limit_denominator(1000))
 
 
+def read_frames(path: Path) -> Iterator[Image.Image]:
+    """The pictures of a video, or of a folder in the order of their names, one at a time.
+
+    Raises AstrogateError for what holds no pictures.
+    """
+    try:
+        if path.is_dir():
+            files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
+            if not files:
+                raise AstrogateError(f"there are no pictures in {path}", "name a folder of PNG files, or a video")
+            for file in files:
+                with Image.open(file) as image:
+                    yield image.convert("RGB")
+        else:
+            import av
+
+            with av.open(str(path)) as container:
+                for frame in container.decode(video=0):
+                    yield frame.to_image()
+    except (OSError, SyntaxError, IndexError) as error:
+        raise AstrogateError(f"{path} could not be read ({error})", "name a folder of pictures, or a video") from error
+
+
 def side_by_side(streams: Sequence[Iterable[Frame]], labels: Sequence[str] = (), *, tile: int = 256) -> Iterator[Frame]:
     """Streams of equally many frames as one, each frame a labelled row of theirs; the record is the first stream's."""
     for row in zip(*streams, strict=True):

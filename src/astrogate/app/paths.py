@@ -1,0 +1,307 @@
+"""Commands that travel: `walk`, `pan`, and `score` for what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from astrogate.app.options import Sampling, Setup, check_output, clip_of, draws, progress, samples
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from astrogate.core.path import Path as Way
+    from astrogate.core.point import Point
+    from astrogate.core.protocols import Model
+    from astrogate.core.recipe import Frame, Recipe
+    from astrogate.rendering.cache import FrameCache
+
+_cache = click.option("--cache", default="runs/frames", show_default=True, type=click.Path(path_type=Path))
+_clip = click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder that compares the pictures.")
+_fps = click.option("--fps", default=24.0, show_default=True, help="Frames a second.")
+_batch = click.option("--batch", default=8, show_default=True, help="Pictures drawn at once.")
+
+
+def _output(name: str) -> Any:
+    text = "A video (.mp4, .webm, .gif, .webp), a sheet (.png), or a folder of frames."
+    return click.option("-o", "--output", default=name, show_default=True, type=click.Path(path_type=Path), help=text)
+
+
+@click.command(short_help="Travel from seed to seed, prompt to prompt, or picture to picture.")
+@click.argument("prompt", required=False)
+@click.option("--prompts", multiple=True, help="A key point's prompt, in the place of PROMPT. Repeatable.")
+@click.option("--seed", default=0, show_default=True, help="Draws both ends, unless the next two say otherwise.")
+@click.option("--from-seed", default=None, type=int, help="Draws the noise of the start.")
+@click.option("--to-seed", default=None, type=int, help="Draws the noise of the end.")
+@click.option("--start-image", default=None, type=click.Path(path_type=Path), help="A picture to start from.")
+@click.option("--end-image", default=None, type=click.Path(path_type=Path), help="A picture to end at.")
+@click.option("--by", default="slerp", show_default=True, type=click.Choice(["slerp", "nlerp", "lerp"]))
+@click.option("--loop", "closed", is_flag=True, help="Come back to the start.")
+@click.option(
+    "--timing", default="uniform", show_default=True, type=click.Choice(["uniform", "eased", "perceptual", "retimed"])
+)
+@click.option("-n", "count", default=60, show_default=True, help="Frames.")
+@_fps
+@_batch
+@_cache
+@_clip
+@_output("walk.mp4")
+@samples
+def walk(
+    prompt: str | None,
+    prompts: tuple[str, ...],
+    seed: int,
+    from_seed: int | None,
+    to_seed: int | None,
+    start_image: Path | None,
+    end_image: Path | None,
+    by: Literal["slerp", "nlerp", "lerp"],
+    closed: bool,
+    timing: str,
+    count: int,
+    fps: float,
+    batch: int,
+    cache: Path,
+    clip_folder: str | None,
+    output: Path,
+    setup: Sampling,
+) -> None:
+    """Travel through noise and text: PROMPT from one seed to another, or through several --prompts.
+
+    Frames are kept in --cache, so a walk that was cut off goes on where it was. --timing perceptual draws frames where
+    the picture moves; retimed shows the uniform ones, which it finds in the cache, each as often as that needs.
+    """
+    from astrogate.methods.walk import loop
+    from astrogate.methods.walk import walk as travel
+    from astrogate.rendering.cache import FrameCache
+
+    texts = [*([prompt] if prompt else []), *prompts]
+    if not texts:
+        raise AstrogateError("no prompt is given", "name one, or --prompts twice or more")
+    recipe = setup.recipe()
+    check = _writer(output, fps, count)
+    images = (start_image, end_image)
+    if any(images) and recipe.scheduler not in (None, "DDIM"):
+        raise AstrogateError(f"{recipe.scheduler} does not draw a picture back", "use --scheduler DDIM, or none")
+    clip = clip_of(setup.model, clip_folder) if timing in ("perceptual", "retimed") else None
+    model = setup.load()
+    keys = _keys(model, setup, texts, (seed, from_seed, to_seed), images, by)
+    way = loop(keys[0], keys[1]) if closed and len(texts) == 1 else travel(*keys, by=by, closed=closed)
+    frames = _timed(model, way, timing, count, recipe, batch, FrameCache(cache), clip)
+    check(frames)
+    click.echo(f"{output}: {count} frames")
+
+
+def _keys(
+    model: Model,
+    setup: Sampling,
+    texts: list[str],
+    seeds: tuple[int, int | None, int | None],
+    images: tuple[Path | None, Path | None],
+    by: Literal["slerp", "nlerp", "lerp"],
+) -> list[Point]:
+    """The key points: a prompt each, with noise on the way from the first end's to the last one's."""
+    from dataclasses import replace
+
+    from astrogate.methods.walk import redrawn
+    from astrogate.methods.walk import walk as travel
+
+    seed, first, last = seeds
+    points = [setup.point(model, text, seed if first is None else first) for text in texts]
+    if len(points) == 1:
+        points = [points[0], points[0]]
+    if last is not None:
+        end = redrawn(points[-1], last)
+    elif len(texts) == 1 and images[1] is None:
+        if first is not None:
+            raise AstrogateError("--from-seed alone", "name --to-seed too, or leave both out")
+        end = redrawn(points[-1], seed, draw=1)
+    else:
+        end = points[-1]
+    points[0] = points[0] if images[0] is None else _inverted(model, setup, points[0], images[0])
+    points[-1] = end if images[1] is None else _inverted(model, setup, end, images[1])
+    if len(points) > 2:
+        noise = (points[0].tensors["latents"], points[-1].tensors["latents"])
+        if not noise[0].equal(noise[1]):
+            way = travel(points[0], points[-1], by=by, spaces=("latents",))
+            between = [way(i / (len(points) - 1)).tensors["latents"] for i in range(1, len(points) - 1)]
+            points[1:-1] = [
+                replace(p, tensors={**p.tensors, "latents": z}) for p, z in zip(points[1:-1], between, strict=True)
+            ]
+        else:
+            points[1:-1] = [replace(p, tensors={**p.tensors, "latents": noise[0]}) for p in points[1:-1]]
+    return points
+
+
+def _inverted(model: Any, setup: Sampling, point: Point, image: Path) -> Point:
+    """The point, with the noise from which DDIM draws a picture file."""
+    from PIL import Image
+
+    from astrogate.rendering.invert import fitted, invert
+
+    try:
+        opened = Image.open(image)
+        opened.load()
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise AstrogateError(f"{image} is no picture ({error})", "name a PNG or JPEG file") from error
+    factor = model.pipe.vae_scale_factor
+    height, width = (side * factor for side in point.tensors["latents"].shape[-2:])
+    pictures = fitted(opened, height, width)[None]
+    return invert(
+        model, pictures, [point], num_inference_steps=setup.steps, guidance_scale=setup.guidance, iterations=10
+    )[0]
+
+
+def _timed(
+    model: Model,
+    way: Way,
+    timing: str,
+    count: int,
+    recipe: Recipe,
+    batch: int,
+    cache: FrameCache,
+    clip: Any,
+) -> Iterable[Frame]:
+    """The frames of a path by one of the timings, drawn as they are asked for."""
+    from astrogate.methods.pace import pace, retimed
+    from astrogate.ops.timing import eased, uniform
+    from astrogate.rendering.render import render
+
+    if timing == "retimed":
+        return retimed(model, way, count, clip, recipe=recipe, batch_size=batch, cache=cache)
+    if timing == "perceptual":
+        found = pace(model, way, count, clip, recipe=recipe, batch_size=batch, cache=cache)
+        for low, high in found.jumps:
+            click.echo(f"the picture jumps between {low:.3f} and {high:.3f} of the way", err=True)
+        times = list(found.times)
+    else:
+        times = (eased if timing == "eased" else uniform)(count, way.keys, closed=way.closed)
+    return render(model, way.sample(times), recipe=recipe, batch_size=batch, cache=cache)
+
+
+def _writer(output: Path, fps: float, count: int) -> Callable[[Iterable[Frame]], None]:
+    """What writes frames to `output`, by its kind; fails before any work if it can't."""
+    from astrogate.rendering.png import save_png
+    from astrogate.rendering.sheet import sheet
+    from astrogate.rendering.video import check_video, video
+
+    if count < 2 or not 0 < fps <= 240:
+        raise AstrogateError(f"{count} frames at {fps:g} a second", "ask for 2 or more, at up to 240 a second")
+
+    def as_video(frames: Iterable[Frame]) -> None:
+        video(progress(frames, count), output, fps=fps)
+
+    def as_sheet(frames: Iterable[Frame]) -> None:
+        drawn = list(progress(frames, count))
+        save_png(sheet(drawn, columns=min(count, 10)), output, frame=drawn[0], more={"frames": count})
+
+    def as_folder(frames: Iterable[Frame]) -> None:
+        for i, frame in enumerate(progress(frames, count)):
+            save_png(frame.image, output / f"{i:05}.png", frame=frame, more={"frame": i})
+
+    if not output.suffix:
+        check_output(output / "00000.png")
+        return as_folder
+    check_output(output)
+    if output.suffix.lower() == ".png":
+        return as_sheet
+    check_video(output)
+    return as_video
+
+
+@click.command(short_help="Move the window over noise, or over one wide canvas.")
+@click.argument("prompt")
+@click.option(
+    "--how",
+    default="noise",
+    show_default=True,
+    type=click.Choice(["noise", "wipe", "canvas"]),
+    help="The picture drawn anew over moving noise; columns replaced one by one; one wide picture.",
+)
+@click.option("--loop", "closed", is_flag=True, help="Come back to the start; a canvas always does.")
+@click.option("--wide", default=4, show_default=True, help="Width of a canvas, in pictures.")
+@click.option(
+    "--stride", default=None, type=int, help="Pixels from window to window of a canvas.  [default: a quarter]"
+)
+@click.option("-n", "count", default=60, show_default=True, help="Frames.")
+@_fps
+@_batch
+@_cache
+@_output("pan.mp4")
+@draws
+def pan(
+    prompt: str,
+    how: str,
+    closed: bool,
+    wide: int,
+    stride: int | None,
+    count: int,
+    fps: float,
+    batch: int,
+    cache: Path,
+    output: Path,
+    setup: Setup,
+) -> None:
+    """Move along: PROMPT over the noise of --seeds (2 or more) side by side, or over one canvas of overlapping windows.
+
+    With -o NAME.png, a canvas is written whole.
+    """
+    from dataclasses import replace
+
+    from astrogate.methods import pan as method
+    from astrogate.ops.timing import sample
+    from astrogate.rendering.cache import FrameCache
+    from astrogate.rendering.png import save_png
+    from astrogate.rendering.render import render
+
+    recipe, write, kept = setup.recipe(), _writer(output, fps, count), FrameCache(cache)
+    if how != "canvas" and setup.seeds < 2:
+        setup = replace(setup, seeds=2)
+    setup.chosen()
+    if not 2 <= wide <= 64:
+        raise AstrogateError(f"a canvas {wide} pictures wide", "ask for 2 to 64")
+    model = setup.load()
+    if how == "canvas":
+        side = setup.size or model.size
+        point = model.point(prompt, seed=setup.seed, negative=setup.negative, height=side, width=wide * side)
+        recipe = replace(recipe, height=None, width=None, stride=stride or max(8, model.size // 4))
+        frame = next(iter(progress(render(model, point, recipe=recipe, cache=kept), 1)))
+        if output.suffix.lower() == ".png":
+            save_png(frame.image, output, frame=frame)
+        else:
+            write(method.views(frame, count, width=side))
+    else:
+        points = setup.points(model, prompt)
+        way = method.pan(*points, closed=closed) if how == "noise" else method.wipe(points[0], points[-1])
+        write(render(model, sample(way, count), recipe=recipe, batch_size=batch, cache=kept))
+    click.echo(f"{output}: {how}")
+
+
+@click.command(short_help="Score the frames of a path.")
+@click.argument("frames", type=click.Path(path_type=Path))
+@click.option("--text", default=None, help="What they should show, for InterpScore.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_clip
+def score(frames: Path, text: str | None, as_json: bool, clip_folder: str | None) -> None:
+    """Score FRAMES, a folder of pictures or a video: InterpScore, smoothness, jumps, ghosting, sharpness.
+
+    Features are the shipped model's CLIP's, unless --clip names another. By the shipped one, its oracle also says what
+    it reads along the path.
+    """
+    import json
+
+    from astrogate.models.load import SHIPPED
+    from astrogate.studies.score import read_along, score_frames
+
+    clip = clip_of(SHIPPED, clip_folder)
+    found = score_frames(frames, clip, text)
+    read = {} if clip_folder else read_along(frames)
+    if as_json:
+        click.echo(json.dumps({**found.to_json(), "read": read}))
+        return
+    for name, value in found.to_json().items():
+        click.echo(f"{name:13} {value:.4g}")
+    for factor, changes in read.items():
+        click.echo(f"{factor:13} {' -> '.join(changes)}")
