@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from astrogate.menagerie.captions import WORDS, caption
+from astrogate.menagerie.captions import WORDS, caption, stated
 from astrogate.menagerie.drawing import draw, draw_with_mask
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, MEDIA, PEOPLE, PLACES, SCENES, SUBJECTS
 from astrogate.menagerie.facts import FACTS
@@ -204,3 +204,15 @@ def test_drawing_is_fast_enough() -> None:
     for scene in many:
         draw(scene, 128)
     assert len(many) / (time.process_time() - started) >= 60
+
+
+def test_what_a_caption_states_can_be_read_back() -> None:
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        scene = sample_scene(rng)
+        told = caption(scene, rng)
+        found = stated(told.text)
+        if scene.concept is None:
+            assert all(getattr(scene, factor) == value for factor, value in found.items()), told.text
+        named = told.mentions & {"subject", "colour", "pattern", "scene", "medium", "style"}
+        assert named <= found.keys(), told.text

@@ -14,6 +14,7 @@ from astrogate.app.direction import direction
 from astrogate.app.options import Loading, check_output, loads
 from astrogate.app.paths import pan, score, walk
 from astrogate.app.strips import grid, guide, slide, style
+from astrogate.app.sweep import sweep
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
 
@@ -63,6 +64,7 @@ main.add_command(grid)
 main.add_command(walk)
 main.add_command(pan)
 main.add_command(score)
+main.add_command(sweep)
 main.add_command(direction)
 main.add_command(bench)
 

@@ -6,6 +6,7 @@ The language is closed: `WORDS` is every word that a caption can hold, and is wh
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,6 +173,31 @@ class _Writer:
 
 def _article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def stated(text: str) -> dict[str, str]:
+    """The values of categorical factors that a text of the language names, as `caption` would have put them."""
+    rest, found = text.lower(), dict[str, str]()
+    if hat := re.search(r"(?:with|wearing) an? (\w+) hat", rest):
+        found["hat"], rest = hat.group(1), rest.replace(hat.group(), " ")
+    media = {name: MEDIUM_WORDS.get(name, (name,)) for name in MEDIA}
+    groups: dict[str, Mapping[str, tuple[str, ...]]] = {
+        "scene": SCENE_WORDS,
+        "style": STYLE_WORDS,
+        "medium": media,
+        "pattern": PATTERN_WORDS,
+        "colour": {name: (name,) for name in COLOURS},
+        "subject": {name: (name,) for name in SUBJECTS},
+    }
+    for factor, values in groups.items():
+        phrases = [(words.lower(), value) for value, group in values.items() for words in group]
+        first = [pair for pair in phrases if pair[1] == "sculpture"]
+        for words, value in [*first, *sorted(phrases, key=lambda pair: -len(pair[0]))]:
+            if match := re.search(rf"\b{re.escape(words)}\b", rest):
+                found[factor] = value
+                rest = rest[: match.start()] + " " + rest[match.end() :]
+                break
+    return found
 
 
 def _language() -> tuple[str, ...]:

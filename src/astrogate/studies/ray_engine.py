@@ -1,0 +1,65 @@
+"""The engine on Ray Core actors (Moritz et al. 2018): workers of one thread each, on this machine or a cluster.
+
+An actor that dies is started again and its item is done again, as often as it takes; `run_item` makes that harmless.
+The dashboard stays off: it has let strangers in (CVE-2023-48022).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from astrogate.core.errors import AstrogateError
+from astrogate.studies.jobs import Maker, Spec, Store, run_item
+
+
+def on_ray(
+    make: Maker, specs: Sequence[Spec], store: Store, *, workers: int = 2, address: str | None = None
+) -> Iterator[str]:
+    """Do items on `workers` actors and yield keys as they are done; `address` joins a cluster ("auto": the local one).
+
+    Raises AstrogateError where Ray is not installed or no cluster answers.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise AstrogateError("Ray is not installed", 'pip install "astrogate[ray]"') from error
+    if workers < 1:
+        raise AstrogateError(f"{workers} workers", "use 1 or more")
+    one_thread = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    local: dict[str, Any] = {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+    try:
+        ray.init(
+            address,
+            runtime_env={"env_vars": one_thread},
+            logging_level="error",
+            log_to_driver=False,
+            **({} if address else local),
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise AstrogateError(f"no Ray cluster at {address!r} ({error})", "start one, or leave --address out") from error
+    kind: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
+    try:
+        actors = [kind.remote(make, store) for _ in range(min(workers, len(specs)))]
+        waiting = iter(specs)
+        running = {actor.run.remote(spec): actor for actor, spec in zip(actors, waiting, strict=False)}
+        while running:
+            (done,), _ = ray.wait(list(running))
+            actor = running.pop(done)
+            yield ray.get(done)
+            if (spec := next(waiting, None)) is not None:
+                running[actor.run.remote(spec)] = actor
+    finally:
+        ray.shutdown()
+
+
+class _Worker:
+    """One actor: what works, and where results go."""
+
+    def __init__(self, make: Maker, store: Store) -> None:
+        self.work, self.store = make(), store
+
+    def run(self, spec: Spec) -> str:
+        """Do an item; see `run_item`."""
+        return run_item(spec, self.work, self.store)

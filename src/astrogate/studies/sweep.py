@@ -1,0 +1,119 @@
+"""Paths by the hundred: what a TOML file asks for, as items, and the work on one.
+
+    prompts = ["a painting of a dog", ...]        frames = 16        steps = 20
+    pairs = [[1, 2], [3, 4]]                      guidance = 4.0     model = "menagerie"
+    ways = [["lerp", "uniform"], ["slerp", "perceptual"]]
+
+An item is one path: a prompt, two seeds, a rule and a timing. Its result are its scores, those of its noise, and, where
+the model is Menagerie, what the oracle reads of the factors that the prompt names.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.path import Path as Way
+from astrogate.core.recipe import Recipe
+from astrogate.measure.features import Clip
+from astrogate.measure.paths import score_noise, score_path
+from astrogate.menagerie.captions import stated
+from astrogate.menagerie.oracle import load_oracle
+from astrogate.methods.pace import pace
+from astrogate.methods.walk import By, walk
+from astrogate.models.load import SHIPPED, load, shipped_folder
+from astrogate.ops.timing import eased, uniform
+from astrogate.rendering.render import render, to_tensor
+from astrogate.studies.jobs import Spec
+
+#: Raise it when the work on an item changes.
+_VERSION = 1
+_TIMINGS = ("uniform", "eased", "perceptual")
+_DEFAULTS: dict[str, Any] = {"model": SHIPPED, "clip": None, "frames": 16, "steps": 20, "guidance": 4.0}
+
+
+def read_sweep(path: Path) -> list[dict[str, Any]]:
+    """The items of a TOML file. Raises AstrogateError for what is missing, unknown or of another type."""
+    try:
+        asked = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise AstrogateError(f"{path} could not be read ({error})", "see docs/sweep.md for an example") from error
+    known = {"prompts", "pairs", "ways", *_DEFAULTS}
+    if unknown := sorted(set(asked) - known):
+        raise AstrogateError(f"{path}: unknown {', '.join(unknown)}", f"use {', '.join(sorted(known))}")
+    prompts, pairs, ways = (asked.get(name, []) for name in ("prompts", "pairs", "ways"))
+    if not (prompts and pairs and ways):
+        raise AstrogateError(f"{path} lacks prompts, pairs or ways", "name one or more of each")
+    if any(len(pair) != 2 or pair[0] == pair[1] for pair in pairs):
+        raise AstrogateError(f"{path}: pairs {pairs}", "name two different seeds in each")
+    for way in ways:
+        if len(way) != 2 or way[0] not in get_args(By) or way[1] not in _TIMINGS:
+            raise AstrogateError(f"{path}: way {way}", f"pair one of {get_args(By)} with one of {_TIMINGS}")
+    common = _DEFAULTS | {name: asked[name] for name in _DEFAULTS if name in asked}
+    return [
+        {**common, "prompt": prompt, "seeds": list(pair), "by": by, "timing": timing}
+        for prompt in prompts
+        for pair in pairs
+        for by, timing in ways
+    ]
+
+
+class PathWork:
+    """Draws and scores one path after another; the model is loaded once. A `jobs.Work`."""
+
+    def __init__(self, model: str = SHIPPED, clip: str | None = None, device: str | None = None) -> None:
+        if clip is None and model != SHIPPED:
+            raise AstrogateError("which CLIP compares the pictures?", "name a CLIPModel folder as clip")
+        self.model = load(model, device=device)
+        self.clip = Clip(clip or shipped_folder() / "clip")
+        self.oracle = load_oracle() if model == SHIPPED else None
+
+    @cached_property
+    def digest(self) -> str:
+        """See `jobs.Work`."""
+        return f"{_VERSION} {self.model.weights}"
+
+    def __call__(self, spec: Spec) -> dict[str, Any]:
+        """The scores of one path."""
+        recipe = Recipe(spec["steps"], spec["guidance"])
+        start, end = (self.model.point(spec["prompt"], seed=seed) for seed in spec["seeds"])
+        way = walk(start, end, by=spec["by"])
+        times, jumps = self._times(way, spec, recipe)
+        points = list(way.sample(times))
+        pictures = to_tensor(render(self.model, points, recipe=recipe, batch_size=len(points)))
+        distances = self.clip.between(pictures[:-1], pictures[1:]).numpy()
+        score = score_path(
+            pictures, distances, images=self.clip.images(pictures), text=self.clip.texts([spec["prompt"]])[0]
+        )
+        middle = points[len(points) // 2].tensors["latents"]
+        return {
+            "scores": score.to_json(),
+            "noise": asdict(score_noise(middle)),
+            "times": list(times),
+            "distances": [float(d) for d in distances],
+            "jumps": [list(pair) for pair in jumps],
+            "read": self._read(pictures, spec["prompt"]),
+        }
+
+    def _times(self, way: Way, spec: Spec, recipe: Recipe) -> tuple[list[float], tuple[tuple[float, float], ...]]:
+        if spec["timing"] == "perceptual":
+            found = pace(self.model, way, spec["frames"], self.clip, recipe=recipe, batch_size=16)
+            return list(found.times), found.jumps
+        return (eased if spec["timing"] == "eased" else uniform)(spec["frames"]), ()
+
+    def _read(self, pictures: Any, prompt: str) -> dict[str, list[float]]:
+        """The probability of every value that the prompt names, by factor, frame by frame."""
+        if self.oracle is None:
+            return {}
+        readings = self.oracle.read(pictures)
+        found = {}
+        for factor, value in stated(prompt).items():
+            column = list(readings.classes[factor]).index(value)
+            found[factor] = np.round(readings.probabilities[factor][:, column].numpy().astype(float), 4).tolist()
+        return found
