@@ -14,7 +14,8 @@ from astrogate.core.protocols import Model, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.methods.contrast import contrast
-from astrogate.studies import editors, leaderboard, reproduce_directions, reproduce_style, styles
+from astrogate.rendering.cache import FrameCache
+from astrogate.studies import editors, leaderboard, reproduce_directions, reproduce_style, reproduce_walks, styles
 from tests.test_cli import run
 
 CLASSES = {
@@ -41,7 +42,7 @@ def check(page: str, titles: tuple[str, ...]) -> None:
     for title in titles:
         assert title in page, title
     for source in re.findall(r'src="([^"]*)"', page):
-        assert source.startswith("data:image/png;base64,")
+        assert re.match(r"data:(image/png|image/svg\+xml|video/mp4);base64,", source)
 
 
 @pytest.fixture
@@ -75,6 +76,19 @@ def test_style_strength(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     page = reproduce_style.style_strength(tiny, Stub(), seeds=(1, 2), recipe=Recipe(2))
     check(page, ("Figure 5", "Figure 6", "Figure 8", "Figure 9", "breaks down", "seed 001, late"))
     assert page.count("data:image/png") == 2 + 3 * 6
+
+
+def test_latent_walks(tiny: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_PROMPT", "_SCORED"):
+        monkeypatch.setattr(reproduce_walks, name, "a photo of a cat")
+    given = {"recipe": Recipe(2, scheduler="DPMSolverMultistep"), "frames": 4, "cache": FrameCache(tmp_path)}
+    page = reproduce_walks.latent_walks(tiny, clip, **given)
+    check(page, ("another spread", "Three interpolations", "Trajectories", "Text interpolation", "Translation",
+                 "Slice mixing", "InterpScore", "Side by side", "four prompts"))  # fmt: skip
+    width = tiny.point("a dog").tensors["latents"].shape[-1]
+    assert page.count("<figure") == 11 + 2 * (width + 1)
+    assert page.count("data:video/mp4") == 1
+    assert page == reproduce_walks.latent_walks(tiny, clip, **given)
 
 
 def test_another_model_needs_a_clip(tiny_folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import click
 
 from astrogate.app.bench import bench
 from astrogate.app.direction import direction
-from astrogate.app.options import Loading, check_output, loads
+from astrogate.app.options import Loading, check_output, clip_of, loads
 from astrogate.app.paths import pan, score, walk
 from astrogate.app.strips import grid, guide, slide, style
 from astrogate.app.sweep import sweep
@@ -160,6 +160,43 @@ def style_strength(output: Path, seed: int, seeds: int, device: str | None) -> N
     chosen = tuple(range(300, 300 + seeds))
     page = made(load(device=device), load_oracle(), seed=seed, seeds=chosen, tell=click.echo)
     _page(output, "style-strength", page)
+
+
+@reproduce.command(name="latent-walks", short_help="Seed 002: travel through the noise and the text.")
+@click.option(
+    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
+)
+@click.option("--seed", default=1, show_default=True, help="Draws both ends of every path.")
+@click.option("-n", "frames", default=300, show_default=True, help="Frames of the paths that are scored.")
+@click.option("--steps", default=30, show_default=True, help="Denoising steps.")
+@click.option("--guidance", default=7.5, show_default=True)
+@click.option("--scheduler", default="DPMSolverMultistep", show_default=True)
+@click.option("--cache", default="runs/frames", show_default=True, type=click.Path(path_type=Path))
+@click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that compares.")
+@loads
+def latent_walks(
+    output: Path,
+    seed: int,
+    frames: int,
+    steps: int,
+    guidance: float,
+    scheduler: str,
+    cache: Path,
+    clip_folder: str | None,
+    loading: Loading,
+) -> None:
+    """Spread, three interpolations, text, translation, slices, InterpScore, side by side, four prompts."""
+    from astrogate.core.recipe import Recipe
+    from astrogate.rendering.cache import FrameCache
+    from astrogate.studies.reproduce_walks import latent_walks as made
+
+    if frames < 3:
+        raise AstrogateError(f"{frames} frames", "ask for 3 or more")
+    check_output(output / "latent-walks.html")
+    recipe, clip = Recipe(steps, guidance, scheduler, dtype=loading.dtype), clip_of(loading.model, clip_folder)
+    kept = FrameCache(cache)
+    page = made(loading.load(), clip, seed=seed, frames=frames, recipe=recipe, cache=kept, tell=click.echo)
+    _page(output, "latent-walks", page)
 
 
 @main.group()

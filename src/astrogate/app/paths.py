@@ -293,11 +293,12 @@ def score(frames: Path, text: str | None, as_json: bool, clip_folder: str | None
     import json
 
     from astrogate.models.load import SHIPPED
-    from astrogate.studies.score import read_along, score_frames
+    from astrogate.rendering.video import read_frames
+    from astrogate.studies.score import read_along, score_pictures, shrunk
 
-    clip = clip_of(SHIPPED, clip_folder)
-    found = score_frames(frames, clip, text)
-    read = {} if clip_folder else read_along(frames)
+    pictures = shrunk(read_frames(frames))
+    found = score_pictures(pictures, clip_of(SHIPPED, clip_folder), text)
+    read = {} if clip_folder else read_along(pictures)
     if as_json:
         click.echo(json.dumps({**found.to_json(), "read": read}))
         return

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+from astrogate.rendering.video import video
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from astrogate.core.protocols import Readings
+    from astrogate.core.recipe import Frame
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part of a report: a picture (a file's name or a data URI), a table of rows under a head, a command."""
+    """One part of a report: a picture (a file's name or a data URI), a video and pictures to slide through (labels and
+    data URIs), a table of rows under a head, a command."""
 
     title: str
     source: str = ""
@@ -24,6 +30,8 @@ class Section:
     head: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = field(default=())
     command: str = ""
+    video: str = ""
+    slider: Sequence[tuple[str, str]] = ()
 
 
 def report(title: str, intro: Sequence[str], sections: Sequence[Section]) -> str:
@@ -35,7 +43,29 @@ def inline(image: Image.Image) -> str:
     """A picture as a data URI, so that a page is one file."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return _uri("image/png", buffer.getvalue())
+
+
+def inline_video(frames: Iterable[Frame], *, fps: float = 24.0, tile: int = 256) -> str:
+    """Frames as an MP4 in a data URI."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        video(frames, path, fps=fps, tile=tile)
+        return _uri("video/mp4", path.read_bytes())
+
+
+def inline_svg(figure: Any) -> str:
+    """A matplotlib figure as a data URI; the figure is closed."""
+    from matplotlib import pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return _uri("image/svg+xml", buffer.getvalue())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def page(template: str, **values: Any) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -11,37 +10,39 @@ from PIL import Image
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.recipe import Frame
 from astrogate.measure.features import Clip
 from astrogate.measure.paths import PathScore, score_path
 from astrogate.menagerie.oracle import load_oracle
-from astrogate.rendering.video import read_frames
 
+#: Enough for every CLIP that compares them.
+SIDE = 224
 #: Factors whose changes along a path are told.
 _TOLD = ("subject", "colour", "hat", "pattern", "scene", "medium", "style")
 
 
-def pictures_of(path: Path, side: int = 128) -> Tensor:
-    """Frames as pictures [n, 3, h, w] in [0, 1], larger ones reduced to `side` pixels in height."""
-    pictures = torch.stack(list(_reduced(path, side)))
-    if len(pictures) < 2:
-        raise AstrogateError(f"{path} holds one picture", "a path has two or more")
-    return pictures
+def shrunk(frames: Iterable[Frame | Image.Image]) -> Tensor:
+    """Frames as pictures [n, 3, h, w] in [0, 1], those of more than `SIDE` pixels in height reduced to it.
 
-
-def _reduced(path: Path, side: int) -> Iterator[Tensor]:
+    Raises AstrogateError for fewer than two, and for different sizes.
+    """
+    pictures: list[Tensor] = []
     size: tuple[int, int] | None = None
-    for image in read_frames(path):
+    for frame in frames:
+        image = frame if isinstance(frame, Image.Image) else frame.image
         if size is not None and image.size != size:
-            raise AstrogateError(f"{path} holds pictures of different sizes", "score frames of one size")
+            raise AstrogateError("the frames are of different sizes", "score frames of one size")
         size = image.size
-        if image.height > side:
-            image = image.resize((round(side * image.width / image.height), side), Image.Resampling.BOX)
-        yield torch.from_numpy(np.asarray(image, np.float32) / 255).permute(2, 0, 1)
+        if image.height > SIDE:
+            image = image.resize((round(SIDE * image.width / image.height), SIDE), Image.Resampling.BOX)
+        pictures.append(torch.from_numpy(np.asarray(image, np.float32) / 255).permute(2, 0, 1))
+    if len(pictures) < 2:
+        raise AstrogateError("there is one picture or none", "a path has two or more")
+    return torch.stack(pictures)
 
 
-def score_frames(path: Path, clip: Clip, text: str | None = None) -> PathScore:
-    """All scores of a folder of pictures or a video; InterpScore needs the text."""
-    pictures = pictures_of(path)
+def score_pictures(pictures: Tensor, clip: Clip, text: str | None = None) -> PathScore:
+    """All scores of a path's pictures [n, 3, h, w] in [0, 1]; InterpScore needs the text."""
     return score_path(
         pictures,
         clip.between(pictures[:-1], pictures[1:]).numpy(),
@@ -50,9 +51,9 @@ def score_frames(path: Path, clip: Clip, text: str | None = None) -> PathScore:
     )
 
 
-def read_along(path: Path) -> dict[str, list[str]]:
-    """What Menagerie's oracle reads of every factor, in order, repetitions left out."""
-    readings = load_oracle().read(pictures_of(path))
+def read_along(pictures: Tensor) -> dict[str, list[str]]:
+    """What Menagerie's oracle reads of every factor along pictures [n, 3, h, w], repetitions left out."""
+    readings = load_oracle().read(pictures)
     out: dict[str, list[str]] = {}
     for factor in _TOLD:
         labels = readings.labels(factor)

@@ -22,7 +22,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path as Way
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
-from astrogate.measure.paths import score_noise, score_path
+from astrogate.measure.paths import score_noise
 from astrogate.menagerie.captions import stated
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.methods.pace import pace
@@ -31,6 +31,7 @@ from astrogate.models.load import SHIPPED, load, shipped_folder
 from astrogate.ops.timing import eased, uniform
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.jobs import Spec
+from astrogate.studies.score import score_pictures
 
 #: Raise it when the work on an item changes.
 _VERSION = 1
@@ -87,16 +88,12 @@ class PathWork:
         times, jumps = self._times(way, spec, recipe)
         points = list(way.sample(times))
         pictures = to_tensor(render(self.model, points, recipe=recipe, batch_size=len(points)))
-        distances = self.clip.between(pictures[:-1], pictures[1:]).numpy()
-        score = score_path(
-            pictures, distances, images=self.clip.images(pictures), text=self.clip.texts([spec["prompt"]])[0]
-        )
         middle = points[len(points) // 2].tensors["latents"]
         return {
-            "scores": score.to_json(),
+            "scores": score_pictures(pictures, self.clip, spec["prompt"]).to_json(),
             "noise": asdict(score_noise(middle)),
             "times": list(times),
-            "distances": [float(d) for d in distances],
+            "distances": self.clip.between(pictures[:-1], pictures[1:]).tolist(),
             "jumps": [list(pair) for pair in jumps],
             "read": self._read(pictures, spec["prompt"]),
         }
