@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 
 from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
+from astrogate.studies.report import svg
 
 _BARS = " .:-=+*#%@"
 
@@ -46,7 +46,4 @@ def landing_svg(direction: Direction) -> str:
         axis.set_title(f"{role}: AUC {found['auc']:.3f}, standard error {found['standard_error']:.3f}")
         axis.legend()
     axes[-1, 0].set_xlabel("position along the direction, held-out subjects")
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    return buffer.getvalue()
+    return svg(figure)

@@ -6,7 +6,6 @@ choice of values agrees with the oracle's on Menagerie's own pictures is measure
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import math
@@ -36,7 +35,7 @@ from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.card import drawings, held_out_scenes
 from astrogate.studies.editors import LATE, OTHERS, Attribute, Editor, Options, ours
 from astrogate.studies.leakage import PROMPT, REPORTED, SEEDS, TUNED, Bench, Row, ratio, run_cells, table
-from astrogate.studies.report import page
+from astrogate.studies.report import page, svg
 
 #: What tuning on `TUNED` chose (docs/leakage.md).
 OURS = Options()
@@ -195,7 +194,4 @@ def _figure(result: Mapping[str, Any]) -> str:
         axis.set_xlabel({"leakage": "other factors, standard deviations", "background": "outside the subject"}[measure])
         axis.set_xlim(left=0)
     axes[0].legend()
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    plt.close(figure)
-    return buffer.getvalue()
+    return svg(figure)

@@ -54,14 +54,20 @@ def inline_video(frames: Iterable[Frame], *, fps: float = 24.0, tile: int = 256)
         return _uri("video/mp4", path.read_bytes())
 
 
-def inline_svg(figure: Any) -> str:
-    """A matplotlib figure as a data URI; the figure is closed."""
+def svg(figure: Any) -> str:
+    """A matplotlib figure as SVG, the same text every time; the figure is closed."""
     from matplotlib import pyplot as plt
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    buffer = io.StringIO()
+    with plt.rc_context({"svg.hashsalt": "astrogate"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(figure)
-    return _uri("image/svg+xml", buffer.getvalue())
+    return buffer.getvalue()
+
+
+def inline_svg(figure: Any) -> str:
+    """A matplotlib figure as a data URI; the figure is closed."""
+    return _uri("image/svg+xml", svg(figure).encode())
 
 
 def _uri(kind: str, content: bytes) -> str:
