@@ -13,7 +13,6 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator
-from astrogate.methods.neighbourhood import neighbourhood
 from astrogate.methods.walk import loop, redrawn, walk
 from astrogate.ops.interpolate import lerp, nlerp, slerp
 from astrogate.ops.timing import uniform
@@ -124,20 +123,3 @@ def test_bad_walks(tiny: Model, tiny_folders: object) -> None:
             walk(*points)
     with pytest.raises(AstrogateError, match="from 0 to 1"):
         walk(a, point(tiny, seed=2))(1.5)
-
-
-def test_a_neighbourhood_stays_noise(tiny: Model) -> None:
-    a = point(tiny)
-    a = replace(a, tensors={**a.tensors, "latents": torch.randn((4, 64, 64), generator=generator(1))})
-    near = neighbourhood(a, (0.0, 0.1, 1.0), ways=2, seed=1)
-    assert near[0] is a
-    assert near[3] is a
-    for p, e in zip(near, (0.0, 0.1, 1.0) * 2, strict=True):
-        z = p.tensors["latents"]
-        assert float(z.std()) == pytest.approx(1, abs=0.02)
-        assert float((z * a.tensors["latents"]).mean()) == pytest.approx((1 + e * e) ** -0.5, abs=0.02)
-    assert not torch.equal(near[1].tensors["latents"], near[4].tensors["latents"])
-    plain = neighbourhood(a, (0.5,), ways=1, normalised=False)[0]
-    assert float(plain.tensors["latents"].std()) == pytest.approx(1.25**0.5, abs=0.02)
-    with pytest.raises(AstrogateError, match="from 0 on"):
-        neighbourhood(a, (-0.1,))
