@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import random
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
+from clock import cpu_seconds
 from torch import Tensor
 
 import astrogate as ag
@@ -40,13 +39,6 @@ def full_grid(model: ag.Model) -> Tensor:
     """The complete grid's mean, one prompt at a time: what both should equal."""
     pairs = [[f"a {m} of a {word} {s}" for word in ("fat", "thin")] for m in MEDIA for s in SUBJECTS]
     return torch.stack([state(model, a) - state(model, b) for a, b in pairs]).mean(0)
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """Process CPU time of one call."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
 
 
 def main() -> None:

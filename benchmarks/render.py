@@ -5,34 +5,16 @@ Same weights, same process, warmed, interleaved; process CPU time, median of rep
 
 from __future__ import annotations
 
-import resource
 import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import torch
+from clock import child_seconds, cpu_seconds
 
 import astrogate as ag
 from astrogate.models.load import shipped_folder
 
 REPEATS = 7
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """Process CPU time of one call."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
-def child_seconds(*command: str) -> float:
-    """CPU time of a child process, user and system."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -60,7 +42,7 @@ def main() -> None:
     print(f"ratio {strip / theirs:.2f} (to reach: 0.6 or less)")
     script = "from astrogate.app.cli import main; main()"
     runs = [
-        (child_seconds(sys.executable, "-c", "import click"), child_seconds(sys.executable, "-c", script, "--help"))
+        (child_seconds([sys.executable, "-c", "import click"]), child_seconds([sys.executable, "-c", script, "--help"]))
         for _ in range(REPEATS)
     ]
     bare, help_ = (statistics.median(column) for column in zip(*runs, strict=True))

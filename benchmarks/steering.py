@@ -6,11 +6,12 @@ Same model, points and recipe, warmed, interleaved; median of repeats. Run: pyth
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
+from clock import cpu_seconds
 
 import astrogate as ag
 
@@ -32,13 +33,6 @@ def rows_of(model: ag.Model, points: Sequence[ag.Point], recipe: ag.Recipe) -> l
     return rows
 
 
-def cpu_seconds(model: ag.Model, points: Sequence[ag.Point], recipe: ag.Recipe) -> float:
-    """Process CPU time of one batch."""
-    started = time.process_time()
-    model.denoise(points, recipe)
-    return time.process_time() - started
-
-
 def main() -> None:
     """Print calls, rows and the ratio of CPU times."""
     model, recipe = ag.load(device="cpu"), ag.Recipe()
@@ -47,7 +41,8 @@ def main() -> None:
     steered = [point.with_steers(ag.place(direction, point, scale=1.5)) for point in plain]
     rows = [rows_of(model, points, recipe) for points in (plain, steered)]
     print(f"calls {len(rows[0])} and {len(rows[1])}, rows {sum(rows[0])} and {sum(rows[1])}")
-    times = [(cpu_seconds(model, plain, recipe), cpu_seconds(model, steered, recipe)) for _ in range(REPEATS)]
+    plainly, moved = (partial(model.denoise, points, recipe) for points in (plain, steered))
+    times = [(cpu_seconds(plainly), cpu_seconds(moved)) for _ in range(REPEATS)]
     ratios = [b / a for a, b in times]
     print(
         f"{BATCH} pictures: plain {statistics.median(a for a, _ in times):.2f} s CPU, with a direction "

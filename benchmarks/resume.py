@@ -1,0 +1,76 @@
+"""A walk that is killed at random moments and started again, beside one that is not; and its memory by length.
+
+Twenty SIGKILLs, then the last run to its end: frames equal within 1/255, no finished frame drawn again, and at most one
+batch lost at each kill. Run: python benchmarks/resume.py
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+KILLS, FRAMES, BATCH, STEPS = 20, 300, 8, 20
+
+
+def command(folder: Path, name: str, n: int, steps: int = STEPS) -> list[str]:
+    """A walk of `n` frames into a folder of its own, with its own cache."""
+    given = ["-n", n, "--steps", steps, "--batch", BATCH, "--cache", folder / f"{name}-cache", "-o", folder / name]
+    ends = ["walk", "a painting of a cat", "--from-seed", 1, "--to-seed", 2, "--device", "cpu"]
+    return [sys.executable, "-m", "astrogate", *map(str, [*ends, *given])]
+
+
+def cached(folder: Path) -> dict[str, int]:
+    """When every finished frame was written."""
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "broken-cache").rglob("[!.]*.png")}
+
+
+def peak(call: list[str]) -> float:
+    """The most memory of a child process, in MB."""
+    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=2); "
+    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", code, *call], check=True, capture_output=True, text=True)
+    return int(done.stdout) / 1024
+
+
+def main() -> None:
+    """Print what was lost, what differs, and the memory at both lengths."""
+    rng = random.Random(0)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        subprocess.run(command(folder, "whole", FRAMES), check=True)
+        again, kills = 0, 0
+        while kills < KILLS:
+            before = cached(folder)
+            run = subprocess.Popen(command(folder, "broken", FRAMES))
+            while len(cached(folder)) < len(before) + BATCH and run.poll() is None:
+                time.sleep(0.05)
+            time.sleep(rng.uniform(0, 1.5))
+            if run.poll() is not None:
+                break
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+            kills += 1
+            after = cached(folder)
+            again += sum(after.get(frame) != written for frame, written in before.items())
+        before = cached(folder)
+        subprocess.run(command(folder, "broken", FRAMES), check=True)
+        again += sum(cached(folder).get(frame) != written for frame, written in before.items())
+        pairs = [(folder / kind / f"{i:05}.png" for kind in ("whole", "broken")) for i in range(FRAMES)]
+        apart = max(
+            int(np.abs(np.subtract(*(np.asarray(Image.open(p), np.int16) for p in pair))).max()) for pair in pairs
+        )
+        print(f"{kills} kills: finished frames drawn again: {again}; frames differ by {apart}/255 at most")
+        short, long = (peak(command(folder, f"n{n}", n, steps=1)) for n in (FRAMES, 10 * FRAMES))
+        print(f"peak memory: {short:.0f} MB at {FRAMES} frames, {long:.0f} at {10 * FRAMES}: {long / short:.3f} times")
+
+
+if __name__ == "__main__":
+    main()
