@@ -119,6 +119,12 @@ class Setup(Sampling):
             raise AstrogateError(f"{self.seeds} strips", "ask for 1 to 1000")
         return range(self.seed, self.seed + self.seeds)
 
+    def check(self, output: Path) -> None:
+        """Fail before any work for settings that no sampler takes, and where the output cannot be written."""
+        self.recipe()
+        self.chosen()
+        check_output(output)
+
     def points(self, model: Model, prompt: str) -> list[Point]:
         """The prompt's points, one a seed."""
         return [self.point(model, prompt, seed) for seed in self.chosen()]
@@ -199,23 +205,27 @@ def check_output(path: Path) -> None:
 def draw(
     model: Model,
     points: Sequence[Point],
-    recipe: Recipe,
+    setup: Setup,
     output: Path,
     *,
-    columns: int,
     labels: Sequence[str],
-    rows: Sequence[str],
-    middle: int,
+    rows: Sequence[str] = (),
+    middle: int = 0,
     more: dict[str, Any],
 ) -> None:
-    """Render points, with progress, into one sheet whose record is that of the frame `middle`."""
+    """Render points, with progress, into one sheet of a column a label, whose record is that of the frame `middle`.
+
+    `rows` are named after the seeds, if there are several and no other names.
+    """
     from astrogate.rendering.png import save_png
     from astrogate.rendering.render import render
     from astrogate.rendering.sheet import sheet
 
-    frames = list(progress(render(model, points, recipe=recipe), len(points)))
-    page = sheet(frames, columns=columns, labels=list(labels), rows=list(rows))
-    save_png(page, output, frame=frames[middle], more=more)
+    frames = list(progress(render(model, points, recipe=setup.recipe()), len(points)))
+    seeds = list(setup.chosen())
+    rows = rows or ([f"seed {s}" for s in seeds] if len(seeds) > 1 else [])
+    page = sheet(frames, columns=len(labels), labels=labels, rows=rows)
+    save_png(page, output, frame=frames[middle], more={**more, "seeds": seeds})
 
 
 def progress(frames: Iterable[Frame], total: int) -> Iterable[Frame]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from astrogate.app.options import CurveType, Held, Range, Setup, check_output, direction_of, draw, draws
+from astrogate.app.options import CurveType, Held, Range, Setup, direction_of, draw, draws
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ _count = click.option("-n", "count", default=7, show_default=True, help="Picture
 
 def _output(name: str) -> Any:
     return click.option("-o", "--output", default=name, show_default=True, type=click.Path(path_type=Path))
-
-
-def _rows(setup: Setup) -> list[str]:
-    return [f"seed {s}" for s in setup.chosen()] if setup.seeds > 1 else []
 
 
 def _directions(model: Model, named: tuple[str, ...], toward: str | None, away: str | None) -> list[Direction]:
@@ -76,8 +72,7 @@ def slide(
 
     _check_named(named, toward, away)
     method.scales(*(scales or (-1, 1)), count)
-    recipe, chosen = setup.recipe(), setup.chosen()
-    check_output(output)
+    setup.check(output)
     model = setup.load()
     directions = _directions(model, named, toward, away)
     held = [(direction_of(model, spec), scale) for spec, scale in also]
@@ -96,21 +91,18 @@ def slide(
         "also": [{"scale": scale, **d.origin} for d, scale in held],
         "on": on,
         "scales": positions,
-        "seeds": list(chosen),
     }
     draw(
         model,
         points,
-        recipe,
+        setup,
         output,
-        columns=count,
         labels=method.labels(positions),
-        rows=_rows(setup),
         middle=count // 2,
         more=more,
     )
     names = " with ".join(d.name for d in directions)
-    click.echo(f"{output}: {names}, {len(chosen)} x {count} pictures")
+    click.echo(f"{output}: {names}, {setup.seeds} x {count} pictures")
 
 
 #: Where the enhancement begins; seed 001 asks for later than the first step.
@@ -142,8 +134,8 @@ def style(
     from astrogate.methods import phrase as method
     from astrogate.methods.slide import labels, scales
 
-    positions, recipe, chosen = scales(*strength, count), setup.recipe(), setup.chosen()
-    check_output(output)
+    positions = scales(*strength, count)
+    setup.check(output)
     model = setup.load()
     points = [
         start.with_steers(
@@ -155,15 +147,12 @@ def style(
     draw(
         model,
         points,
-        recipe,
+        setup,
         output,
-        columns=count,
         labels=labels(positions),
-        rows=_rows(setup),
-        middle=0,
-        more={"phrase": phrase, "strengths": positions, "when": when, "seeds": list(chosen)},
+        more={"phrase": phrase, "strengths": positions, "when": when},
     )
-    click.echo(f"{output}: {phrase}, {len(chosen)} x {count} pictures")
+    click.echo(f"{output}: {phrase}, {setup.seeds} x {count} pictures")
 
 
 @click.command(short_help="Draw a strip that is steered during the diffusion.")
@@ -198,8 +187,8 @@ def guide(
 
     if (named is None) == (phrase is None):
         raise AstrogateError("name one thing to guide by", "use --direction or --phrase")
-    positions, recipe, chosen = strip.scales(*scales, count), setup.recipe(), setup.chosen()
-    check_output(output)
+    positions = strip.scales(*scales, count)
+    setup.check(output)
     model = setup.load()
     masked = {"quantile": quantile, "window": window}
     if phrase is not None:
@@ -215,15 +204,12 @@ def guide(
     draw(
         model,
         points,
-        recipe,
+        setup,
         output,
-        columns=count,
         labels=strip.labels(positions),
-        rows=_rows(setup),
-        middle=0,
-        more={"guide": phrase or named, "scales": positions, "seeds": list(chosen), **masked},
+        more={"guide": phrase or named, "scales": positions, **masked},
     )
-    click.echo(f"{output}: {phrase or named}, {len(chosen)} x {count} pictures")
+    click.echo(f"{output}: {phrase or named}, {setup.seeds} x {count} pictures")
 
 
 @click.command(short_help="Draw a grid of two directions.")
@@ -252,8 +238,7 @@ def grid(
     from astrogate.methods import slide as method
 
     method.scales(*(scales or (-1, 1)), count)
-    recipe = setup.recipe()
-    check_output(output)
+    setup.check(output)
     model = setup.load()
     pair = [direction_of(model, spec) for spec in (across, down)]
     low, high = scales or ((-1.0, 1.0) if all(d.calibration is not None for d in pair) else (-2.0, 2.0))
@@ -265,9 +250,8 @@ def grid(
     draw(
         model,
         method.grid(start, a, b),
-        recipe,
+        setup,
         output,
-        columns=count,
         labels=labels,
         rows=labels,
         middle=count * count // 2,
