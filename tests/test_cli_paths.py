@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
+from astrogate.models.fast import fast
 from tests.checkpoints import clip_model
 from tests.test_cli import run
 
@@ -93,6 +97,18 @@ def test_timings(timing: str, using: tuple[str, ...], clip_folder: str, tmp_path
     assert len(list(out.glob("*.png"))) == 6
     if timing == "retimed":
         assert len(list((tmp_path / "cache").rglob("*.png"))) == 6
+
+
+def test_fast_walks_leave_no_trace(using: tuple[str, ...], tiny: Model, tmp_path: Path) -> None:
+    walked("a cat", "--fast", "-n", "4", "-o", str(tmp_path / "fast"), *using)
+    assert {record(path)["recipe"]["dtype"] for path in (tmp_path / "fast").glob("*.png")} <= {"bfloat16", "float32"}
+    unet = tiny.module("unet")
+    with fast(tiny, Recipe(2), 3) as (recipe, batch):
+        assert (batch, recipe.num_inference_steps) == (3, 2)
+        assert unet._compiled_call_impl is None
+    with fast(tiny, Recipe(2), 5000):
+        assert unet._compiled_call_impl is not None or which("g++") is None
+    assert unet._compiled_call_impl is None
 
 
 def test_pictures_as_ends(using: tuple[str, ...], tiny_folder: Path, tmp_path: Path) -> None:

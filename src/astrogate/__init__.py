@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from astrogate.methods.walk import walk as walk
     from astrogate.models.extras import with_control as with_control
     from astrogate.models.extras import with_image as with_image
+    from astrogate.models.fast import fast as fast
     from astrogate.models.load import load as load
     from astrogate.models.load import wrap as wrap
     from astrogate.ops.timing import sample as sample
@@ -79,6 +80,7 @@ _HOME = {
     "calibrate": "methods.calibrate",
     "clip_guided": "methods.clip_guided",
     "contrast": "methods.contrast",
+    "fast": "models.fast",
     "grid": "methods.slide",
     "guide": "methods.guidance",
     "invert": "rendering.invert",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _cache = click.option("--cache", default="runs/frames", show_default=True, type=click.Path(path_type=Path))
 _clip = click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder that compares the pictures.")
 _fps = click.option("--fps", default=24.0, show_default=True, help="Frames a second.")
+_fast = click.option("--fast", "quick", is_flag=True, help="bfloat16, and for long runs torch.compile, where they pay.")
 _batch = click.option("--batch", default=8, show_default=True, help="Pictures drawn at once.")
 
 
@@ -45,6 +46,7 @@ def _output(name: str) -> Any:
 @click.option("-n", "count", default=60, show_default=True, help="Frames.")
 @_fps
 @_batch
+@_fast
 @_cache
 @_clip
 @_output("walk.mp4")
@@ -63,6 +65,7 @@ def walk(
     count: int,
     fps: float,
     batch: int,
+    quick: bool,
     cache: Path,
     clip_folder: str | None,
     output: Path,
@@ -73,15 +76,18 @@ def walk(
     Frames are kept in --cache, so a walk that was cut off goes on where it was. --timing perceptual draws frames where
     the picture moves; retimed shows the uniform ones, which it finds in the cache, each as often as that needs.
     """
+    from contextlib import nullcontext
+
     from astrogate.methods.walk import loop
     from astrogate.methods.walk import walk as travel
+    from astrogate.models.fast import fast
     from astrogate.rendering.cache import FrameCache
 
     texts = [*([prompt] if prompt else []), *prompts]
     if not texts:
         raise AstrogateError("no prompt is given", "name one, or --prompts twice or more")
     recipe = setup.recipe()
-    check = _writer(output, fps, count)
+    write = _writer(output, fps, count)
     images = (start_image, end_image)
     if any(images) and recipe.scheduler not in (None, "DDIM"):
         raise AstrogateError(f"{recipe.scheduler} does not draw a picture back", "use --scheduler DDIM, or none")
@@ -89,8 +95,8 @@ def walk(
     model = setup.load()
     keys = _keys(model, setup, texts, (seed, from_seed, to_seed), images, by)
     way = loop(keys[0], keys[1]) if closed and len(texts) == 1 else travel(*keys, by=by, closed=closed)
-    frames = _timed(model, way, timing, count, recipe, batch, FrameCache(cache), clip)
-    check(frames)
+    with fast(model, recipe, count) if quick else nullcontext((recipe, batch)) as (chosen, size):
+        write(_timed(model, way, timing, count, chosen, size, FrameCache(cache), clip))
     click.echo(f"{output}: {count} frames")
 
 
