@@ -56,6 +56,7 @@ def test_the_key_changes_with_all_that_makes_a_picture(tiny: Model) -> None:
         (point.with_steers(steer), RECIPE, "w"),
         (point.with_steers(replace(steer, window=(0.2, 1.0))), RECIPE, "w"),
         (point.with_steers(steer.scaled(2)), RECIPE, "w"),
+        (replace(point, origin={**point.origin, "draw": 1}), RECIPE, "w"),
         (replace(point, extras={"image": torch.zeros(3, 8, 8)}), RECIPE, "w"),
     ]
     keys = [frame_key(*variant) for variant in variants]

@@ -105,10 +105,10 @@ def test_fast_walks_leave_no_trace(using: tuple[str, ...], tiny: Model, tmp_path
     unet = tiny.module("unet")
     with fast(tiny, Recipe(2), 3) as (recipe, batch):
         assert (batch, recipe.num_inference_steps) == (3, 2)
-        assert unet._compiled_call_impl is None
+        assert "forward" not in vars(unet)
     with fast(tiny, Recipe(2), 5000):
-        assert unet._compiled_call_impl is not None or which("g++") is None
-    assert unet._compiled_call_impl is None
+        assert "forward" in vars(unet) or which("g++") is None
+    assert "forward" not in vars(unet)
 
 
 def test_pictures_as_ends(using: tuple[str, ...], tiny_folder: Path, tmp_path: Path) -> None:
@@ -160,7 +160,10 @@ def test_score_reads_folders_and_videos(using: tuple[str, ...], clip_folder: str
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        (("walk",), "no prompt"),
+        (("walk",), "PROMPT or --prompts"),
+        (("walk", "a dog", "--prompts", "a cat"), "name one of them"),
+        (("walk", "a cat", "--loop", "--by", "lerp"), "circle"),
+        (("pan", "a cat", "--how", "wipe", "--loop"), "leave --loop out"),
         (("walk", "a cat", "-n", "1"), "1 frames"),
         (("walk", "a cat", "--from-seed", "1"), "--to-seed"),
         (("walk", "a cat", "--from-seed", "1", "--to-seed", "1"), "the same"),
@@ -179,7 +182,15 @@ def test_bad_input_is_one_line(given: tuple[str, ...], problem: str, using: tupl
     assert not list(tmp_path.glob("*.mp4"))
 
 
+def test_a_folder_of_another_walk_is_not_mixed_with_this_one(using: tuple[str, ...], tmp_path: Path) -> None:
+    walked("a cat", "-n", "4", "-o", str(tmp_path / "frames"), *using)
+    code, _, err = run("walk", "a cat", "-n", "3", "-o", str(tmp_path / "frames"), *using)
+    assert code == 2
+    assert "4 frames of another walk" in err
+
+
 def test_scores_of_nothing(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "absent.mp4"):
+    (tmp_path / "cut.mp4").write_bytes(b"no video at all")
+    for path in (tmp_path, tmp_path / "absent.mp4", tmp_path / "cut.mp4"):
         code, _, err = run("score", str(path))
         assert (code, len(err.splitlines())) == (2, 1)

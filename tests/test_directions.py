@@ -29,6 +29,14 @@ from astrogate.ops.contrast import (
 GRID = {"media": ("painting", "photo"), "subjects": ("dog", "cat", "horse")}
 
 
+def test_a_word_that_is_the_subject_too_is_told_from_it(tiny: Model) -> None:
+    segment = tiny.segments("a photo of a dog dog")[0]
+    first, last = segment.find("dog"), segment.find("dog", last=True)
+    assert first is not None
+    assert last is not None
+    assert first < last
+
+
 def test_contrast_is_the_mean_over_the_grid_one_prompt_at_a_time(tiny: Model) -> None:
     direction = contrast(tiny, "fat", "thin", **GRID)
     total = torch.zeros(32)

@@ -73,6 +73,20 @@ def test_a_jump_is_flagged_and_not_chased() -> None:
     assert len(found.probed) < 40
 
 
+def test_frames_are_not_spent_on_a_jump() -> None:
+    model = Grey(lambda u: 0.2 * u + 0.6 * (u > 0.4))
+    found = pace(model, line(), 9, Squared(), smallest=1 / 64)  # type: ignore[arg-type]
+    low, high = found.jumps[0]
+    assert sum(low < u < high for u in found.times) <= 1
+    steps = np.diff([model.level(u) for u in found.times])
+    assert sorted(steps)[-2] < 0.06
+
+
+def test_many_frames_of_a_smooth_path_are_no_jumps() -> None:
+    found = pace(Grey(lambda u: u**2), line(), 200, Squared(), smallest=1 / 64)  # type: ignore[arg-type]
+    assert found.jumps == ()
+
+
 def test_key_points_stay_and_closed_paths_leave_out_the_end() -> None:
     keys = (0.0, 0.5, 1.0)
     found = pace(Grey(lambda u: u**2), line(keys), 9, Squared())  # type: ignore[arg-type]

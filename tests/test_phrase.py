@@ -94,6 +94,22 @@ def test_difference_leads_away_from_the_prompt_without_the_phrase(tiny: Model) -
     )
 
 
+def test_difference_takes_out_the_words_and_nothing_else(tiny: Model) -> None:
+    point = tiny.point("a cathode and a cat", seed=1)
+    moved = phrase(tiny, point, "cat", -1.0, difference=True).vectors["prompt_embeds"]
+    without = tiny.encode(["a cathode and a"])["prompt_embeds"][0]
+    assert torch.allclose(point.tensors["prompt_embeds"] + moved, without, atol=1e-5)
+
+
+def test_difference_in_span_moves_the_span(tiny: Model) -> None:
+    point = tiny.point("a dog, happy", seed=1)
+    low, high = point.segments[0].find("happy")  # type: ignore[misc]
+    moved = phrase(tiny, point, "happy", 0.5, difference=True, in_span=True).vectors["prompt_embeds"]
+    assert bool(moved[low:high].abs().sum(-1).gt(1e-4).all())
+    assert not moved[:low].any()
+    assert not moved[high:].any()
+
+
 def test_between_is_exact_at_both_prompts(tiny: Model) -> None:
     dog, cat = tiny.point("a dog", seed=1), tiny.point("a cat", seed=1)
     for u, end in ((0, dog), (1, cat)):

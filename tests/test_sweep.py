@@ -94,6 +94,21 @@ def test_ray_finishes_though_a_worker_is_killed(notes: Path, tmp_path: Path) -> 
     assert sum(times) <= 14
 
 
+class Broken:
+    """Fails as a user's mistake does."""
+
+    digest = "1"
+
+    def __call__(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        raise AstrogateError("no such model", "name another")
+
+
+@pytest.mark.slow
+def test_what_fails_on_ray_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AstrogateError, match=r"^no such model: name another$"):
+        list(on_ray(Broken, SPECS[:1], Store(tmp_path), workers=1))
+
+
 def test_bad_engines(notes: Path, tmp_path: Path) -> None:
     with pytest.raises(AstrogateError, match="1 or more"):
         list(on_ray(partial(Square, notes), SPECS, Store(tmp_path), workers=0))
@@ -161,6 +176,10 @@ def test_a_sweep_from_its_file_to_its_page(tiny_folder: Path, tmp_path: Path) ->
         ('prompts = ["a"]\npairs = [[1, 1]]\nways = [["lerp", "uniform"]]', "two different seeds"),
         ('prompts = ["a"]\npairs = [[1, 2]]\nways = [["warp", "uniform"]]', "way"),
         ('prompts = ["a"]\npairs = [[1, 2]]\nways = [["lerp", "uniform"]]\nframe = 3', "unknown frame"),
+        ('prompts = "a dog"\npairs = [[1, 2]]\nways = [["lerp", "uniform"]]', "list of texts"),
+        ('prompts = ["a"]\npairs = [1, 2]\nways = [["lerp", "uniform"]]', "two different seeds"),
+        ('prompts = ["a"]\npairs = [[1, 2]]\nways = [["lerp", "uniform"]]\nsteps = "20"', "steps = '20'"),
+        ('prompts = ["a"]\npairs = [[1, 2]]\nways = [["lerp", "uniform"]]\nframes = 1', "2 or more"),
     ],
 )
 def test_bad_files(text: str, problem: str, tmp_path: Path) -> None:

@@ -107,6 +107,12 @@ def test_a_loop_closes_by_way_of_the_other(tiny: Model) -> None:
     assert path(0.25).tensors["prompt_embeds"] is a.tensors["prompt_embeds"]
 
 
+def test_keys_of_long_walks_are_exact(tiny: Model) -> None:
+    keys = [redrawn(point(tiny), seed) for seed in range(50)]
+    path = walk(*keys)
+    assert [path(u) for u in path.keys] == keys
+
+
 def test_bad_walks(tiny: Model, tiny_folders: object) -> None:
     a = point(tiny)
     opposite = replace(a, tensors={**a.tensors, "latents": -a.tensors["latents"]})

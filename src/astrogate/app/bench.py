@@ -49,6 +49,7 @@ def leakage(
 ) -> None:
     """Change attributes by every method and read, at equal effect, what else changed. What is done is kept."""
     from astrogate.core.recipe import Recipe
+    from astrogate.models.load import SHIPPED, load
     from astrogate.studies import leaderboard
 
     if seeds < 1:
@@ -61,7 +62,8 @@ def leakage(
         for options, row in leaderboard.tune(measured, click.echo):
             click.echo(f"{row.leakage} outside {row.background}, {row.reached} of {row.cells}: {options}")
         return
-    agreement = {} if clip_folder else leaderboard.reader_agreement(measured.model, clip, recipe)
+    shipped = measured.model if loading.model == SHIPPED else load(device=loading.device)
+    agreement = leaderboard.reader_agreement(shipped, clip, recipe)
     leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo), agreement, output)
     click.echo(f"wrote {output}")
 
@@ -98,9 +100,8 @@ def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loa
     reader, clip = readers(loading.model, clip_folder)
     measured = bench_of(loading.load(), reader, cells, Recipe())
     found = contrasts(measured.model, study.WORDS)
-    rows = study.calibration(
-        measured, clip, found, ceiling=ceiling or CEILING, tell=lambda word: click.echo(word, err=True)
-    )
+    ceiling = CEILING if ceiling is None else ceiling
+    rows = study.calibration(measured, clip, found, ceiling=ceiling, tell=lambda word: click.echo(word, err=True))
     for row in rows:
         click.echo(
             f"{row.word:8} {row.scale:+.0f} is strength {row.strength:+6.2f}: distance {row.before:.3f} before, "

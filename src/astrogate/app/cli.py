@@ -12,9 +12,9 @@ import click
 from astrogate.app.bench import bench
 from astrogate.app.direction import direction
 from astrogate.app.options import Loading, check_output, clip_of, loads
-from astrogate.app.paths import pan, score, walk
+from astrogate.app.paths import pan, walk
+from astrogate.app.scores import score, sweep
 from astrogate.app.strips import grid, guide, slide, style
-from astrogate.app.sweep import sweep
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
 
@@ -37,10 +37,17 @@ class _Group(click.Group):
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except AstrogateError as error:
             code = _fail(str(error))
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            code = 2
         except click.ClickException as error:
             code = _fail(f"{error.format_message()} (see --help)")
         except OSError as error:
             code = _fail(f"{error.filename or 'a file'}: {error.strerror or error}: free it, or name another")
+        except (MemoryError, RuntimeError) as error:
+            if "memory" not in f"{type(error).__name__} {error}".lower():
+                raise
+            code = _fail("out of memory: draw fewer pictures at once, smaller ones, or with --offload")
         except (click.Abort, KeyboardInterrupt):
             code = _fail("stopped", 130)
         sys.exit(code if isinstance(code, int) else 0)

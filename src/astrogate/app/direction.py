@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from astrogate.app.options import Loading, Setup, check_output, draws, loads
+from astrogate.app.options import Loading, Range, Setup, check_output, clip_of, draws, loads
 from astrogate.core.errors import AstrogateError
 
 _file = click.argument("path", type=click.Path(path_type=Path))
@@ -124,6 +124,8 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
 @_file
 @click.option("--prompt", "prompts", multiple=True, help="What to calibrate on; repeatable.  [default: a dog]")
 @click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
+@click.option("--on", default=None, help="Calibrate for these words of the prompts alone.")
+@click.option("--window", default="0:1", show_default=True, type=Range(), help="Shares of the steps.")
 @click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder.  [default: the shipped one]")
 @click.option("-o", "--output", default=None, type=click.Path(path_type=Path), help="[default: the file itself]")
 @draws
@@ -131,27 +133,29 @@ def calibrate(
     path: Path,
     prompts: tuple[str, ...],
     ceiling: float | None,
+    on: str | None,
+    window: tuple[float, float],
     clip_folder: str | None,
     output: Path | None,
     setup: Setup,
 ) -> None:
     """Find the strengths that scales -1 and 1 stand for, over prompts and four seeds each or more (--seeds)."""
     from dataclasses import replace
+    from functools import partial
 
+    from astrogate.core.direction import place
     from astrogate.core.direction_file import load_direction, save_direction
-    from astrogate.measure.features import Clip
     from astrogate.methods import calibrate as method
-    from astrogate.models.load import SHIPPED, shipped_folder
 
     check_output(output or path)
     found, recipe = load_direction(path), setup.recipe()
-    if clip_folder is None and setup.model != SHIPPED:
-        raise AstrogateError("which CLIP measures the distance?", "name a CLIPModel folder with --clip")
+    clip = clip_of(setup.model, clip_folder)
     model = setup.load()
     setup = replace(setup, seeds=max(4, setup.seeds))
     points = [point for prompt in prompts or ("a dog",) for point in setup.points(model, prompt)]
-    clip = Clip(clip_folder or shipped_folder() / "clip")
-    result = method.calibrate(model, found, points, clip, ceiling=ceiling or method.CEILING, recipe=recipe)
+    ceiling = method.CEILING if ceiling is None else ceiling
+    placing = partial(place, on=on, window=window)
+    result = method.calibrate(model, found, points, clip, ceiling=ceiling, recipe=recipe, placing=placing)
     save_direction(result, output or path)
     low, high = result.strength(-1.0), result.strength(1.0)
     click.echo(f"{output or path}: scale -1 is strength {low:+.3g}, scale 1 is {high:+.3g}")

@@ -15,6 +15,8 @@ import click
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from astrogate.core.direction import Direction
     from astrogate.core.point import Curve, Point
     from astrogate.core.protocols import Model
@@ -93,13 +95,16 @@ class Sampling(Loading):
     size: int | None
     steps: int
     guidance: float
+    true_cfg: float
     scheduler: str | None
 
     def recipe(self) -> Recipe:
         """The sampler settings, checked."""
         from astrogate.core.recipe import Recipe
 
-        return Recipe(self.steps, self.guidance, self.scheduler, self.size, self.size, self.dtype)
+        return Recipe(
+            self.steps, self.guidance, self.scheduler, self.size, self.size, self.dtype, true_cfg_scale=self.true_cfg
+        )
 
     def point(self, model: Model, prompt: str, seed: int) -> Point:
         """The point of a prompt and a seed."""
@@ -143,6 +148,7 @@ _SAMPLING = (
     click.option("--size", default=None, type=int, help="Side of a picture in pixels."),
     click.option("--steps", default=20, show_default=True, help="Denoising steps."),
     click.option("--guidance", default=4.0, show_default=True, help="Guidance scale; 1 is none."),
+    click.option("--true-cfg", default=1.0, show_default=True, help="Of Flux: guidance by the negative prompt."),
     click.option("--scheduler", default=None, help="A diffusers scheduler, e.g. DPMSolverMultistep."),
 )
 _SEEDS = (
@@ -192,6 +198,16 @@ def clip_of(model_name: str, folder: str | None) -> Clip:
     if folder is None and model_name != SHIPPED:
         raise AstrogateError("which CLIP compares the pictures?", "name a CLIPModel folder with --clip")
     return Clip(folder or shipped_folder() / "clip")
+
+
+def picture(path: Path) -> Image.Image:
+    """A picture file, the right way up. Raises AstrogateError for what is none."""
+    from PIL import Image, ImageOps
+
+    try:
+        return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise AstrogateError(f"{path} is no picture ({error})", "name a PNG or JPEG file") from error
 
 
 def check_output(path: Path) -> None:

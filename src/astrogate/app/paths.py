@@ -1,4 +1,4 @@
-"""Commands that travel: `walk`, `pan`, and `score` for what came of it."""
+"""Commands that travel: `walk` and `pan`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from astrogate.app.options import Sampling, Setup, check_output, clip_of, draws, progress, samples
+from astrogate.app.options import Sampling, Setup, check_output, clip_of, draws, picture, progress, samples
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -77,20 +77,26 @@ def walk(
     the picture moves; retimed shows the uniform ones, which it finds in the cache, each as often as that needs.
     """
     from contextlib import nullcontext
+    from dataclasses import replace
 
     from astrogate.methods.walk import loop
     from astrogate.methods.walk import walk as travel
     from astrogate.models.fast import fast
     from astrogate.rendering.cache import FrameCache
 
-    texts = [*([prompt] if prompt else []), *prompts]
-    if not texts:
-        raise AstrogateError("no prompt is given", "name one, or --prompts twice or more")
+    if bool(prompt) == bool(prompts):
+        raise AstrogateError("a walk needs PROMPT or --prompts", "name one of them, --prompts twice or more")
+    texts = list(prompts) or [str(prompt)]
     recipe = setup.recipe()
     write = _writer(output, fps, count)
+    check_output(cache / "x.png")
+    if closed and len(texts) == 1 and by != "slerp":
+        raise AstrogateError(f"a loop of one prompt goes round a circle, not by {by}", "leave --by out")
     images = (start_image, end_image)
-    if any(images) and recipe.scheduler not in (None, "DDIM"):
-        raise AstrogateError(f"{recipe.scheduler} does not draw a picture back", "use --scheduler DDIM, or none")
+    if any(images):
+        if recipe.scheduler not in (None, "DDIM", "DDIMScheduler"):
+            raise AstrogateError(f"{recipe.scheduler} does not draw a picture back", "use --scheduler DDIM, or none")
+        recipe = replace(recipe, scheduler="DDIM")
     clip = clip_of(setup.model, clip_folder) if timing in ("perceptual", "retimed") else None
     model = setup.load()
     keys = _keys(model, setup, texts, (seed, from_seed, to_seed), images, by)
@@ -143,18 +149,11 @@ def _keys(
 
 def _inverted(model: Any, setup: Sampling, point: Point, image: Path) -> Point:
     """The point, with the noise from which DDIM draws a picture file."""
-    from PIL import Image
-
     from astrogate.rendering.invert import fitted, invert
 
-    try:
-        opened = Image.open(image)
-        opened.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise AstrogateError(f"{image} is no picture ({error})", "name a PNG or JPEG file") from error
     factor = model.pipe.vae_scale_factor
     height, width = (side * factor for side in point.tensors["latents"].shape[-2:])
-    pictures = fitted(opened, height, width)[None]
+    pictures = fitted(picture(image), height, width)[None]
     return invert(
         model, pictures, [point], num_inference_steps=setup.steps, guidance_scale=setup.guidance, iterations=10
     )[0]
@@ -193,8 +192,8 @@ def _writer(output: Path, fps: float, count: int) -> Callable[[Iterable[Frame]],
     from astrogate.rendering.sheet import sheet
     from astrogate.rendering.video import check_video, video
 
-    if count < 2 or not 0 < fps <= 240:
-        raise AstrogateError(f"{count} frames at {fps:g} a second", "ask for 2 or more, at up to 240 a second")
+    if count < 2 or not 0.1 <= fps <= 240:
+        raise AstrogateError(f"{count} frames at {fps:g} a second", "ask for 2 or more, at 0.1 to 240 a second")
 
     def as_video(frames: Iterable[Frame]) -> None:
         video(progress(frames, count), output, fps=fps)
@@ -209,6 +208,8 @@ def _writer(output: Path, fps: float, count: int) -> Callable[[Iterable[Frame]],
 
     if not output.suffix:
         check_output(output / "00000.png")
+        if output.is_dir() and (old := len([p for p in output.glob("*.png") if p.stem.isdigit()])) > count:
+            raise AstrogateError(f"{output} holds {old} frames of another walk", "empty it, or name another folder")
         return as_folder
     check_output(output)
     if output.suffix.lower() == ".png":
@@ -263,6 +264,9 @@ def pan(
     from astrogate.rendering.render import render
 
     recipe, write, kept = setup.recipe(), _writer(output, fps, count), FrameCache(cache)
+    check_output(cache / "x.png")
+    if how == "wipe" and (closed or setup.seeds > 2):
+        raise AstrogateError("a wipe goes from one noise to another", "leave --loop out, and --seeds at 2")
     if how != "canvas" and setup.seeds < 2:
         setup = replace(setup, seeds=2)
     setup.chosen()
@@ -283,32 +287,3 @@ def pan(
         way = method.pan(*points, closed=closed) if how == "noise" else method.wipe(points[0], points[-1])
         write(render(model, sample(way, count), recipe=recipe, batch_size=batch, cache=kept))
     click.echo(f"{output}: {how}")
-
-
-@click.command(short_help="Score the frames of a path.")
-@click.argument("frames", type=click.Path(path_type=Path))
-@click.option("--text", default=None, help="What they should show, for InterpScore.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@_clip
-def score(frames: Path, text: str | None, as_json: bool, clip_folder: str | None) -> None:
-    """Score FRAMES, a folder of pictures or a video: InterpScore, smoothness, jumps, ghosting, sharpness.
-
-    Features are the shipped model's CLIP's, unless --clip names another. By the shipped one, its oracle also says what
-    it reads along the path.
-    """
-    import json
-
-    from astrogate.models.load import SHIPPED
-    from astrogate.rendering.video import read_frames
-    from astrogate.studies.score import read_along, score_pictures, shrunk
-
-    pictures = shrunk(read_frames(frames))
-    found = score_pictures(pictures, clip_of(SHIPPED, clip_folder), text)
-    read = {} if clip_folder else read_along(pictures)
-    if as_json:
-        click.echo(json.dumps({**found.to_json(), "read": read}))
-        return
-    for name, value in found.to_json().items():
-        click.echo(f"{name:13} {value:.4g}")
-    for factor, changes in read.items():
-        click.echo(f"{factor:13} {' -> '.join(changes)}")

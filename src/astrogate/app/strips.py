@@ -48,7 +48,9 @@ def _check_named(named: tuple[str, ...], toward: str | None, away: str | None) -
 @_count
 @click.option("--on", default=None, help="Move these words of the prompt alone.")
 @_window
-@click.option("--curve", default="", type=CurveType(), help="Weights over the steps, e.g. 0.2:0,0.5:1.")
+@click.option(
+    "--curve", "curves", multiple=True, type=CurveType(), help="Weights over the steps, e.g. 0.2:0,0.5:1; or one each."
+)
 @click.option("--half", default="positive", type=click.Choice(["positive", "negative", "both"]), help="Of guidance.")
 @_output("slide.png")
 @draws
@@ -62,7 +64,7 @@ def slide(
     count: int,
     on: str | None,
     window: tuple[float, float],
-    curve: Curve,
+    curves: tuple[Curve, ...],
     half: Half,
     output: Path,
     setup: Setup,
@@ -76,6 +78,7 @@ def slide(
     model = setup.load()
     directions = _directions(model, named, toward, away)
     held = [(direction_of(model, spec), scale) for spec, scale in also]
+    curve = list(curves) if len(curves) > 1 else curves[0] if curves else ()
     calibrated = all(d.calibration is not None for d in directions)
     low, high = scales or ((-1.0, 1.0) if calibrated else (-2.0, 2.0))
     points = [
@@ -239,6 +242,8 @@ def grid(
 
     method.scales(*(scales or (-1, 1)), count)
     setup.check(output)
+    if setup.seeds > 1:
+        raise AstrogateError(f"{setup.seeds} seeds", "a grid takes one")
     model = setup.load()
     pair = [direction_of(model, spec) for spec in (across, down)]
     low, high = scales or ((-1.0, 1.0) if all(d.calibration is not None for d in pair) else (-2.0, 2.0))

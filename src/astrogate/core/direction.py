@@ -6,6 +6,7 @@ one act on a point.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,8 @@ class Direction:
         return self._combine(other, -1)
 
     def __mul__(self, factor: float) -> Direction:
+        if not math.isfinite(factor):
+            raise AstrogateError(f"{factor:g} times a direction", "use a finite factor")
         vectors = {role: v * factor for role, v in self.vectors.items()}
         name = f"{factor:g} * ({self.name})"
         return Direction(vectors, self.model, name, {"of": [dict(self.origin)], "times": factor})

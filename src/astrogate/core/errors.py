@@ -10,6 +10,9 @@ class AstrogateError(Exception):
         super().__init__(f"{problem}: {remedy}")
         self.problem, self.remedy = problem, remedy
 
+    def __reduce__(self) -> tuple[type[AstrogateError], tuple[str, str]]:
+        return type(self), (self.problem, self.remedy)
+
 
 class AstrogateWarning(UserWarning):
     """Something that may not be what the user meant; the work goes on."""

@@ -38,10 +38,11 @@ class Segment:
     words: tuple[tuple[str, int, int], ...] = ()
     name: str = ""
 
-    def find(self, phrase: str) -> tuple[int, int] | None:
-        """The range of tokens of a word or phrase where it first occurs; None where it does not."""
+    def find(self, phrase: str, *, last: bool = False) -> tuple[int, int] | None:
+        """The range of tokens of a word or phrase where it first (or last) occurs; None where it does not."""
         wanted = WORD.findall(phrase.lower())
-        for i in range(len(self.words) - len(wanted) + 1) if wanted else ():
+        places = range(len(self.words) - len(wanted) + 1) if wanted else range(0)
+        for i in reversed(places) if last else places:
             found = self.words[i : i + len(wanted)]
             if [word for word, _, _ in found] == wanted:
                 return found[0][1], found[-1][2]

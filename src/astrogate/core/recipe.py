@@ -52,7 +52,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the settings."""
-        return asdict(self)
+        return {k: float(v) if k.endswith("_scale") else v for k, v in asdict(self).items()}
 
     @property
     def hash(self) -> str:

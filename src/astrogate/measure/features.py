@@ -16,20 +16,36 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.core.errors import AstrogateError
+from astrogate.models.load import check_folder
 from astrogate.models.quiet import quiet
 
 
 @final
 class Clip:
-    """A CLIPModel folder with its tokenizer. fp16 weights are computed in float32: transformers 5 would keep fp16."""
+    """A CLIPModel folder with its tokenizer. fp16 weights are computed in float32: transformers 5 would keep fp16.
+
+    Raises AstrogateError for a folder that is absent, not whole, or holds pickled weights.
+    """
 
     def __init__(self, folder: Path | str, *, device: str = "cpu") -> None:
+        from safetensors import SafetensorError
         from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-        with quiet():
-            model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-            self.tokenizer = CLIPTokenizer.from_pretrained(folder)
-            processor = CLIPImageProcessor.from_pretrained(folder)
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise AstrogateError(f"there is no folder {folder}", "name a CLIPModel folder on this machine")
+        check_folder(folder)
+        try:
+            with quiet():
+                model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+                self.tokenizer = CLIPTokenizer.from_pretrained(folder)
+                processor = CLIPImageProcessor.from_pretrained(folder)
+        except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise AstrogateError(f"{folder} is no CLIP ({reason})", "name a whole CLIPModel folder") from error
+        if not 4 <= len(self.tokenizer) <= model.config.text_config.vocab_size:
+            raise AstrogateError(f"the tokenizer in {folder} is not the model's", "restore its vocabulary")
         self.model = model.to(device).eval()
         self.side = int(self.model.config.vision_config.image_size)
         self.mean, self.std = (
@@ -62,9 +78,8 @@ class Clip:
         for x, y in zip(a.split(batch), b.split(batch), strict=True):
             pixels = self._pixels(torch.cat([x, y]))
             states = self.model.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states[1:]
-            units = torch.stack([F.normalize(s[:, 1:], dim=-1) for s in states])
-            first, second = units.chunk(2, dim=1)
-            parts.append((first - second).square().sum(-1).mean((0, 2)).cpu())
+            pairs = (F.normalize(s[:, 1:], dim=-1).chunk(2) for s in states)
+            parts.append(torch.stack([(u - v).square().sum(-1).mean(1) for u, v in pairs]).mean(0).cpu())
         return torch.cat(parts)
 
     @torch.no_grad()

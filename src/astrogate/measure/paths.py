@@ -23,6 +23,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import stats
 from torch import Tensor
+from torch.nn import functional
 
 from astrogate.measure.breakdown import edge_energy
 from astrogate.measure.scores import Floats
@@ -107,12 +108,11 @@ def jump(distances: ArrayLike) -> float:
 
 def ghosting(pictures: Tensor) -> float:
     """How much the inner frames are mere cross-fades of the ends, 0 to 1; 0 where there is none."""
-    flat = pictures.flatten(1).double()
-    if len(flat) < 3:
+    if len(pictures) < 3:
         return 0.0
-    there, on = flat[1:-1] - flat[0], flat[-1] - flat[1:-1]
-    cosine = (there * on).sum(1) / (there.norm(dim=1) * on.norm(dim=1)).clamp(min=1e-12)
-    return float(cosine.clamp(min=0).mean())
+    first, last = pictures[0].double(), pictures[-1].double()
+    cosines = [functional.cosine_similarity((x - first).flatten(), (last - x).flatten(), 0) for x in pictures[1:-1]]
+    return float(torch.stack(cosines).clamp(min=0).mean())
 
 
 def sharpness(pictures: Tensor) -> float:

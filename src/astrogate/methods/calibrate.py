@@ -9,6 +9,7 @@ time (arXiv:2603.17998); here both sides are taken over several seeds and stored
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -58,7 +59,7 @@ def calibrate(
     """
     if len(points) < 4:
         raise AstrogateError(f"{len(points)} points to calibrate on", "use four seeds or more")
-    if ceiling <= 0:
+    if not 0 < ceiling < math.inf:
         raise AstrogateError(f"a ceiling of {ceiling:g}", "use a distance above 0")
     bare = replace(direction, calibration=None)
     still = to_tensor(render(model, points, recipe=recipe))
@@ -102,6 +103,8 @@ def _side(probe: Callable[[float], _Probe], sign: int, ceiling: float) -> tuple[
         if abs(nearest.distance - ceiling) <= _TOLERANCE * ceiling:
             return nearest, True
         middle = probe((inside.strength + outside.strength) / 2)
+        if middle.effect < inside.effect:
+            return inside, False
         if middle.distance < ceiling:
             inside = middle
         else:

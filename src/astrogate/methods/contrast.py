@@ -62,6 +62,8 @@ def contrast(
         raise AstrogateError(f"a pole is empty ({toward!r}, {away!r})", 'name two words, e.g. "fat" and "thin"')
     if away is not None and toward.strip().lower() == away.strip().lower():
         raise AstrogateError(f"both poles are {toward!r}", "name two different words")
+    if set(roles) == {"pooled"} and "pooled_prompt_embeds" not in model.spaces:
+        raise AstrogateError(f"{model.name} has no pooled text", "fit other roles, such as end")
     for word in (toward, away):
         if word is not None:
             check_tokens(model, word)
@@ -101,7 +103,10 @@ def contrast(
 
 def prompt_of(template: str, medium: str, word: str | None, subject: str) -> str:
     """A template filled in; without a word its place closes up."""
-    return " ".join(template.format(medium=medium, word=word or "", subject=subject).split())
+    try:
+        return " ".join(template.format(medium=medium, word=word or "", subject=subject).split())
+    except (LookupError, ValueError) as error:
+        raise AstrogateError(f"the template {template!r} can't be filled in", f"write one like {TEMPLATE!r}") from error
 
 
 def _quality(there: Tensor, back: Tensor) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def states_by_role(
             found.setdefault("end", []).extend(encoded["prompt_embeds"][range(len(batch)), encoded["end"]])
         for i, states in zip(batch, encoded["prompt_embeds"], strict=True) if not ends_alone else ():
             for segment in model.segments(prompts[i]):
-                span = segment.find(subjects[i])
+                span = segment.find(subjects[i], last=True)
                 if span is None:
                     raise AstrogateError(
                         f"{prompts[i]!r} does not hold {subjects[i]!r}", "put {subject} into the template"

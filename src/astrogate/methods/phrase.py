@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Curve, Half, Point, Steer
+from astrogate.core.point import WORD, Curve, Half, Point, Steer
 from astrogate.core.protocols import Model
 from astrogate.methods.walk import walk
 from astrogate.models.text import check_tokens
@@ -55,7 +55,8 @@ def phrase(
         raise AstrogateError(f"the prompt {prompt!r} does not hold {text!r}", "name a phrase of the prompt")
     toward: Mapping[str, Tensor] = model.encode([text])
     if difference:
-        bare = " ".join(re.sub(re.escape(text), " ", prompt, count=1, flags=re.IGNORECASE).split())
+        pattern = r"(?<!\w)" + r"\s*".join(re.escape(word) for word in WORD.findall(text)) + r"(?!\w)"
+        bare = " ".join(re.sub(pattern, " ", prompt, count=1, flags=re.IGNORECASE).split())
         if not bare:
             raise AstrogateError("the prompt is the phrase alone", "leave difference out")
         without = model.encode([bare])
@@ -66,7 +67,7 @@ def phrase(
     for space in _spaces(point):
         states, v = point.tensors[space], toward[space] * (1 if strength >= 0 else -1)
         if in_span and space == "prompt_embeds":
-            vectors[space] = _within(model, point, text, v, abs(strength))
+            vectors[space] = _within(model, point, text, v, abs(strength), in_place=difference)
         else:
             vectors[space] = slerp(states, states + v, abs(strength)) - states
     origin = {"method": "phrase", "phrase": text, "strength": strength, "difference": difference, "in_span": in_span}
@@ -82,8 +83,11 @@ def _spaces(point: Point) -> list[str]:
     return [space for space in ("prompt_embeds", "pooled_prompt_embeds") if space in point.tensors]
 
 
-def _within(model: Model, point: Point, text: str, v: Tensor, strength: float) -> Tensor:
-    """The move of the phrase's own tokens, in every segment, towards themselves + the phrase's tokens alone."""
+def _within(model: Model, point: Point, text: str, v: Tensor, strength: float, *, in_place: bool) -> Tensor:
+    """The move of the phrase's own tokens, in every segment, towards themselves + v there.
+
+    v is the phrase's encoding, with its tokens where they are alone, or (`in_place`) where they are in the prompt.
+    """
     states = point.tensors["prompt_embeds"]
     move = torch.zeros_like(states)
     for segment, alone in zip(point.segments, model.segments(text), strict=True):
@@ -91,5 +95,5 @@ def _within(model: Model, point: Point, text: str, v: Tensor, strength: float) -
         if here is None or there is None or here[1] - here[0] != there[1] - there[0]:
             raise AstrogateError(f"{text!r} is cut off in the prompt", "shorten the prompt")
         old = states[slice(*here)]
-        move[slice(*here)] = slerp(old, old + v[slice(*there)], strength) - old
+        move[slice(*here)] = slerp(old, old + v[slice(*(here if in_place else there))], strength) - old
     return move

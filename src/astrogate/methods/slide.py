@@ -42,28 +42,27 @@ def slide(
     on: str | None = None,
     roles: Collection[str] | None = None,
     window: tuple[float, float] = (0.0, 1.0),
-    curve: Curve = (),
+    curve: Curve | list[Curve] = (),
     half: Half = "positive",
 ) -> list[Point]:
     """`n` points along a direction, or several at once, from scale `low` to `high`; scale 0 is `point` itself.
 
-    `also` names directions that are held at a scale of their own. The other options say where and when directions
-    enter, as in `place`. Raises AstrogateError for more than the calibrated directions' ranges allow together.
+    `also` names directions that are held at a scale of their own. `curve` is one for all directions that move, or a
+    list of one each. The other options say where and when directions enter, as in `place`. Raises AstrogateError for
+    more than the calibrated directions' ranges allow together, and for curves that are not one each.
     """
     moving = [direction] if isinstance(direction, Direction) else list(direction)
     if not moving:
         raise AstrogateError("no direction to slide along", "name at least one")
     check_range([(d, max(abs(low), abs(high))) for d in moving] + list(also))
+    curves = list(curve) if isinstance(curve, list) else [curve] * len(moving)
+    if len(curves) != len(moving):
+        raise AstrogateError(f"{len(curves)} curves for {len(moving)} directions", "give one, or one each")
+    common = {"on": on, "roles": roles, "window": window, "half": half}
 
     def at(scale: float) -> Point:
-        placed = [*((d, scale) for d in moving), *also]
-        return point.with_steers(
-            *(
-                place(d, point, scale=s, on=on, roles=roles, window=window, curve=curve, half=half)
-                for d, s in placed
-                if s
-            )
-        )
+        placed = [(d, scale, c) for d, c in zip(moving, curves, strict=True)] + [(d, s, ()) for d, s in also]
+        return point.with_steers(*(place(d, point, scale=s, curve=c, **common) for d, s, c in placed if s))
 
     return [at(s) if s or also else point for s in scales(low, high, n)]
 

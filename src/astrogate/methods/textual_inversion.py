@@ -24,6 +24,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
 from astrogate.core.protocols import Model
 from astrogate.methods.contrast import MEDIA, SUBJECTS, states_by_role
+from astrogate.methods.slide import LIMIT
 
 #: The keys under which other programs look for the embeddings of one and of two text encoders.
 _KEYS = (("emb_params",), ("clip_l", "clip_g"))
@@ -55,6 +56,10 @@ def textual_inversion(
 
     Raises AstrogateError for a direction without one, and for models whose states T5 makes.
     """
+    if direction.model != model.fingerprint:
+        raise AstrogateError(f"{direction.name!r} was found in another model", "fit it again on this model")
+    if not 0 < abs(scale) <= LIMIT:
+        raise AstrogateError(f"scale {scale:g}", f"use a finite scale other than 0, up to {LIMIT:g} either way")
     word = direction.origin.get("toward")
     if not word:
         raise AstrogateError(f"{direction.name!r} does not say which word it leads to", "use one that `contrast` found")
@@ -130,7 +135,7 @@ def _replaced(
     model: Model, word: str, tables: Sequence[nn.Embedding], vectors: Sequence[Tensor], prompts: Sequence[str]
 ) -> Generator[None]:
     """While open, a batch of `prompts` is embedded with `vectors` where `word` stands."""
-    spans = [model.segments(prompt)[0].find(word) for prompt in prompts]
+    spans = [model.segments(prompt)[0].find(word, last=True) for prompt in prompts]
 
     def hook(vector: Tensor) -> Any:
         def put(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:

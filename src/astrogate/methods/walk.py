@@ -60,8 +60,9 @@ def walk(
     last = len(stops) - 1
 
     def at(u: float) -> Point:
-        i = min(int(u * last), last - 1)
-        return _between(stops[i], stops[i + 1], u * last - i, by, others)
+        way = round(u * last, 9)
+        i = min(int(way), last - 1)
+        return _between(stops[i], stops[i + 1], way - i, by, others)
 
     return Path(at, tuple(i / last for i in range(last + 1)), closed)
 

@@ -7,7 +7,7 @@ only a long run earns it back. Pictures differ slightly from those in float32: `
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from shutil import which
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.models.hooks import forwarding
 
 #: From how many frames on compiling is earned back, by kind of device.
 _LONG = {"cuda": 300, "cpu": 2000}
@@ -25,7 +26,9 @@ _BATCH = {"cuda": 16, "cpu": 32}
 
 @contextmanager
 def fast(model: Model, recipe: Recipe, frames: int) -> Generator[tuple[Recipe, int]]:
-    """The recipe and the batch size for so many frames; while open, the denoiser may be compiled.
+    """The recipe and the batch size for so many frames; while open, the denoiser's `forward` may be compiled.
+
+    Steers and guides stay outside of what is compiled, so each call sees its own.
 
     Raises AstrogateError for a model without a denoiser of its own.
     """
@@ -37,13 +40,8 @@ def fast(model: Model, recipe: Recipe, frames: int) -> Generator[tuple[Recipe, i
     if denoiser.dtype == torch.float32 and _has_bfloat16(device):
         recipe = replace(recipe, dtype="bfloat16")
     compiled = frames >= _LONG.get(device, frames + 1) and (device != "cpu" or which("g++") is not None)
-    if compiled:
-        denoiser.compile()
-    try:
+    with forwarding(denoiser, torch.compile(denoiser.forward)) if compiled else nullcontext():
         yield recipe, min(frames, _BATCH.get(device, 8))
-    finally:
-        if compiled:
-            denoiser._compiled_call_impl = None
 
 
 def _has_bfloat16(device: str) -> bool:

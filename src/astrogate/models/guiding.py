@@ -122,6 +122,8 @@ class _Guiding:
         return (predicted, *out[1:]) if isinstance(out, tuple) else type(out)(predicted)
 
     def _term(self, guide: Guide, edit: Tensor, predicted: Tensor, row: int, size: int) -> Tensor:
+        if guide.base == "negative" and self.in_turn:
+            raise AstrogateError("this model's halves come in turn", "guide by a direction instead of a phrase")
         if guide.base == "negative" and size == self.rows:
             raise AstrogateError("there is no negative half to measure against", "use a guidance scale above 1")
         base = predicted[row if guide.base == "negative" else size - self.rows + row]

@@ -99,6 +99,20 @@ def moved(kwargs: dict[str, Any], path: tuple[str, ...], move: Callable[[Any], A
 
 
 @contextmanager
+def forwarding(denoiser: nn.Module, forward: Callable[..., Any]) -> Generator[None]:
+    """While open, `forward` is the denoiser's; hooks stay around it."""
+    had, own = "forward" in vars(denoiser), denoiser.forward
+    denoiser.forward = forward
+    try:
+        yield
+    finally:
+        if had:
+            denoiser.forward = own
+        else:
+            del denoiser.forward
+
+
+@contextmanager
 def replacing(denoiser: nn.Module, path: tuple[str, ...], value: Any) -> Generator[None]:
     """While open, every call of a denoiser has `value` at `path` in its keyword arguments, where there was any."""
 

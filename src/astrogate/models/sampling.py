@@ -25,8 +25,8 @@ from astrogate.models.windows import windows
 
 #: What a LoRA or an IP-Adapter adds to a checkpoint's own weights.
 _ADDED = ("lora_", "_ip.", "encoder_hid_proj.")
-
-
+#: What changes a layer's work and is no weight: of a LoRA, and of FreeU.
+_SETTINGS = ("scaling", "active_adapters", "disable_adapters", "s1", "s2", "b1", "b2")
 _EMBEDS = "ip_adapter_image_embeds"
 
 
@@ -47,10 +47,17 @@ def weights(pipe: Any) -> str:
         module = getattr(pipe, part)
         _digest(digest, part, module.state_dict())
         for name, layer in module.named_modules():
-            strengths = getattr(layer, "scaling", None), getattr(layer, "active_adapters", None)
-            image = getattr(getattr(layer, "processor", None), "scale", None)
-            if any(value is not None for value in (*strengths, image)):
-                digest.update(f"{part}.{name} {strengths} {image}".encode())
+            found = [getattr(layer, setting, None) for setting in _SETTINGS]
+            found.append(getattr(getattr(layer, "processor", None), "scale", None))
+            if any(value is not None for value in found):
+                digest.update(f"{part}.{name} {found}".encode())
+    return digest.hexdigest()[:16]
+
+
+def digest_of(module: nn.Module) -> str:
+    """Sixteen hexadecimal digits of a module's weights."""
+    digest = hashlib.sha256()
+    _digest(digest, "", module.state_dict())
     return digest.hexdigest()[:16]
 
 
@@ -135,8 +142,7 @@ def sample(
 def denoisers(pipe: Any) -> list[nn.Module]:
     """The U-Net, and the ControlNets beside it."""
     control = getattr(pipe, "controlnet", None)
-    nets = [] if control is None else list(control.nets) if hasattr(control, "nets") else [control]
-    return [pipe.unet, *nets]
+    return [pipe.unet] if control is None else [pipe.unet, control]
 
 
 def _extras(pipe: Any, points: Sequence[Point]) -> dict[str, Any]:
@@ -145,6 +151,8 @@ def _extras(pipe: Any, points: Sequence[Point]) -> dict[str, Any]:
     if any(set(point.extras) != names for point in points):
         raise AstrogateError(f"only some of the points have {', '.join(sorted(names))}", "render them apart")
     controlled = getattr(pipe, "controlnet", None) is not None
+    if hasattr(getattr(pipe, "controlnet", None), "nets"):
+        raise AstrogateError("several ControlNets together are not supported", "wrap a pipeline with one")
     if controlled != ("image" in names):
         reason = "needs a control image" if controlled else "has no ControlNet for the control image"
         raise AstrogateError(f"this model {reason}", "see `with_control`, or wrap the pipeline that fits")
@@ -216,7 +224,8 @@ def sides(height: int | None, width: int | None, default: int, factor: int) -> t
 def _sampler_generator(point: Point) -> torch.Generator:
     """The generator that a stochastic sampler goes on drawing from after the latents, as plain diffusers has it."""
     drawn = generator(int(point.origin.get("seed", 0)))
-    torch.randn((1, *point.tensors["latents"].shape), generator=drawn)
+    for _ in range(int(point.origin.get("draw", 0)) + 1):
+        torch.randn((1, *point.tensors["latents"].shape), generator=drawn)
     return drawn
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, final
 
 import torch
@@ -104,15 +105,20 @@ class StableDiffusion:
         if scheduler.config.clip_sample:
             raise AstrogateError(f"the scheduler of {self.name} clips its samples", "set clip_sample=False in it")
         scheduler.set_timesteps(num_inference_steps)
+        timesteps, stride = scheduler.timesteps.tolist(), scheduler.config.num_train_timesteps // num_inference_steps
+        if any(a - stride != b for a, b in pairwise(timesteps)):
+            raise AstrogateError(
+                f"{num_inference_steps} steps of {self.name} are not evenly spaced", 'set timestep_spacing="leading"'
+            )
         alphas = scheduler.alphas_cumprod
-        return [(int(t), float(alphas[int(t)])) for t in scheduler.timesteps] + [
-            (-1, float(scheduler.final_alpha_cumprod))
-        ]
+        return [(int(t), float(alphas[int(t)])) for t in timesteps] + [(-1, float(scheduler.final_alpha_cumprod))]
 
     def epsilon(
         self, points: Sequence[Point], latents: Tensor, timestep: int, *, guidance_scale: float = 1.0, u: float = 0.0
     ) -> Tensor:
         """The guided noise in `latents`, with gradients where they are wanted. See `core.protocols.Predictor`."""
+        if any(point.extras for point in points) or len(sampling.denoisers(self.pipe)) > 1:
+            raise AstrogateError("a ControlNet or an IP-Adapter can't go step by step", "leave the extra picture out")
         batch = sampling.stacked(points, self.spaces, self.fingerprint)
         unet, guided = self.pipe.unet, guidance_scale > 1
         states = torch.cat([batch["negative_prompt_embeds"]] * guided + [batch["prompt_embeds"]])

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
+from astrogate.models.hooks import forwarding
 
 
 @contextmanager
@@ -54,15 +55,8 @@ def windows(pipe: Any, recipe: Recipe, latents: Tensor) -> Generator[None]:
         mean = total / count
         return (mean,) if isinstance(out, tuple) else type(out)(mean)
 
-    had = "forward" in vars(unet)
-    unet.forward = forward
-    try:
+    with forwarding(unet, forward):
         yield
-    finally:
-        if had:
-            unet.forward = own
-        else:
-            del unet.forward
 
 
 def _starts(length: int, window: int, stride: int) -> list[int]:

@@ -33,7 +33,8 @@ _VERSION = 1
 
 def frame_key(point: Point, recipe: Recipe, weights: str) -> str:
     """The name of a picture: 64 hexadecimal digits. `weights` is the model's."""
-    digest = hashlib.sha256(f"{_VERSION} {weights} {recipe.hash} {point.origin.get('seed', 0)}".encode())
+    seeded = [point.origin.get("seed", 0), point.origin.get("draw", 0)]
+    digest = hashlib.sha256(f"{_VERSION} {weights} {recipe.hash} {seeded}".encode())
     _add(digest, "tensors", point.tensors)
     _add(digest, "extras", point.extras)
     for s in point.steers:

@@ -83,7 +83,9 @@ def _draw(model: Model, missing: Sequence[_Waiting], recipe: Recipe, batch_size:
         return
     points = [item.point for item in missing]
     latents = model.denoise(points + [points[-1]] * (batch_size - len(points)), recipe)
-    pictures = model.decode(latents) if recipe.stride is None else _decode_joined(model, latents)
+    pictures = model.decode(latents)
+    if recipe.stride is not None and pictures.shape[-1] > model.size:
+        pictures = _decode_joined(model, latents)
     _check_size(recipe, pictures)
     for item, image in zip(missing, to_images(pictures[: len(missing)]), strict=True):
         item.image = image

@@ -48,6 +48,10 @@ def check_video(path: Path) -> None:
     """Raise AstrogateError for a name that no video can have, or where PyAV is missing for it."""
     if path.suffix.lower() not in FORMATS:
         raise AstrogateError(f"{path.name} is no video", f"name a file in {', '.join(FORMATS)}")
+    _check_av()
+
+
+def _check_av() -> None:
     try:
         import av  # noqa: F401
     except ImportError as error:
@@ -62,8 +66,8 @@ def video(frames: Iterable[Frame], path: Path | str, *, fps: float = 24.0, tile:
     """
     path = Path(path)
     check_video(path)
-    if not 0 < fps <= 240:
-        raise AstrogateError(f"{fps:g} frames a second", "use more than 0, up to 240")
+    if not 0.1 <= fps <= 240:
+        raise AstrogateError(f"{fps:g} frames a second", "use 0.1 to 240")
     images = _sized((frame.image for frame in frames), tile, FORMATS[path.suffix.lower()].even)
     with whole_file(path) as file:
         return _encode(images, file, FORMATS[path.suffix.lower()], Fraction(fps).limit_denominator(1000))
@@ -74,6 +78,8 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
 
     Raises AstrogateError for what holds no pictures.
     """
+    if not path.is_dir():
+        _check_av()
     try:
         if path.is_dir():
             files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
@@ -88,7 +94,7 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
             with av.open(str(path)) as container:
                 for frame in container.decode(video=0):
                     yield frame.to_image()
-    except (OSError, SyntaxError, IndexError) as error:
+    except (OSError, SyntaxError, ValueError, LookupError) as error:
         raise AstrogateError(f"{path} could not be read ({error})", "name a folder of pictures, or a video") from error
 
 

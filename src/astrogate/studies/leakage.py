@@ -1,22 +1,20 @@
 """The leakage leaderboard: every editor on the same attributes, subjects and seeds, read at equal effect.
 
 Options of ours are tuned on `TUNED`, and everything is reported on `REPORTED`. Cells are kept as files by the hash of
-what made them, so that a run that was cut off goes on, and a changed editor is run again alone.
+what made them (`studies.jobs`), so that a run that was cut off goes on.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from astrogate.core.files import write_text
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
@@ -24,7 +22,10 @@ from astrogate.measure.leakage import Cell, Target, effect, leak, outside
 from astrogate.measure.scores import Estimate, bootstrap
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.editors import LATE, Attribute, Editor
+from astrogate.studies.jobs import Store, key_of
 
+#: Raise it when an editor's formula or a reading changes: every cell is then made again.
+_VERSION = 1
 SUBJECTS = ("dog", "cat", "horse", "man", "woman")
 SEEDS = tuple(range(200, 208))
 PROMPT = "a painting of a {subject}"
@@ -102,20 +103,22 @@ def run_cells(
 ) -> dict[tuple[str, str, str], Cell]:
     """The cells of every editor, attribute and subject; with `matched`, every editor starts at `LATE`."""
     cells: dict[tuple[str, str, str], Cell] = {}
+    store, digest = Store(bench.folder), f"{_VERSION} {bench.model.weights}"
     starts = dict.fromkeys(bench.subjects)
     for attribute in attributes:
         for name, editor in editors.items():
             window = LATE if matched else editor.window
             edit = None
             for subject in bench.subjects:
-                path = bench.folder / f"{_key(bench, name, editor, attribute, subject, window)}.json"
-                if path.exists():
-                    cells[name, attribute.word, subject] = _read(path)
-                    continue
-                starts[subject] = starts[subject] or bench.starts(subject)
-                edit = edit or editor.make(bench.model, attribute)
-                cell = _cell(bench, attribute, subject, starts[subject], edit, editor, window)
-                write_text(path, json.dumps(asdict(cell)))
+                spec = _spec(bench, name, editor, attribute, subject, window)
+                key = key_of(spec, digest)
+                if (kept := store.get(key)) is None:
+                    starts[subject] = starts[subject] or bench.starts(subject)
+                    edit = edit or editor.make(bench.model, attribute)
+                    cell = _cell(bench, attribute, subject, starts[subject], edit, editor, window)
+                    store.put(key, spec, asdict(cell))
+                else:
+                    cell = _cell_of(kept[1])
                 cells[name, attribute.word, subject] = cell
             report(f"{name}, {attribute.word}{', matched' if matched else ''}")
     return cells
@@ -152,18 +155,24 @@ def _cell(
     return Cell(strengths, effects, leaks, outsides, target.level)
 
 
-def _key(
+def _spec(
     bench: Bench, name: str, editor: Editor, attribute: Attribute, subject: str, window: tuple[float, float]
-) -> str:
-    made = [
-        bench.model.fingerprint, bench.recipe.to_json(), bench.prompt, list(bench.seeds), dict(bench.spread), name,
-        editor.strengths, window, asdict(attribute), subject,
-    ]  # fmt: skip
-    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:24]
+) -> dict[str, Any]:
+    """All that makes a cell, beside the model."""
+    return {
+        "recipe": bench.recipe.to_json(),
+        "prompt": bench.prompt,
+        "seeds": list(bench.seeds),
+        "spread": dict(bench.spread),
+        "editor": name,
+        "strengths": list(editor.strengths),
+        "window": list(window),
+        "attribute": asdict(attribute),
+        "subject": subject,
+    }
 
 
-def _read(path: Path) -> Cell:
-    kept = json.loads(path.read_text())
+def _cell_of(kept: Mapping[str, Any]) -> Cell:
     return Cell(*(tuple(kept[k]) for k in ("strengths", "effects", "leaks", "outsides")), kept["level"])
 
 

@@ -47,11 +47,25 @@ def on_ray(
         while running:
             (done,), _ = ray.wait(list(running))
             actor = running.pop(done)
-            yield ray.get(done)
+            yield _result(done)
             if (spec := next(waiting, None)) is not None:
                 running[actor.run.remote(spec)] = actor
     finally:
         ray.shutdown()
+
+
+def _result(done: Any) -> str:
+    """The key of a finished item; what went wrong with it, in one line."""
+    import ray
+
+    try:
+        return ray.get(done)
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, AstrogateError):
+            raise cause from None
+        last = str(error).strip().splitlines()[-1]
+        raise AstrogateError(f"a worker failed ({last})", "run it with --engine process to see more") from error
 
 
 class _Worker:

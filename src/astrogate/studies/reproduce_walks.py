@@ -19,13 +19,14 @@ from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.measure.features import Clip
 from astrogate.measure.paths import score_noise
+from astrogate.methods.neighbourhood import EPSILONS, neighbourhood
 from astrogate.methods.pan import pan, wipe
 from astrogate.methods.walk import By, redrawn, walk
 from astrogate.ops.interpolate import lerp, nlerp, slerp
 from astrogate.ops.noise import scaled
 from astrogate.ops.timing import sample, uniform
 from astrogate.rendering.cache import FrameCache
-from astrogate.rendering.render import render
+from astrogate.rendering.render import render, to_tensor
 from astrogate.rendering.sheet import sheet
 from astrogate.rendering.video import side_by_side
 from astrogate.studies.report import Section, inline, inline_svg, inline_video, report
@@ -75,6 +76,7 @@ def latent_walks(
     tell("text, translation, slices")
     sections += _scores(model, clip, draw, ends(_SCORED), frames)
     tell(f"scores over {frames} frames")
+    sections.append(_smoothness(clip, draw, start))
     points = [model.point(prompt, seed=seed) for prompt in _FOUR]
     four = inline(sheet(draw(points), labels=[prompt.rsplit(" ", 1)[-1] for prompt in _FOUR]))
     sections.append(Section("One latent under four prompts", four))
@@ -162,6 +164,17 @@ def _moves(draw: Draw, start: Point, end: Point) -> list[Section]:
             slider=_slider(labels, draw(mixed)),
         ),
     ]
+
+
+def _smoothness(clip: Clip, draw: Draw, start: Point, ways: int = 4) -> Section:
+    frames = draw(neighbourhood(start, EPSILONS, ways=ways))
+    pictures = to_tensor(frames).unflatten(0, (ways, len(EPSILONS)))
+    far = [clip.between(pictures[:, 0], pictures[:, i]) for i in range(len(EPSILONS))]
+    heads = [f"{e:g}" for e in EPSILONS]
+    page = inline(sheet(frames[: len(EPSILONS)], labels=heads))
+    rows = [["perceptual distance", *(f"{float(d.mean()):.3f}" for d in far)]]
+    text = f"(z + e n) / sqrt(1 + e^2) for rising e, one way shown and the mean over {ways} ways below."
+    return Section("Is the space smooth?", page, text, ["e", *heads], rows)
 
 
 def _scores(model: Model, clip: Clip, draw: Draw, ends: tuple[Point, Point], n: int) -> list[Section]:

@@ -15,7 +15,7 @@ from astrogate.measure.features import Clip
 from astrogate.measure.paths import PathScore, score_path
 from astrogate.menagerie.oracle import load_oracle
 
-#: Enough for every CLIP that compares them.
+#: The height at which frames are scored: what CLIP ViT-B and ViT-L take.
 SIDE = 224
 #: Factors whose changes along a path are told.
 _TOLD = ("subject", "colour", "hat", "pattern", "scene", "medium", "style")
@@ -41,14 +41,24 @@ def shrunk(frames: Iterable[Frame | Image.Image]) -> Tensor:
     return torch.stack(pictures)
 
 
-def score_pictures(pictures: Tensor, clip: Clip, text: str | None = None) -> PathScore:
-    """All scores of a path's pictures [n, 3, h, w] in [0, 1]; InterpScore needs the text."""
+def score_pictures(
+    pictures: Tensor, clip: Clip, text: str | None = None, *, fidelity: float = float("nan")
+) -> PathScore:
+    """All scores of a path's pictures [n, 3, h, w] in [0, 1]; see `measure.paths.score_path`."""
     return score_path(
         pictures,
         clip.between(pictures[:-1], pictures[1:]).numpy(),
         images=clip.images(pictures),
         text=None if text is None else clip.texts([text])[0],
+        fidelity=fidelity,
     )
+
+
+def end_distance(pictures: Tensor, start: Image.Image, end: Image.Image, clip: Clip) -> float:
+    """The larger perceptual distance of the first and last of pictures [n, 3, h, w] from what they should show."""
+    height, width = pictures.shape[-2:]
+    ends = shrunk([image.resize((width, height), Image.Resampling.LANCZOS) for image in (start, end)])
+    return float(clip.between(pictures[[0, -1]], ends).max())
 
 
 def read_along(pictures: Tensor) -> dict[str, list[str]]:

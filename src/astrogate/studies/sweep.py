@@ -11,6 +11,7 @@ the model is Menagerie, what the oracle reads of the factors that the prompt nam
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from astrogate.menagerie.oracle import load_oracle
 from astrogate.methods.pace import pace
 from astrogate.methods.walk import By, walk
 from astrogate.models.load import SHIPPED, load, shipped_folder
+from astrogate.models.sampling import digest_of
 from astrogate.ops.timing import eased, uniform
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.jobs import Spec
@@ -51,18 +53,37 @@ def read_sweep(path: Path) -> list[dict[str, Any]]:
     prompts, pairs, ways = (asked.get(name, []) for name in ("prompts", "pairs", "ways"))
     if not (prompts and pairs and ways):
         raise AstrogateError(f"{path} lacks prompts, pairs or ways", "name one or more of each")
-    if any(len(pair) != 2 or pair[0] == pair[1] for pair in pairs):
-        raise AstrogateError(f"{path}: pairs {pairs}", "name two different seeds in each")
-    for way in ways:
-        if len(way) != 2 or way[0] not in get_args(By) or way[1] not in _TIMINGS:
-            raise AstrogateError(f"{path}: way {way}", f"pair one of {get_args(By)} with one of {_TIMINGS}")
+    _check_list(path, "prompts", prompts, lambda prompt: isinstance(prompt, str) and prompt.strip(), "texts")
+    _check_list(
+        path, "pairs", pairs, lambda pair: _two(pair, int) and pair[0] != pair[1], "pairs of two different seeds"
+    )
+    allowed = f"pairs of one of {get_args(By)} and one of {_TIMINGS}"
+    _check_list(path, "ways", ways, lambda w: _two(w, str) and w[0] in get_args(By) and w[1] in _TIMINGS, allowed)
     common = _DEFAULTS | {name: asked[name] for name in _DEFAULTS if name in asked}
+    kinds = {"model": str, "clip": (str, type(None)), "frames": int, "steps": int, "guidance": (int, float)}
+    for name, kind in kinds.items():
+        if not isinstance(common[name], kind):
+            raise AstrogateError(
+                f"{path}: {name} = {common[name]!r}", f"see docs/sweep.md; the default is {_DEFAULTS[name]}"
+            )
+    if common["frames"] < 2:
+        raise AstrogateError(f"{path}: {common['frames']} frames", "ask for 2 or more")
+    Recipe(common["steps"], common["guidance"])
     return [
         {**common, "prompt": prompt, "seeds": list(pair), "by": by, "timing": timing}
         for prompt in prompts
         for pair in pairs
         for by, timing in ways
     ]
+
+
+def _check_list(path: Path, name: str, values: Any, good: Callable[[Any], Any], what: str) -> None:
+    if not isinstance(values, list) or not all(good(value) for value in values):
+        raise AstrogateError(f"{path}: {name} = {values!r}"[:200], f"give a list of {what}")
+
+
+def _two(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(item, kind) for item in value)
 
 
 class PathWork:
@@ -78,7 +99,8 @@ class PathWork:
     @cached_property
     def digest(self) -> str:
         """See `jobs.Work`."""
-        return f"{_VERSION} {self.model.weights}"
+        readers = [self.clip.model] if self.oracle is None else [self.clip.model, self.oracle.net]
+        return " ".join([str(_VERSION), self.model.weights, *(digest_of(reader) for reader in readers)])
 
     def __call__(self, spec: Spec) -> dict[str, Any]:
         """The scores of one path."""
@@ -87,10 +109,12 @@ class PathWork:
         way = walk(start, end, by=spec["by"])
         times, jumps = self._times(way, spec, recipe)
         points = list(way.sample(times))
-        pictures = to_tensor(render(self.model, points, recipe=recipe, batch_size=len(points)))
+        pictures = to_tensor(render(self.model, points, recipe=recipe, batch_size=min(len(points), 16)))
         middle = points[len(points) // 2].tensors["latents"]
+        ends = to_tensor(render(self.model, [start, end], recipe=recipe))
+        fidelity = float(self.clip.between(pictures[[0, -1]], ends).max())
         return {
-            "scores": score_pictures(pictures, self.clip, spec["prompt"]).to_json(),
+            "scores": score_pictures(pictures, self.clip, spec["prompt"], fidelity=fidelity).to_json(),
             "noise": asdict(score_noise(middle)),
             "times": list(times),
             "distances": self.clip.between(pictures[:-1], pictures[1:]).tolist(),

@@ -95,6 +95,8 @@ def oracle_score(read: Mapping[str, Sequence[float]]) -> float:
 def blurred_first(study: Study, score: str) -> Estimate:
     """The share of cases in which the blurred path is the best by a score, ties shared."""
     sign = BETTER[score]
+    if _BLURRED not in study.uniform:
+        return study.over(lambda case: math.nan)
 
     def first(case: Case) -> float:
         values = {way: sign * study.value(case, way, score) for way in study.uniform}
