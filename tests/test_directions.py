@@ -283,13 +283,13 @@ def test_calibrated_scales_reach_their_strengths(tiny: Model) -> None:
         replace(a, calibration=(1.0, 2.0))
 
 
-def test_a_saved_direction_gives_the_same_pictures(tiny: Model, tmp_path: Path) -> None:
-    a = replace(contrast(tiny, "fat", "thin", **GRID, roles=("subject", "end")), calibration=(-2.0, 1.0))
+def test_a_saved_direction_gives_the_same_pictures(model: Model, tmp_path: Path) -> None:
+    a = replace(contrast(model, "fat", "thin", **GRID, roles=("subject", "end")), calibration=(-2.0, 1.0))
     save_direction(a, tmp_path / "fat.safetensors")
     b = load_direction(tmp_path / "fat.safetensors")
     assert (b.name, b.model, b.origin, b.calibration) == (a.name, a.model, a.origin, a.calibration)
-    point = tiny.point("a dog", seed=4)
-    pictures = [tiny.denoise([point.with_steers(place(d, point, scale=0.8))], Recipe(3)) for d in (a, b)]
+    point = model.point("a dog", seed=4)
+    pictures = [model.denoise([point.with_steers(place(d, point, scale=0.8))], Recipe(3)) for d in (a, b)]
     assert torch.equal(*pictures)
 
 

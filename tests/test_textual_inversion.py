@@ -76,6 +76,11 @@ def test_what_cannot_be_inverted_is_refused(tiny: Model, tiny_folders: Any) -> N
         textual_inversion(tiny, Direction({"end": torch.ones(32)}, tiny.fingerprint))
     other = load(str(tiny_folders("flux")), device="cpu")
     with pytest.raises(AstrogateError, match="no textual inversion"):
-        textual_inversion(other, Direction({}, "", origin={"toward": "fat"}))
+        textual_inversion(other, Direction({}, other.fingerprint, origin={"toward": "fat"}))
+    with pytest.raises(AstrogateError, match="another model"):
+        textual_inversion(tiny, Direction({}, other.fingerprint, origin={"toward": "fat"}))
+    for scale in (0.0, float("nan")):
+        with pytest.raises(AstrogateError, match="finite scale"):
+            textual_inversion(tiny, found(tiny), scale=scale)
     with pytest.raises(AstrogateError, match="two or more"):
         textual_inversion(tiny, found(tiny), subjects=("dog",))

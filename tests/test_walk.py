@@ -51,6 +51,16 @@ def test_all_spaces_of_all_families_move(model: Model, by: str, rule: object) ->
             assert torch.allclose(middle.tensors[space], expected, atol=1e-6)
 
 
+def test_negatives_of_zeros_and_of_words(tiny_folders: object) -> None:
+    from astrogate.models.load import load
+
+    model = load(str(tiny_folders("sdxl")), device="cpu")  # type: ignore[operator]
+    a, b = model.point("a dog", seed=1), model.point("a dog", seed=2, negative="a cat")
+    a = replace(a, tensors={**a.tensors, "negative_prompt_embeds": torch.zeros_like(b.tensors["prompt_embeds"])})
+    middle = walk(a, b)(0.5).tensors["negative_prompt_embeds"]
+    assert torch.allclose(middle, b.tensors["negative_prompt_embeds"] / 2)
+
+
 def test_one_space_alone(tiny: Model) -> None:
     a, b = point(tiny), point(tiny, "a cat", 2)
     path = walk(a, b, spaces=("latents",))

@@ -138,7 +138,11 @@ def _between(a: Point, b: Point, u: float, by: By, others: str) -> Point:
         return b if u else a
 
     def moved(space: str, x: Tensor, y: Tensor) -> Tensor:
-        return x if _same(x, y) else _RULES[by if space == "latents" else others](x, y, u)
+        if _same(x, y):
+            return x
+        if not (x.any() and y.any()):  # some checkpoints take zeros where there is no negative prompt
+            return lerp(x, y, u)
+        return _RULES[by if space == "latents" else others](x, y, u)
 
     told = {"from": _told_of(a), "to": _told_of(b), "u": u, "by": by, "others": others}
     return replace(

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from astrogate.core.errors import AstrogateError
@@ -58,16 +59,18 @@ def even(
     if marks[-1] >= len(grid) or (grid[marks] != keys).any():
         raise ValueError("the times must hold every key")
 
-    def at(stretch: int, x: float) -> float:
-        """The share of a stretch's time in which the share `x` of its way is done."""
-        inside = slice(marks[stretch], marks[stretch + 1] + 1)
-        done, when = way[inside] - way[inside.start], grid[inside] - grid[inside.start]
-        if done[-1] == 0:
-            return x
-        moving = np.concatenate([[True], np.diff(done) > 1e-12 * done[-1]])
-        return float(PchipInterpolator(done[moving] / done[-1], when[moving] / when[-1])(x))
+    inverses = [_inverse(grid[a : b + 1], way[a : b + 1]) for a, b in pairwise(marks)]
+    lengths = [way[b] - way[a] for a, b in pairwise(marks)]
+    return _times(n, keys, closed, lengths, lambda stretch, x: float(inverses[stretch](x)))
 
-    return _times(n, keys, closed, [way[b] - way[a] for a, b in pairwise(marks)], at)
+
+def _inverse(when: NDArray[np.float64], way: NDArray[np.float64]) -> Callable[[float], float]:
+    """The share of a stretch's time in which a share of its way is done."""
+    done, time = way - way[0], when - when[0]
+    if done[-1] == 0:
+        return lambda x: x
+    moving = np.concatenate([[True], np.diff(done) > 1e-12 * done[-1]])
+    return PchipInterpolator(done[moving] / done[-1], time[moving] / time[-1])
 
 
 def sample(path: Path, n: int, timing: Timing = uniform) -> Iterator[Point]:
