@@ -11,7 +11,7 @@ import click
 
 from astrogate.app.bench import bench
 from astrogate.app.direction import direction
-from astrogate.app.options import Loading, check_output, clip_of, loads
+from astrogate.app.options import Loading, check_output, loads
 from astrogate.app.paths import pan, walk
 from astrogate.app.scores import score, sweep
 from astrogate.app.strips import grid, guide, slide, style
@@ -194,13 +194,14 @@ def latent_walks(
 ) -> None:
     """Spread, three interpolations, text, translation, slices, InterpScore, side by side, four prompts."""
     from astrogate.core.recipe import Recipe
+    from astrogate.measure.features import clip_for
     from astrogate.rendering.cache import FrameCache
     from astrogate.studies.reproduce_walks import latent_walks as made
 
     if frames < 3:
         raise AstrogateError(f"{frames} frames", "ask for 3 or more")
     check_output(output / "latent-walks.html")
-    recipe, clip = Recipe(steps, guidance, scheduler, dtype=loading.dtype), clip_of(loading.model, clip_folder)
+    recipe, clip = Recipe(steps, guidance, scheduler, dtype=loading.dtype), clip_for(loading.model, clip_folder)
     kept = FrameCache(cache)
     page = made(loading.load(), clip, seed=seed, frames=frames, recipe=recipe, cache=kept, tell=click.echo)
     _page(output, "latent-walks", page)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from astrogate.app.options import Loading, Range, Setup, check_output, clip_of, draws, loads
+from astrogate.app.options import Loading, Range, Setup, check_output, draws, loads
 from astrogate.core.errors import AstrogateError
 
 _file = click.argument("path", type=click.Path(path_type=Path))
@@ -145,11 +145,12 @@ def calibrate(
 
     from astrogate.core.direction import place
     from astrogate.core.direction_file import load_direction, save_direction
+    from astrogate.measure.features import clip_for
     from astrogate.methods import calibrate as method
 
     check_output(output or path)
     found, recipe = load_direction(path), setup.recipe()
-    clip = clip_of(setup.model, clip_folder)
+    clip = clip_for(setup.model, clip_folder)
     model = setup.load()
     setup = replace(setup, seeds=max(4, setup.seeds))
     points = [point for prompt in prompts or ("a dog",) for point in setup.points(model, prompt)]

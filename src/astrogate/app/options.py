@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from astrogate.core.point import Curve, Point
     from astrogate.core.protocols import Model
     from astrogate.core.recipe import Frame, Recipe
-    from astrogate.measure.features import Clip
 
 
 class Range(click.ParamType):
@@ -188,16 +187,6 @@ def direction_of(model: Model, spec: str) -> Direction:
     if Path(spec).exists() or spec.endswith(".safetensors") or not colon:
         return load_direction(spec)
     return contrast(model, toward, away or None)
-
-
-def clip_of(model_name: str, folder: str | None) -> Clip:
-    """The CLIP whose features say how different pictures look: the shipped model's own, or the one named."""
-    from astrogate.measure.features import Clip
-    from astrogate.models.load import SHIPPED, shipped_folder
-
-    if folder is None and model_name != SHIPPED:
-        raise AstrogateError("which CLIP compares the pictures?", "name a CLIPModel folder with --clip")
-    return Clip(folder or shipped_folder() / "clip")
 
 
 def picture(path: Path) -> Image.Image:

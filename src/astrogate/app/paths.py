@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from astrogate.app.options import Sampling, Setup, check_output, clip_of, draws, picture, progress, samples
+from astrogate.app.options import Sampling, Setup, check_output, draws, picture, progress, samples
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def walk(
     from contextlib import nullcontext
     from dataclasses import replace
 
+    from astrogate.measure.features import clip_for
     from astrogate.methods.walk import loop
     from astrogate.methods.walk import walk as travel
     from astrogate.models.fast import fast
@@ -97,7 +98,7 @@ def walk(
         if recipe.scheduler not in (None, "DDIM", "DDIMScheduler"):
             raise AstrogateError(f"{recipe.scheduler} does not draw a picture back", "use --scheduler DDIM, or none")
         recipe = replace(recipe, scheduler="DDIM")
-    clip = clip_of(setup.model, clip_folder) if timing in ("perceptual", "retimed") else None
+    clip = clip_for(setup.model, clip_folder) if timing in ("perceptual", "retimed") else None
     model = setup.load()
     keys = _keys(model, setup, texts, (seed, from_seed, to_seed), images, by)
     way = loop(keys[0], keys[1]) if closed and len(texts) == 1 else travel(*keys, by=by, closed=closed)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.load import check_folder
+from astrogate.models.load import SHIPPED, check_folder, shipped_folder
 from astrogate.models.quiet import quiet
 
 
@@ -93,3 +93,10 @@ class Clip:
             text = self.model.text_model(input_ids=tokens)
             parts.append(F.normalize(self.model.text_projection(text.pooler_output), dim=-1).cpu())
         return torch.cat(parts)
+
+
+def clip_for(model_name: str, folder: Path | str | None) -> Clip:
+    """The CLIP that compares and reads a model's pictures: the shipped model's own, or the one that is named."""
+    if folder is None and model_name != SHIPPED:
+        raise AstrogateError("which CLIP sees the pictures?", "name a CLIPModel folder with --clip")
+    return Clip(folder or shipped_folder() / "clip")

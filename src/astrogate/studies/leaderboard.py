@@ -18,11 +18,10 @@ import numpy as np
 import torch
 
 from astrogate.core.direction import Direction
-from astrogate.core.errors import AstrogateError
 from astrogate.core.files import write_text
 from astrogate.core.protocols import Model, Reader
 from astrogate.core.recipe import Recipe
-from astrogate.measure.features import Clip
+from astrogate.measure.features import Clip, clip_for
 from astrogate.measure.scores import Estimate, bootstrap, mean
 from astrogate.measure.zero_shot import ZeroShot
 from astrogate.menagerie.captions import SCENE_WORDS
@@ -30,7 +29,6 @@ from astrogate.menagerie.factors import COLOURS, MEDIA, PATTERNS, SUBJECTS
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.menagerie.world import Scene, visible
 from astrogate.methods.contrast import contrast
-from astrogate.models.load import SHIPPED, shipped_folder
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.card import drawings, held_out_scenes
 from astrogate.studies.editors import LATE, OTHERS, Attribute, Editor, Options, ours
@@ -68,12 +66,8 @@ def zero_shot(clip: Clip) -> ZeroShot:
 
 def readers(model_name: str, clip_folder: str | None) -> tuple[Reader, Clip]:
     """Who reads a model's pictures: on the shipped model the oracle and its CLIP, elsewhere the CLIP that is named."""
-    if clip_folder is not None:
-        clip = Clip(clip_folder)
-        return zero_shot(clip), clip
-    if model_name != SHIPPED:
-        raise AstrogateError("which CLIP reads the pictures?", "name a CLIPModel folder with --clip")
-    return load_oracle(), Clip(shipped_folder() / "clip")
+    clip = clip_for(model_name, clip_folder)
+    return (load_oracle() if clip_folder is None else zero_shot(clip)), clip
 
 
 def bench_of(model: Model, reader: Reader, folder: Path, recipe: Recipe, seeds: Sequence[int] = SEEDS) -> Bench:

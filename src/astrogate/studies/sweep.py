@@ -22,13 +22,13 @@ import numpy as np
 from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path as Way
 from astrogate.core.recipe import Recipe
-from astrogate.measure.features import Clip
+from astrogate.measure.features import clip_for
 from astrogate.measure.paths import score_noise
 from astrogate.menagerie.captions import stated
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.methods.pace import pace
 from astrogate.methods.walk import By, walk
-from astrogate.models.load import SHIPPED, load, shipped_folder
+from astrogate.models.load import SHIPPED, load
 from astrogate.models.sampling import digest_of
 from astrogate.ops.timing import eased, uniform
 from astrogate.rendering.render import render, to_tensor
@@ -90,10 +90,8 @@ class PathWork:
     """Draws and scores one path after another; the model is loaded once. A `jobs.Work`."""
 
     def __init__(self, model: str = SHIPPED, clip: str | None = None, device: str | None = None) -> None:
-        if clip is None and model != SHIPPED:
-            raise AstrogateError("which CLIP compares the pictures?", "name a CLIPModel folder as clip")
+        self.clip = clip_for(model, clip)
         self.model = load(model, device=device)
-        self.clip = Clip(clip or shipped_folder() / "clip")
         self.oracle = load_oracle() if model == SHIPPED else None
 
     @cached_property
