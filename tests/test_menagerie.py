@@ -102,7 +102,6 @@ def test_sliders_slide(menagerie: Model) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("menagerie")
 def test_demo_writes_its_page_and_sheets(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["demo", "-o", str(tmp_path / "demo"), "--device", "cpu"])
     assert result.exit_code == 0, result.output
