@@ -19,14 +19,15 @@ from astrogate.rendering.sheet import sheet
 from astrogate.studies.report import Section, reading_rows, report
 from astrogate.studies.strips import PAIRS
 
+#: Prompts that say what should stay: what they leave open, the plain mean difference moves too.
 _STRIPS = {
-    "build": "a painting of a dog",
-    "height": "a full-body picture of a woman",
-    "mood": "a digital painting of a boy",
-    "colour": "a 3d render of a cat",
+    "build": "a painting of a white dog in a meadow",
+    "height": "a photo of a woman in blue on a beach",
+    "mood": "a digital painting of a boy in red in the snow",
+    "colour": "a 3d render of a cat in the city",
 }
 _POLES = {**PAIRS, "colour": ("black", "white")}
-_RANGE = (-2.0, 2.0)
+_RANGE = (-1.5, 1.5)
 
 
 def write_demo(folder: Path, *, seed: int = 7, device: str | None = None, tell: Callable[[str], None]) -> Path:
@@ -42,7 +43,7 @@ def write_demo(folder: Path, *, seed: int = 7, device: str | None = None, tell: 
     target = folder / "index.html"
     intro = (
         f"Model {model.name}, seed {seed}, {recipe.num_inference_steps} steps, guidance {recipe.guidance_scale:g}.",
-        "Each strip adds one direction to the text states of one prompt, from -2 to +2; the picture at 0 is the "
+        "Each strip adds one direction to the text states of one prompt, from -1.5 to +1.5; the picture at 0 is the "
         "unedited one. Below each, what the model's oracle reads in the pictures: the factor that should move, then "
         "some that should stay.",
     )
@@ -65,7 +66,7 @@ def _strip(
     steps, name = scales(*_RANGE, 7), f"{toward}-{away}.png"
     more = {"direction": dict(direction.origin), "scales": steps}
     save_png(sheet(frames, labels=labels(steps)), folder / name, frame=frames[3], more=more)
-    command = f'astrogate slide "{prompt}" --toward {toward} --away {away} --seed {seed} -o {name}'
+    command = f'astrogate slide "{prompt}" --toward {toward} --away {away} --scales=-1.5:1.5 --seed {seed} -o {name}'
     rows = reading_rows(oracle.read(to_tensor(frames)), factor, _POLES[factor])
     title = f"{away} to {toward}: “{prompt}”"
     return Section(title, name, head=["scale", *labels(steps)], rows=rows, command=command)
@@ -74,7 +75,7 @@ def _strip(
 def _grid(
     model: Model, oracle: Reader, across: Direction, down: Direction, folder: Path, seed: int, recipe: Recipe
 ) -> Section:
-    prompt, steps, name = "a photo of a man", scales(*_RANGE, 5), "fat-happy.png"
+    prompt, steps, name = "a photo of a man in green in the snow", scales(*_RANGE, 5), "fat-happy.png"
     point = model.point(prompt, seed=seed)
     fat, happy = (place(direction, point) for direction in (across, down))
     points = grid(point, [fat.scaled(s) for s in steps], [happy.scaled(s) for s in steps])
