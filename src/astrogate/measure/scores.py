@@ -65,9 +65,10 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def r2(truth: ArrayLike, read: ArrayLike) -> float:
-    """Coefficient of determination: 1 - residual / total sum of squares."""
+    """Coefficient of determination: 1 - residual / total sum of squares; NaN where the truth does not vary."""
     truth, read = np.asarray(truth, np.float64), np.asarray(read, np.float64)
-    return float(1 - ((truth - read) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
+    total = ((truth - truth.mean()) ** 2).sum()
+    return float(1 - ((truth - read) ** 2).sum() / total) if total else float("nan")
 
 
 def psnr(a: ArrayLike, b: ArrayLike) -> Floats:
