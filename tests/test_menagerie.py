@@ -18,6 +18,8 @@ from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.menagerie.oracle import load_oracle
+from astrogate.methods.contrast import contrast
+from astrogate.methods.slide import slide
 from astrogate.models.load import shipped_folder
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.card import drawings, held_out_scenes, reconstruct, truth_scores
@@ -115,6 +117,14 @@ def test_models_names_the_shipped_one() -> None:
     result = CliRunner().invoke(main, ["models"])
     assert result.exit_code == 0
     assert "menagerie: shipped, 64 px" in result.output or "menagerie: shipped, 128 px" in result.output
+
+
+def test_a_strip_in_one_batch_is_the_one_drawn_singly(menagerie: Model) -> None:
+    points = slide(menagerie.point("a painting of a dog", seed=3), contrast(menagerie, "fat", "thin"), n=5)
+    together = menagerie.decode(menagerie.denoise(points, Recipe()))
+    singly = torch.cat([menagerie.decode(menagerie.denoise([p], Recipe())) for p in points])
+    apart = float((together - singly).abs().max())
+    assert apart < 1e-3, apart
 
 
 def test_readings_of_a_strip_have_the_frames_order(menagerie: Model) -> None:
