@@ -1,0 +1,72 @@
+"""Train the diffusion prior: from a text to the image embedding itself (Ramesh et al. 2022, section 2.2).
+
+    loss = E |f(sqrt(a_t) x + sqrt(1 - a_t) n, t, text) - x|^2,   x = (z_i - mean) / std per dimension
+
+f is a causal transformer over [text states, z_t, t, noised x, query], whose output at the query is x itself, on the
+cosine schedule; the text is dropped 10 % of the time. `PriorTransformer` keeps mean and std, so a saved prior is whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from astrogate.train.data import Batches, PictureData
+from astrogate.train.embeddings import dropped, encode_texts
+from astrogate.train.loop import Schedule, fit
+
+
+def prior_scheduler() -> Any:
+    """The cosine schedule on which f predicts the sample."""
+    from diffusers import UnCLIPScheduler
+
+    return UnCLIPScheduler(
+        variance_type="fixed_small_log", prediction_type="sample", num_train_timesteps=1000, clip_sample_range=5.0
+    )
+
+
+def train_prior(
+    prior: Any,
+    clip: Any,
+    data: PictureData,
+    embeddings: NDArray[np.float16],
+    schedule: Schedule,
+    *,
+    empty: Tensor,
+    folder: Path,
+    seed: int,
+    device: str,
+    drop: float = 0.1,
+) -> Any:
+    """Train a `PriorTransformer` on the embeddings [n, d] of `data`; `empty` [length] are the tokens of no caption."""
+    torch.manual_seed(seed)
+    prior, clip = prior.to(device), clip.to(device).eval().requires_grad_(False)
+    order, scheduler = Batches(len(data), schedule.batch, seed), prior_scheduler()
+    z = torch.from_numpy(embeddings.astype(np.float32))
+    prior.clip_mean.data.copy_(z.mean(0, keepdim=True))
+    prior.clip_std.data.copy_(z.std(0, keepdim=True))
+    for parameter in (prior.clip_mean, prior.clip_std):
+        parameter.requires_grad_(False)
+    mean, std, steps = prior.clip_mean.detach(), prior.clip_std.detach(), scheduler.config.num_train_timesteps
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        index = order.at(step)
+        x = (z[torch.from_numpy(index)].to(device) - mean) / std
+        text = encode_texts(clip, dropped(data.tokens(index, rng).to(device), empty, drop))
+        noise, t = torch.randn_like(x), torch.randint(steps, (len(index),), device=device)
+        with torch.autocast(device, torch.bfloat16):
+            found = prior(
+                scheduler.add_noise(x, noise, t),
+                t,
+                proj_embedding=text.embeds,
+                encoder_hidden_states=text.states,
+                attention_mask=text.mask,
+            ).predicted_image_embedding
+        return (found.float() - x).square().mean()
+
+    return fit(nn.ModuleDict({"prior": prior}), loss, schedule, folder=folder, name="prior", seed=seed)["prior"]
