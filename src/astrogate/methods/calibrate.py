@@ -103,7 +103,7 @@ def _side(probe: Callable[[float], _Probe], sign: int, ceiling: float) -> tuple[
         if abs(nearest.distance - ceiling) <= _TOLERANCE * ceiling:
             return nearest, True
         middle = probe((inside.strength + outside.strength) / 2)
-        if middle.effect < inside.effect:
+        if inside.strength and middle.effect < inside.effect:
             return inside, False
         if middle.distance < ceiling:
             inside = middle
