@@ -49,6 +49,7 @@ def weights(pipe: Any) -> str:
         for name, layer in module.named_modules():
             found = [getattr(layer, setting, None) for setting in _SETTINGS]
             found.append(getattr(getattr(layer, "processor", None), "scale", None))
+            found = [None if callable(value) else value for value in found]
             if any(value is not None for value in found):
                 digest.update(f"{part}.{name} {found}".encode())
     return digest.hexdigest()[:16]
