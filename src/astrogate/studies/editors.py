@@ -29,6 +29,7 @@ from astrogate.core.direction import place
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point, Steer
 from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
 from astrogate.measure.leakage import Target
 from astrogate.methods.contrast import MEDIA, SUBJECTS, TEMPLATE, Nuisance, contrast, states_by_role
 from astrogate.methods.guidance import guide, toward
@@ -38,6 +39,8 @@ Window = tuple[float, float]
 Edit = Callable[[Point, float, Window], Point]
 
 WHOLE: Window = (0.0, 1.0)
+#: A guide of this scale changes what its mask keeps as much as the steer would.
+_GUIDANCE = Recipe().guidance_scale
 #: What every method gets when starts are matched.
 LATE: Window = (0.2, 1.0)
 
@@ -77,7 +80,7 @@ def subject_of(point: Point) -> str:
 
 
 def ours(options: Options) -> Callable[[Model, Attribute], Edit]:
-    """A contrast with these options; with a quantile it guides instead, masked."""
+    """A contrast with these options; with a quantile only where it changes the prediction most."""
 
     def make(model: Model, attribute: Attribute) -> Edit:
         direction = contrast(
@@ -91,10 +94,10 @@ def ours(options: Options) -> Callable[[Model, Attribute], Edit]:
 
         def edit(point: Point, strength: float, window: Window) -> Point:
             on = subject_of(point) if options.on_subject else None
-            if options.quantile is None:
-                return point.with_steers(place(direction, point, scale=strength, on=on, window=window))
-            steer = place(direction, point, scale=1.5, on=on)
-            return point.with_guides(guide(steer, strength, quantile=options.quantile, window=window))
+            steer = place(direction, point, scale=strength, on=on, window=window)
+            if options.quantile is None or strength == 0:
+                return point.with_steers(steer)
+            return point.with_guides(guide(steer, _GUIDANCE, quantile=options.quantile, window=window))
 
         return edit
 

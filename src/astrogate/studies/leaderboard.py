@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,18 @@ def clip_bench(model: Model, reader: Reader, folder: Path, recipe: Recipe, seeds
     return Bench(model, reader, lambda subject: factors, spread, folder, seeds=seeds, recipe=recipe)
 
 
-def tune(bench: Bench, report: Callable[[str], None]) -> list[tuple[Options, Row]]:
-    """Every candidate on the tuning half with the matched start; the best first: most cells reached, least leakage."""
-    named = {json.dumps(asdict(o), sort_keys=True): o for o in _CANDIDATES}
+def tune(bench: Bench, report: Callable[[str], None], keep: int = 6) -> list[tuple[Options, Row]]:
+    """The best candidates on the tuning half with the matched start, the best first: most cells reached, least leakage.
+
+    All candidates are screened on two subjects and two seeds; the `keep` best are compared on the whole bench.
+    """
+    screen = replace(bench, subjects=bench.subjects[::3], seeds=bench.seeds[:2])
+    best = [options for options, _ in _ranked(screen, _CANDIDATES, report)[:keep]]
+    return _ranked(bench, best, report)
+
+
+def _ranked(bench: Bench, candidates: Sequence[Options], report: Callable[[str], None]) -> list[tuple[Options, Row]]:
+    named = {json.dumps(asdict(o), sort_keys=True): o for o in candidates}
     editors = {name: Editor(ours(o), _STRENGTHS, LATE) for name, o in named.items()}
     rows = table(run_cells(bench, editors, TUNED, matched=True, report=report), matched=True)
     most = max(row.reached for row in rows)

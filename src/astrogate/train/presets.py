@@ -36,7 +36,7 @@ PRESETS: dict[str, Preset] = {
                 steps=4_400, batch=16, lr=1e-3, minutes=36, warmup=100, decay=0.5, ema=0.995, weight_decay=0
             ),
             "clip": Schedule(steps=5_600, batch=256, lr=1e-3, minutes=68, warmup=150, decay=0.7, ema=0.99),
-            "unet": Schedule(steps=18_000, batch=64, lr=6e-4, minutes=120, warmup=300, decay=0.5, ema=0.999),
+            "unet": Schedule(steps=18_000, batch=64, lr=6e-4, minutes=180, warmup=300, decay=0.5, ema=0.999),
             "oracle": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=20, warmup=100, decay=0.7, ema=0.995),
             "witness": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=15, warmup=200, decay=0.7, ema=0.995),
         },

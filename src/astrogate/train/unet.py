@@ -43,6 +43,12 @@ def cache_moments(vae: Any, data: PictureData, *, key: str, device: str, batch: 
     return np.load(path, mmap_mode="r")
 
 
+def snr_weights(scheduler: Any, gamma: float = 5.0) -> Tensor:
+    """The loss's weight at every step [t]: min(SNR, gamma) / SNR."""
+    alphas = scheduler.alphas_cumprod
+    return (gamma * (1 - alphas) / alphas).clamp(max=1.0)
+
+
 def train_unet(
     unet: Any,
     text_encoder: Any,
@@ -63,8 +69,7 @@ def train_unet(
     unet = unet.to(device, memory_format=torch.channels_last)
     text_encoder = text_encoder.to(device).eval().requires_grad_(False)
     order = Batches(len(data), schedule.batch, seed)
-    alphas = scheduler.alphas_cumprod.to(device)
-    weights = (gamma * (1 - alphas) / alphas).clamp(max=1.0)
+    weights = snr_weights(scheduler, gamma).to(device)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         index = order.at(step)
@@ -72,7 +77,7 @@ def train_unet(
         latents = mean + std * torch.randn_like(mean)
         tokens = data.tokens(index, rng)
         tokens[torch.rand(len(index)) < drop] = empty
-        noise, t = torch.randn_like(latents), torch.randint(len(alphas), (len(index),), device=device)
+        noise, t = torch.randn_like(latents), torch.randint(len(weights), (len(index),), device=device)
         noisy = scheduler.add_noise(latents, noise, t)
         with torch.autocast(device, torch.bfloat16):
             states = text_encoder(tokens.to(device)).last_hidden_state

@@ -1,7 +1,8 @@
-"""Priors learn what a caption says about an embedding, on a planted set: each caption has its own embedding."""
+"""Priors and decoders on a planted set: each caption has its own embedding, and each embedding its own latents."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from astrogate.models.image_conditions import LEVELS, ImageConditions
 from astrogate.ops.quantise import fit_codebook
 from astrogate.train.ar_prior import dot_level, prefix, train_ar_prior
 from astrogate.train.data import PictureData
+from astrogate.train.decoder import train_decoder
 from astrogate.train.embeddings import cache_embeddings, dropped, encode_texts
 from astrogate.train.loop import Schedule
+from astrogate.train.presets import build_scheduler
 from astrogate.train.prior import prior_scheduler, train_prior
-from tests.checkpoints import LENGTH, clip_tokenizer
+from tests.checkpoints import LENGTH, clip_tokenizer, unet
 
 WIDTH, CAPTIONS = 16, ("a fat dog", "a thin cat", "a happy man", "a sad woman")
 QUICK = Schedule(steps=150, batch=32, lr=3e-3, warmup=10, ema=0.9)
@@ -129,3 +133,63 @@ def test_the_ar_prior_predicts_the_symbols_of_a_caption(
     symbols = book.encode(torch.from_numpy(z.astype(np.float32)))[:, 0]
     usual = [int(symbols[(ids == t).all(1)].mode().values) for t in tokens(list(CAPTIONS)).numpy()]
     assert sum(abs(a - b) <= 1 for a, b in zip(logits.argmax(1).tolist(), usual, strict=True)) >= 3
+
+
+@pytest.fixture
+def conditions() -> ImageConditions:
+    from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
+    from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
+
+    torch.manual_seed(0)
+    projection = UnCLIPTextProjModel(clip_embeddings_dim=WIDTH, time_embed_dim=WIDTH, cross_attention_dim=WIDTH)
+    return ImageConditions(projection.eval(), StableUnCLIPImageNormalizer(WIDTH))
+
+
+def test_noise_levels_run_from_the_embedding_to_noise(conditions: ImageConditions) -> None:
+    z, noise = torch.randn(3, WIDTH), torch.randn(3, WIDTH)
+    assert torch.equal(conditions.noised(z, torch.zeros(3, dtype=torch.long), noise), z)
+    most = conditions.noised(z, torch.full((3,), LEVELS), noise)
+    assert torch.nn.functional.cosine_similarity(most, noise).min() > 0.99
+    mixed = conditions.noised(z, torch.tensor([0, 300, 0]), noise)
+    assert torch.equal(mixed[[0, 2]], z[[0, 2]])
+    assert not torch.allclose(mixed[1], z[1], atol=0.1)
+
+
+def test_conditions_are_four_tokens_before_the_text_and_labels_that_know_the_level(conditions: ImageConditions) -> None:
+    z, states = torch.randn(2, WIDTH), torch.randn(2, LENGTH, WIDTH)
+    context, labels = conditions(z, torch.tensor([0, 5]), torch.randn(2, WIDTH), states)
+    assert context.shape == (2, 4 + LENGTH, WIDTH)
+    assert labels.shape == (2, 2 * WIDTH)
+    other, _ = conditions(conditions.missing(2), torch.tensor([0, 5]), torch.randn(2, WIDTH), states)
+    assert torch.equal(context[:, 4:], other[:, 4:])
+    assert not torch.allclose(context[:, :4], other[:, :4])
+
+
+def test_the_decoder_draws_what_the_embedding_says(
+    clip: Any, planted: Any, empty: torch.Tensor, conditions: ImageConditions, tmp_path: Path
+) -> None:
+    data, z = planted
+    kinds = np.unique(data.arrays["tokens"][:, 0], axis=0, return_inverse=True)[1].ravel()
+    colours = np.random.default_rng(1).normal(size=(4, 4, 1, 1)).astype(np.float16)
+    pictures = np.broadcast_to(colours, (4, 4, 8, 8))
+    moments = np.stack([pictures[kinds], np.full_like(pictures[kinds], 0.01)], 1)
+    torch.manual_seed(0)
+    net = unet(WIDTH, class_embed_type="projection", projection_class_embeddings_input_dim=2 * WIDTH)
+    scheduler = build_scheduler()
+    given = {"empty": empty, "folder": tmp_path, "seed": 0, "device": "cpu"}
+    net, conditions = train_decoder(
+        net, conditions, clip, scheduler, data, moments, z, replace(QUICK, steps=400), **given
+    )
+    assert torch.allclose(conditions.normalizer.mean, torch.from_numpy(z.astype(np.float32)).mean(0), atol=1e-4)
+    own = torch.stack([torch.from_numpy(z[kinds == k].astype(np.float32)).mean(0) for k in range(4)])
+    text, t = encode_texts(clip, empty.expand(4, -1)), torch.full((4,), 700)
+    x, noise = torch.from_numpy(pictures.astype(np.float32)), torch.randn(4, 4, 8, 8)
+    noisy = scheduler.add_noise(x, noise, t)
+
+    def error(embeddings: torch.Tensor) -> float:
+        context, labels = conditions(embeddings, torch.zeros(4, dtype=torch.long), text.embeds, text.states)
+        return float((net(noisy, t, context, class_labels=labels).sample - noise).square().mean())
+
+    with torch.no_grad():
+        assert error(own) < 0.8 * error(own.roll(1, 0))
+        assert error(own) < error(conditions.missing(4))
