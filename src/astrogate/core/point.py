@@ -136,7 +136,8 @@ class Point:
     `pooled_prompt_embeds` [width], and the negatives). `segments` say which tokens are which words. `extras` are what
     other conditions need: "image", a control image [3, H, W] in [0, 1], and "ip_adapter_image_embeds", negative and
     positive [2, images, width]. `origin` says where the point came from (prompt, negative, seed), and `model` is the
-    fingerprint of the weights it belongs to.
+    fingerprint of the weights it belongs to. `hold` is how far an edited picture is held to the unedited one, drawn
+    beside it (`models.holding`): 0 not at all, 1 as far as can be.
     """
 
     tensors: Mapping[str, Tensor]
@@ -146,6 +147,11 @@ class Point:
     guides: tuple[Guide, ...] = ()
     extras: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    hold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hold <= 1:
+            raise AstrogateError(f"hold {self.hold:g}", "use a share from 0 to 1")
 
     def with_steers(self, *steers: Steer) -> Point:
         """This point with more steers."""
@@ -154,3 +160,7 @@ class Point:
     def with_guides(self, *guides: Guide) -> Point:
         """This point with more guides."""
         return replace(self, guides=(*self.guides, *guides))
+
+    def held(self, share: float) -> Point:
+        """This point with its edits held to the unedited picture."""
+        return replace(self, hold=share)

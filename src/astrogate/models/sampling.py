@@ -20,6 +20,7 @@ from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator, noise
 from astrogate.models.guiding import guiding
+from astrogate.models.holding import companions, holding, unedited
 from astrogate.models.hooks import Sites, nearest_step, replacing, steering
 from astrogate.models.windows import windows
 
@@ -116,7 +117,10 @@ def sample(
     The first of `denoisers` predicts; the others (a ControlNet) see its conditioning. `channel_axis` is that of one
     row of a prediction.
     """
-    own, before = denoisers[0].dtype, pipe.scheduler
+    own, before, count = denoisers[0].dtype, pipe.scheduler, len(points)
+    more, held = companions(points)
+    points = [*points, *(unedited(points[row]) for row in more)]
+    batch = {space: states[[*range(count), *more]] for space, states in batch.items()} if more else batch
     options |= _extras(pipe, points)
     pipe.scheduler = _scheduler(recipe, before)
     progress = nearest_step(lambda: pipe.scheduler.timesteps, unit)
@@ -127,6 +131,7 @@ def sample(
             windows(pipe, recipe, batch["latents"]),
             steering(denoisers, points, sites, progress, in_turn=in_turn),
             guiding(denoisers[0], points, sites, progress, in_turn=in_turn, channel_axis=channel_axis),
+            holding(denoisers, held, len(points)),
         ):
             return pipe(
                 **{space: tensor.to(pipe._execution_device, own) for space, tensor in batch.items()},
@@ -135,7 +140,7 @@ def sample(
                 guidance_scale=recipe.guidance_scale,
                 generator=[_sampler_generator(point) for point in points],
                 output_type="latent",
-            ).images
+            ).images[:count]
     finally:
         pipe.scheduler = before
 

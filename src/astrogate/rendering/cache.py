@@ -1,6 +1,6 @@
 """Frames on disk by content: the key is a hash of all that makes a picture, so nothing is drawn twice.
 
-    key = SHA-256(version, weights with adapters, recipe, tensors, extras, steers, guides, sampler seed)
+    key = SHA-256(version, weights with adapters, recipe, tensors, extras, steers, guides, hold, sampler seed)
 
 A frame is a PNG whose text chunk holds the SHA-256 of its pixels; one that is broken or cut off counts as absent.
 """
@@ -43,6 +43,8 @@ def frame_key(point: Point, recipe: Recipe, weights: str) -> str:
     for g in point.guides:
         if g.scale:
             _add(digest, json.dumps([g.scale, g.window, g.added, g.base, g.quantile]), g.tensors)
+    if point.hold:
+        digest.update(f"hold {point.hold}".encode())
     return digest.hexdigest()
 
 

@@ -44,6 +44,7 @@ def record(frame: Frame) -> dict[str, Any]:
         "point": {**frame.point.origin, "fingerprint": frame.point.model},
         "steers": steers,
         "guides": guides,
+        "hold": frame.point.hold,
         "recipe": frame.recipe.to_json(),
         "recipe_hash": frame.recipe.hash,
     }
