@@ -76,3 +76,10 @@ def test_companions_share_a_start_and_take_one_that_is_there(tiny: Model) -> Non
 def test_a_hold_is_a_share(tiny: Model) -> None:
     with pytest.raises(AstrogateError, match="0 to 1"):
         replace(tiny.point("a dog"), hold=1.5)
+
+
+def test_step_by_step_a_held_point_is_refused(tiny: Model) -> None:
+    assert isinstance(tiny, StableDiffusion)
+    point = tiny.point("a dog")
+    with pytest.raises(AstrogateError, match="step by step"):
+        tiny.epsilon([point.held(0.5)], point.tensors["latents"][None], 1)

@@ -11,6 +11,7 @@ MLP the denoiser's own class embedding of type "projection". Without a picture z
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 LEVELS = 1000
 
 
+@cache
 def _level_scheduler() -> Any:
     from diffusers import DDPMScheduler
 

@@ -119,6 +119,8 @@ class StableDiffusion:
         """The guided noise in `latents`, with gradients where they are wanted. See `core.protocols.Predictor`."""
         if any(point.extras for point in points) or len(sampling.denoisers(self.pipe)) > 1:
             raise AstrogateError("a ControlNet or an IP-Adapter can't go step by step", "leave the extra picture out")
+        if any(point.hold for point in points):
+            raise AstrogateError("a held point can't go step by step", "use point.held(0)")
         batch = sampling.stacked(points, self.spaces, self.fingerprint)
         unet, guided = self.pipe.unet, guidance_scale > 1
         states = torch.cat([batch["negative_prompt_embeds"]] * guided + [batch["prompt_embeds"]])

@@ -52,10 +52,8 @@ def train_decoder(
     normalizer.mean.data.copy_(z.mean(0, keepdim=True))
     normalizer.std.data.copy_(z.std(0, keepdim=True))
     normalizer.requires_grad_(False)
-    unet, clip = (
-        unet.to(device, memory_format=torch.channels_last),
-        clip.to(device).eval().requires_grad_(False),
-    )
+    unet = unet.to(device, memory_format=torch.channels_last)
+    clip = clip.to(device).eval().requires_grad_(False)
     order, weights = Batches(len(data), schedule.batch, seed), snr_weights(scheduler).to(device)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
