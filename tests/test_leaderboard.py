@@ -59,8 +59,9 @@ def vectors(point: Point) -> Tensor:
 
 def edit_all(tiny: Model, point: Point, strength: float) -> dict[str, Tensor]:
     makers = {name: editor.make for name, editor in OTHERS.items()} | {
-        "ours": ours(Options(subjects=("dog", "cat", "horse"))),
-        "ours, guided": ours(Options(subjects=("dog", "cat", "horse"), quantile=0.5, on_subject=True)),
+        "ours": ours(Options()),
+        "ours, by the grid": ours(Options("grid", "all", "whiten", hold=0.0)),
+        "ours, on the words": ours(Options("grid", "words")),
     }
     return {name: tiny.denoise([make(tiny, FAT)(point, strength, WHOLE)], Recipe(3)) for name, make in makers.items()}
 
@@ -185,7 +186,7 @@ def test_the_page_holds_every_cell(bench: Bench, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(leaderboard, "REPORTED", kept)
     monkeypatch.setattr(leaderboard, "OTHERS", {k: OTHERS[k] for k in ("seed 000", "prompt edit")})
     said: list[str] = []
-    result = leaderboard.run_leaderboard(bench, said.append, Options(("end",), None, subjects=("dog", "cat", "horse")))
+    result = leaderboard.run_leaderboard(bench, said.append, Options("grid", "all", hold=0.0))
     target = tmp_path / "page" / "leakage.md"
     leaderboard.write_leaderboard(result, {"colour": Estimate(0.5, 0.25, 0.75, 9)}, target)
     text = target.read_text()
@@ -197,6 +198,8 @@ def test_the_page_holds_every_cell(bench: Bench, tmp_path: Path, monkeypatch: py
     assert all(row.count("|") == 5 for row in rows)
     assert json.loads(target.with_suffix(".json").read_text())["attributes"] == ["fat", "thin", "happy"]
     assert target.with_suffix(".svg").exists()
+    assert "When the world itself is edited" in text
+    assert result["floor"]["cells"] == 6
     ours_first = result["matched"]["ratios"]["seed 000"]
     assert ours_first["value"] == pytest.approx(1, abs=0.05) or ours_first["n"] == 0
 

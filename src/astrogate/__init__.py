@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from astrogate.methods.contrast import contrast as contrast
     from astrogate.methods.guidance import guide as guide
     from astrogate.methods.guidance import toward as toward
+    from astrogate.methods.insert import insert as insert
     from astrogate.methods.neighbourhood import neighbourhood as neighbourhood
     from astrogate.methods.pace import pace as pace
     from astrogate.methods.pan import pan as pan
@@ -83,6 +84,7 @@ _HOME = {
     "fast": "models.fast",
     "grid": "methods.slide",
     "guide": "methods.guidance",
+    "insert": "methods.insert",
     "invert": "rendering.invert",
     "load": "models.load",
     "load_direction": "core.direction_file",

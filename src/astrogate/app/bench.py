@@ -55,7 +55,8 @@ def leakage(
     if seeds < 1:
         raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
     check_output(output)
-    recipe, chosen = Recipe(steps), tuple(range(200, 200 + seeds))
+    precision = "bfloat16" if loading.dtype == "float32" else loading.dtype
+    recipe, chosen = Recipe(steps, dtype=precision), tuple(range(200, 200 + seeds))
     reader, clip = leaderboard.readers(loading.model, clip_folder)
     measured = leaderboard.bench_of(loading.load(), reader, cells, recipe, chosen)
     if tuning:

@@ -14,7 +14,7 @@ from astrogate.app.direction import direction
 from astrogate.app.options import Loading, check_output, loads
 from astrogate.app.paths import pan, walk
 from astrogate.app.scores import score, sweep
-from astrogate.app.strips import grid, guide, slide, style
+from astrogate.app.strips import grid, guide, insert, slide, style
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
 
@@ -65,6 +65,7 @@ def main() -> None:
 
 
 main.add_command(slide)
+main.add_command(insert)
 main.add_command(style)
 main.add_command(guide)
 main.add_command(grid)

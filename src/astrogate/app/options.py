@@ -116,6 +116,7 @@ class Setup(Sampling):
 
     seed: int
     seeds: int
+    hold: float | None
 
     def chosen(self) -> range:
         """The seeds, checked."""
@@ -129,9 +130,10 @@ class Setup(Sampling):
         self.chosen()
         check_output(output)
 
-    def points(self, model: Model, prompt: str) -> list[Point]:
-        """The prompt's points, one a seed."""
-        return [self.point(model, prompt, seed) for seed in self.chosen()]
+    def points(self, model: Model, prompt: str, *, hold: float = 0.0) -> list[Point]:
+        """The prompt's points, one a seed; edits of them are held as asked for, or as `hold` says."""
+        share = hold if self.hold is None else self.hold
+        return [self.point(model, prompt, seed).held(share) for seed in self.chosen()]
 
 
 _LOADING = (
@@ -153,6 +155,9 @@ _SAMPLING = (
 _SEEDS = (
     click.option("--seed", default=0, show_default=True, help="The first seed."),
     click.option("--seeds", default=1, show_default=True, help="How many seeds, one after the other."),
+    click.option(
+        "--hold", default=None, type=float, help="Hold edits to the unedited picture.  [default: 0, insert 1]"
+    ),
 )
 
 

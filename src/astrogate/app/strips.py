@@ -1,4 +1,4 @@
-"""Commands that draw strips and grids: `slide`, `style`, `guide`, `grid`."""
+"""Commands that draw strips and grids: `slide`, `insert`, `style`, `guide`, `grid`."""
 
 from __future__ import annotations
 
@@ -106,6 +106,52 @@ def slide(
     )
     names = " with ".join(d.name for d in directions)
     click.echo(f"{output}: {names}, {setup.seeds} x {count} pictures")
+
+
+@click.command(short_help="Draw a strip of a word put into the prompt by degrees.")
+@click.argument("prompt")
+@click.argument("word")
+@click.option("--on", required=True, help="The words of the prompt that it is put before, e.g. dog.")
+@click.option("--against", default=None, help="The word to put there at scales below 0, e.g. thin.")
+@click.option("--scales", default=None, type=Range(), help="First and last scale.  [default: 0:1.5, against -1.5:1.5]")
+@_count
+@click.option("--window", default="0.2:1", show_default=True, type=Range(), help="Shares of the steps.")
+@_output("insert.png")
+@draws
+def insert(
+    prompt: str,
+    word: str,
+    on: str,
+    against: str | None,
+    scales: tuple[float, float] | None,
+    count: int,
+    window: tuple[float, float],
+    output: Path,
+    setup: Setup,
+) -> None:
+    """Draw PROMPT with WORD put in by degrees, where the denoiser listens, and the rest of the picture held."""
+    from astrogate.methods.insert import insert as steer_of
+    from astrogate.methods.insert import strip
+    from astrogate.methods.slide import labels
+    from astrogate.methods.slide import scales as spaced
+
+    positions = spaced(*(scales or (-1.5 if against else 0.0, 1.5)), count)
+    setup.check(output)
+    model, recipe = setup.load(), setup.recipe()
+    starts = setup.points(model, prompt, hold=1.0)
+    toward = steer_of(model, starts[0], word, on=on, window=window, recipe=recipe)
+    away = steer_of(model, starts[0], against, on=on, window=window, recipe=recipe) if against else toward.scaled(-1)
+    points = [point for start in starts for point in strip(start, toward, away, positions)]
+    draw(
+        model,
+        points,
+        setup,
+        output,
+        labels=labels(positions),
+        middle=positions.index(0) if 0 in positions else 0,
+        more={"insert": word, "on": on, "against": against, "scales": positions},
+    )
+    click.echo(f"{output}: {word} on {toward.origin['moved']}, {setup.seeds} x {count} pictures")
 
 
 #: Where the enhancement begins; seed 001 asks for later than the first step.

@@ -13,6 +13,7 @@ point; strength 0 is the point itself. With e the prompt's text states and d a d
                         prompt without it, by weights 1 and tan((1 - s) pi / 2)
     seed 001            slerp(e, e + v, s), v the word alone
     masked guidance     SEGA's term towards the word (Brack et al. 2023)
+    ours                e + s d, d the word put into this prompt (`methods.insert`), held to the unedited picture
 """
 
 from __future__ import annotations
@@ -20,27 +21,26 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from astrogate.core.direction import place
+from astrogate.core.direction import ROLES, place
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point, Steer
 from astrogate.core.protocols import Model
-from astrogate.core.recipe import Recipe
 from astrogate.measure.leakage import Target
 from astrogate.methods.contrast import MEDIA, SUBJECTS, TEMPLATE, Nuisance, contrast, states_by_role
-from astrogate.methods.guidance import guide, toward
+from astrogate.methods.guidance import toward
+from astrogate.methods.insert import focus, in_prompt, parts, together
 from astrogate.methods.phrase import phrase
 
 Window = tuple[float, float]
 Edit = Callable[[Point, float, Window], Point]
 
 WHOLE: Window = (0.0, 1.0)
-#: A guide of this scale changes what its mask keeps as much as the steer would.
-_GUIDANCE = Recipe().guidance_scale
 #: What every method gets when starts are matched.
 LATE: Window = (0.2, 1.0)
 
@@ -65,13 +65,12 @@ class Editor:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What there is to tune about our own direction."""
+    """What there is to tune about ours: what a direction is fitted over, which tokens it moves, how far it is held."""
 
-    roles: tuple[str, ...] = ("subject", "end", "padding")
-    nuisance: Nuisance | None = "whiten"
-    on_subject: bool = False
-    quantile: float | None = None
-    subjects: tuple[str, ...] = field(default=SUBJECTS)
+    fit: Literal["grid", "prompt"] = "prompt"
+    tokens: Literal["all", "words", "focus"] = "focus"
+    nuisance: Nuisance | None = None
+    hold: float = 1.0
 
 
 def subject_of(point: Point) -> str:
@@ -80,28 +79,32 @@ def subject_of(point: Point) -> str:
 
 
 def ours(options: Options) -> Callable[[Model, Attribute], Edit]:
-    """A contrast with these options; with a quantile only where it changes the prediction most."""
+    """The word put into the prompt with these options; a prompt's first point shows where the denoiser listens."""
 
     def make(model: Model, attribute: Attribute) -> Edit:
-        direction = contrast(
-            model,
-            attribute.word,
-            attribute.opposite,
-            roles=options.roles,
-            nuisance=options.nuisance,
-            subjects=options.subjects,
-        )
+        placed: dict[str, Steer] = {}
 
         def edit(point: Point, strength: float, window: Window) -> Point:
-            on = subject_of(point) if options.on_subject else None
-            steer = place(direction, point, scale=strength, on=on, window=window)
-            if options.quantile is None or strength == 0:
-                return point.with_steers(steer)
-            return point.with_guides(guide(steer, _GUIDANCE, quantile=options.quantile, window=window))
+            prompt = str(point.origin["prompt"])
+            steer = placed[prompt] = placed.get(prompt) or put(model, attribute, point, options)
+            return point.with_steers(replace(steer, scale=strength, window=window)).held(options.hold)
 
         return edit
 
     return make
+
+
+def put(model: Model, attribute: Attribute, point: Point, options: Options) -> Steer:
+    """An attribute's edit of a point at scale 1, by these options."""
+    subject, word = subject_of(point), attribute.word
+    if options.fit == "grid":
+        direction = contrast(model, word, attribute.opposite, roles=ROLES[:3], nuisance=options.nuisance)
+    else:
+        direction = in_prompt(model, point, word, subject)
+    words, rest = parts(direction, point, subject)
+    if options.tokens == "focus":
+        return focus(model, point, words, rest)
+    return words if options.tokens == "words" else together(words, rest)
 
 
 def seed_000(model: Model, attribute: Attribute) -> Edit:

@@ -6,7 +6,6 @@ choice of values agrees with the oracle's on Menagerie's own pictures is measure
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from astrogate.methods.contrast import contrast
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.card import drawings, held_out_scenes
 from astrogate.studies.editors import LATE, OTHERS, Attribute, Editor, Options, ours
+from astrogate.studies.floor import world_edit
 from astrogate.studies.leakage import PROMPT, REPORTED, SEEDS, TUNED, Bench, Row, ratio, run_cells, table
 from astrogate.studies.report import page, svg
 
@@ -39,14 +39,10 @@ from astrogate.studies.report import page, svg
 OURS = Options()
 _STRENGTHS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 9)
 _CANDIDATES = tuple(
-    Options(roles, nuisance, on_subject, quantile)
-    for roles, on_subject in (
-        (("end",), False),
-        (("subject", "end", "padding"), False),
-        (("subject", "end"), True),
-        (("subject",), True),
-    )
-    for nuisance, quantile in itertools.product((None, "project", "whiten"), (None, 0.6))
+    Options(fit, tokens, nuisance, hold)
+    for fit, nuisance in (("prompt", None), ("grid", None), ("grid", "whiten"))
+    for tokens in ("all", "words", "focus")
+    for hold in (0.0, 1.0)
 )
 
 
@@ -102,7 +98,7 @@ def clip_bench(model: Model, reader: Reader, folder: Path, recipe: Recipe, seeds
     return Bench(model, reader, lambda subject: factors, spread, folder, seeds=seeds, recipe=recipe)
 
 
-def tune(bench: Bench, report: Callable[[str], None], keep: int = 6) -> list[tuple[Options, Row]]:
+def tune(bench: Bench, report: Callable[[str], None], keep: int = 4) -> list[tuple[Options, Row]]:
     """The best candidates on the tuning half with the matched start, the best first: most cells reached, least leakage.
 
     All candidates are screened on two subjects and two seeds; the `keep` best are compared on the whole bench.
@@ -126,6 +122,9 @@ def run_leaderboard(bench: Bench, report: Callable[[str], None], options: Option
     name = f"ours {json.dumps(asdict(options), sort_keys=True)}"
     editors = {name: Editor(ours(options), _STRENGTHS, LATE), **OTHERS}
     result: dict[str, Any] = {"options": asdict(options), "attributes": [a.word for a in REPORTED]}
+    result |= {"seeds": len(bench.seeds), "subjects": list(bench.subjects), "recipe": bench.recipe.to_json()}
+    if not isinstance(bench.reader, ZeroShot):
+        result["floor"] = asdict(floor(bench))
     for key, matched in (("published", False), ("matched", True)):
         cells = run_cells(bench, editors, REPORTED, matched=matched, report=report)
         named = {("ours" if e == name else e, a, s): cell for (e, a, s), cell in cells.items()}
@@ -139,6 +138,12 @@ def run_leaderboard(bench: Bench, report: Callable[[str], None], options: Option
             ],
         }  # fmt: skip
     return result
+
+
+def floor(bench: Bench) -> Row:
+    """What edits of the world itself leak, as the bench reads them."""
+    edits = {("the world itself", a.word, s): world_edit(bench, a, s) for a in REPORTED for s in bench.subjects}
+    return table(edits, matched=True)[0]
 
 
 def _number(value: float) -> float | None:

@@ -11,17 +11,18 @@ from collections.abc import Callable, Sequence
 import torch
 
 from astrogate.core.direction import Direction
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Predictor, Reader
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.measure.scores import spearman
 from astrogate.methods.clip_guided import Stage, clip_guided
 from astrogate.methods.contrast import contrast
+from astrogate.methods.insert import insert, strip
 from astrogate.methods.slide import labels, scales, slide
 from astrogate.rendering.render import render, to_tensor
 from astrogate.rendering.sheet import sheet
-from astrogate.studies.editors import LATE, Options, random_mean
-from astrogate.studies.leaderboard import OURS
+from astrogate.studies.editors import random_mean, subject_of
 from astrogate.studies.report import Section, inline, reading_rows, report
 
 #: The seed's pairs, and the factor that should move.
@@ -31,6 +32,7 @@ _PAIRS = (
     ("black", "white", "colour"),
     ("fat", "happy", "build"),
 )
+_STRENGTHS = scales(-2.0, 2.0, 7)
 _PROMPT, _HAT, _STEPS = "a full-body picture of a woman", "dog with a hat", 7
 
 
@@ -47,10 +49,12 @@ def latent_directions(
     recipe = recipe or Recipe()
     sections: list[Section] = []
     sure: list[list[str]] = []
+    start = model.point(_PROMPT, seed=seed)
     for toward, away, factor in _PAIRS:
-        seeds_own, ours = contrast(model, toward, away), _ours(model, toward, away, OURS)
-        sections.append(_strip(model, reader, seeds_own, factor, seed, recipe, late=False))
-        sections.append(_strip(model, reader, ours, factor, seed, recipe, late=True))
+        seeds_own = contrast(model, toward, away)
+        sections.append(_strip(model, reader, "seed 000", slide(start, seeds_own), (toward, away, factor), recipe))
+        ours = _ours(model, start, toward, away)
+        sections.append(_strip(model, reader, "ours", ours, (toward, away, factor), recipe))
         quality = seeds_own.origin["quality"]["end"]
         error = _random_draws(model, toward, away, seeds_own)
         sure.append([seeds_own.name, *(f"{x:.3f}" for x in (quality["standard_error"], quality["auc"], error))])
@@ -73,24 +77,25 @@ def latent_directions(
     return report("Latent directions, reproduced", intro, sections)
 
 
-def _ours(model: Model, toward: str, away: str, options: Options) -> Direction:
-    return contrast(model, toward, away, roles=options.roles, nuisance=options.nuisance)
+def _ours(model: Model, start: Point, toward: str, away: str) -> list[Point]:
+    """The words put into the prompt, one to each side."""
+    on = subject_of(start)
+    there, back = (insert(model, start, word, on=on) for word in (toward, away))
+    return strip(start.held(1.0), there, back, _STRENGTHS)
 
 
 def _strip(
-    model: Model, reader: Reader, direction: Direction, factor: str, seed: int, recipe: Recipe, *, late: bool
+    model: Model, reader: Reader, name: str, points: Sequence[Point], case: tuple[str, str, str], recipe: Recipe
 ) -> Section:
-    steps = scales(-2.0, 2.0, 7)
-    on = "woman" if late and OURS.on_subject else None
-    points = slide(model.point(_PROMPT, seed=seed), direction, n=7, on=on, window=LATE if late else (0.0, 1.0))
+    toward, away, factor = case
     frames = list(render(model, points, recipe=recipe))
     readings = reader.read(to_tensor(frames))
-    poles = [str(direction.origin[side]) for side in ("toward", "away")]
-    rows = reading_rows(readings, factor, poles)
+    rows = reading_rows(readings, factor, [toward, away])
     if factor in readings.values:
-        rows.append(["rank correlation", f"{spearman(steps, readings.values[factor]):+.2f}"])
-    title = f"{direction.name}: {'ours' if late else 'seed 000'}"
-    return Section(title, inline(sheet(frames, labels=labels(steps))), head=["scale", *labels(steps)], rows=rows)
+        rows.append(["rank correlation", f"{spearman(_STRENGTHS, readings.values[factor]):+.2f}"])
+    heads = labels(_STRENGTHS)
+    title = f"{toward} - {away}: {name}"
+    return Section(title, inline(sheet(frames, labels=heads)), head=["scale", *heads], rows=rows)
 
 
 def _random_draws(model: Model, toward: str, away: str, exact: Direction, *, draws: int = 200) -> float:

@@ -1,0 +1,91 @@
+"""Insert: a word before a word of the prompt by degrees, on the tokens that the denoiser listens to.
+
+    d = e(prompt with the word) - e(prompt), by role: the words w that follow it, the end and the padding
+    r = |x(d on w alone) - x| / |x(d on the rest alone) - x|
+
+e are text states, x the latents that a point becomes. Where r is at least `LISTENS` the denoiser takes what the word
+says from w itself (on Menagerie: colours and patterns), and moving the rest too would only add what leaks; elsewhere
+(build, height, mood) from the end of the text, and d moves whole. It is a contrast (`methods.contrast`) whose grid is
+the prompt at hand, so that it holds nothing of other prompts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from astrogate.core.direction import ROLES, Direction, place
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point, Steer
+from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
+from astrogate.methods.contrast import contrast
+from astrogate.models.text import check_prompt
+
+#: On Menagerie r is below 0.15 for build, height and mood, and above 0.7 for colours and patterns.
+LISTENS = 0.3
+#: Layout is settled by then, and the edit changes what is there.
+WINDOW = (0.2, 1.0)
+
+
+def insert(
+    model: Model,
+    point: Point,
+    word: str,
+    *,
+    on: str,
+    window: tuple[float, float] = WINDOW,
+    recipe: Recipe | None = None,
+) -> Steer:
+    """The steer that puts `word` before the word or phrase `on` of a point's prompt; at scale 1 all of it.
+
+    `scaled` makes it stronger and weaker, and `Point.held` keeps the rest of the picture. Three pictures are drawn, by
+    `recipe`, to see which tokens count; "responses" in its origin holds how far each edit moved the latents.
+
+    Raises AstrogateError for an empty word, and where the prompt does not hold `on` exactly once.
+    """
+    words, rest = parts(in_prompt(model, point, word, on), point, on, window=window)
+    return replace(focus(model, point, words, rest, recipe=recipe), name=word)
+
+
+def strip(point: Point, there: Steer, back: Steer, scales: Iterable[float]) -> list[Point]:
+    """A point with one steer at scales above 0 and another below; 0 is the point itself."""
+    return [point.with_steers(there.scaled(s) if s > 0 else back.scaled(-s)) if s else point for s in scales]
+
+
+def in_prompt(model: Model, point: Point, word: str, on: str) -> Direction:
+    """What putting `word` before `on` changes in a point's own prompt, by role. Raises as `insert`."""
+    check_prompt(on)
+    prompt = str(point.origin.get("prompt", ""))
+    found = list(re.finditer(rf"(?<!\w){re.escape(on)}(?!\w)", prompt, re.IGNORECASE))
+    if len(found) != 1:
+        raise AstrogateError(f"the prompt {prompt!r} holds {on!r} {len(found)} times", "name words that it holds once")
+    start, stop = found[0].span()
+    before, after = (text.replace("{", "{{").replace("}", "}}") for text in (prompt[:start], prompt[stop:]))
+    template = f"{before}{{word}} {{subject}}{after}"
+    roles = ROLES if "pooled_prompt_embeds" in model.spaces else ROLES[:3]
+    return contrast(model, word, media=("",), subjects=(prompt[start:stop],), template=template, roles=roles)
+
+
+def parts(direction: Direction, point: Point, on: str, *, window: tuple[float, float] = WINDOW) -> tuple[Steer, Steer]:
+    """A direction on the words `on` alone, and on all behind the prompt's words."""
+    rest = [role for role in ROLES[1:] if role in direction.vectors or role != "pooled"]
+    return place(direction, point, on=on, window=window), place(direction, point, roles=rest, window=window)
+
+
+def together(words: Steer, rest: Steer) -> Steer:
+    """Two steers of one window and scale as one."""
+    vectors = dict(words.vectors)
+    for space, moved in rest.vectors.items():
+        vectors[space] = vectors[space] + moved if space in vectors else moved
+    return replace(words, vectors=vectors)
+
+
+def focus(model: Model, point: Point, words: Steer, rest: Steer, *, recipe: Recipe | None = None) -> Steer:
+    """`words` alone if the denoiser listens there (r >= `LISTENS`), else both together."""
+    drawn = model.denoise([point, point.with_steers(words), point.with_steers(rest)], recipe or Recipe()).float()
+    moved = [float((latents - drawn[0]).square().mean().sqrt()) for latents in drawn[1:]]
+    listens = moved[0] >= LISTENS * moved[1]
+    origin = {**words.origin, "method": "insert", "responses": moved, "moved": "words" if listens else "all"}
+    return replace(words if listens else together(words, rest), origin=origin)
