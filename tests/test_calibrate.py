@@ -19,9 +19,12 @@ from astrogate.measure.leakage import Target
 from astrogate.methods.calibrate import calibrate
 from astrogate.methods.contrast import contrast
 from astrogate.rendering.render import render, to_tensor
+from astrogate.studies import calibration as study
+from astrogate.studies import leaderboard
 from astrogate.studies.calibration import calibration, variation
 from astrogate.studies.editors import Attribute
 from astrogate.studies.leakage import Bench
+from tests.test_cli import run
 from tests.test_leaderboard import Brightness
 
 RECIPE = Recipe(3)
@@ -120,3 +123,26 @@ def test_the_study_calibrates_on_other_subjects_than_it_measures(tiny: Model, tm
     assert after < 0.3 < before
     assert all(r.after == pytest.approx(ceiling, rel=0.5) for r in rows)
     assert variation([1.0, 3.0]) == pytest.approx(2**0.5 / 2)
+
+
+def test_the_command_prints_both_sides(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the options to the lines, with the tiny model's own grid and a reader and a distance of the test."""
+    few = {"media": ("painting",), "subjects": ("dog", "cat")}
+    monkeypatch.setattr(study, "WORDS", ("fat",))
+    monkeypatch.setattr(study, "FIT_SUBJECTS", ("dog",))
+    monkeypatch.setattr(leaderboard, "contrast", lambda model, a, b: contrast(model, a, b, **few))
+    monkeypatch.setattr(leaderboard, "readers", lambda name, clip: (Brightness(), Pixels()))
+
+    def made_of(model: Model, reader: Brightness, folder: Path, recipe: Recipe) -> Bench:
+        return Bench(
+            model, reader, lambda s: frozenset({"build"}), {"build": 0.001}, folder, ("cat",), (1,), recipe=RECIPE
+        )
+
+    monkeypatch.setattr(leaderboard, "bench_of", made_of)
+    code, out, err = run(
+        "bench", "calibration", "--ceiling", "0.01", "--model", str(tiny_folder), "--cells", str(tmp_path)
+    )
+    assert (code, err) == (0, "fat\n")
+    lines = out.splitlines()
+    assert [line.split(" is ")[0].split() for line in lines[:2]] == [["fat", "-1"], ["fat", "+1"]]
+    assert lines[2].startswith("coefficient of variation of the distance: ")

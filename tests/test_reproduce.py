@@ -75,7 +75,7 @@ def test_style_strength(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduce_style, "CASES", cases)
     page = reproduce_style.style_strength(tiny, Stub(), seeds=(1, 2), recipe=Recipe(2))
     check(page, ("Figure 5", "Figure 6", "Figure 8", "Figure 9", "breaks down", "seed 001, late"))
-    assert page.count("data:image/png") == 2 + 3 * 6
+    assert page.count("data:image/png") == 2 + 3 * 9
 
 
 def test_latent_walks(tiny: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ without the calibration. The coefficient of variation is that of the mean percep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,8 +42,12 @@ def calibration(
     found: Sequence[tuple[Attribute, Direction]],
     *,
     ceiling: float = CEILING,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> list[Calibrated]:
-    """Calibrate on `FIT_SUBJECTS` and `FIT_SEEDS`, measure on the bench's own subjects that are not among them."""
+    """Calibrate on `FIT_SUBJECTS` and `FIT_SEEDS`, measure on the bench's own subjects that are not among them.
+
+    `tell` hears each word that is done.
+    """
     fitting = [bench.model.point(bench.prompt.format(subject=s), seed=seed) for s in FIT_SUBJECTS for seed in FIT_SEEDS]
     held = replace(bench, subjects=tuple(s for s in bench.subjects if s not in FIT_SUBJECTS))
     starts = [held.starts(subject) for subject in held.subjects]
@@ -63,6 +67,7 @@ def calibration(
                     seen[f"effect {when}"].append(float(change.mean()))
             means = (float(np.mean(v)) for v in seen.values())
             rows.append(Calibrated(attribute.word, scale, unit.strength(scale), *means))
+        tell(attribute.word)
     return rows
 
 

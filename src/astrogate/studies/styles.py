@@ -64,13 +64,25 @@ def methods(model: Model, text: str) -> dict[str, tuple[Style, tuple[float, ...]
     def sega(p: Point, s: float) -> Point:
         return p.with_guides(toward(model, text, s, quantile=0.0)) if s else p
 
+    def held(make: Style) -> Style:
+        return lambda p, s: make(p, s).held(1.0) if s else p
+
+    slerps, scales, guides = (
+        (*STRENGTHS, 0.6, 0.8, 1.0),
+        (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0),
+        (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0),
+    )
+    late = slerped(window=(0.3, 1.0))
     return {
-        "seed 001": (slerped(), (*STRENGTHS, 0.6, 0.8, 1.0)),
-        "seed 001, late": (slerped(window=(0.3, 1.0)), (*STRENGTHS, 0.6, 0.8, 1.0)),
-        "the phrase's tokens alone": (slerped(in_span=True), (*STRENGTHS, 0.6, 0.8, 1.0)),
-        "direction, late": (placed, (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)),
-        "guidance by the direction": (guided, (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)),
-        "guidance by the phrase": (sega, (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)),
+        "seed 001": (slerped(), slerps),
+        "seed 001, late": (late, slerps),
+        "seed 001, late and held": (held(late), slerps),
+        "the phrase's tokens alone": (slerped(in_span=True), slerps),
+        "direction, late": (placed, scales),
+        "direction, late and held": (held(placed), scales),
+        "guidance by the direction": (guided, guides),
+        "guidance by the phrase": (sega, guides),
+        "guidance by the phrase, held": (held(sega), guides),
     }
 
 
