@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,22 @@ def moved(point: Point, scale: float, window: tuple[float, float] = (0.0, 1.0)) 
     generator = torch.Generator().manual_seed(3)
     vector = torch.randn(states.shape, generator=generator)
     return point.with_steers(Steer({"prompt_embeds": vector}, scale, window))
+
+
+@contextmanager
+def tiny_spy(layer: torch.nn.Module, spy: Callable[..., None]) -> Generator[None]:
+    """Hear the calls of a layer as they reach it, after every other hook."""
+    own = layer.forward
+
+    def forward(*args: torch.Tensor, **kwargs: torch.Tensor) -> torch.Tensor:
+        spy(layer, args, kwargs)
+        return own(*args, **kwargs)
+
+    layer.forward = forward
+    try:
+        yield
+    finally:
+        del layer.forward
 
 
 def test_a_hold_keeps_the_picture_nearer_and_leaves_no_trace(tiny_folders: Callable[[str], Path], family: str) -> None:
@@ -65,6 +82,29 @@ def test_at_full_hold_an_edit_of_one_step_is_its_own_term_carried_along(tiny: Mo
     assert not torch.allclose(free, factor * (after - before), atol=1e-3 * float(change.abs().max()))
 
 
+def test_attention_to_the_unedited_picture_replaces_the_edited_rows_own(tiny: Model) -> None:
+    """Where every layer is told to look at the base alone, the edited row sees the base's states, from its step on."""
+    point = tiny.point("a dog", seed=1)
+    edited, seen = moved(point, 2.0), []
+    layer = next(module for name, module in tiny.module("unet").named_modules() if name.endswith(".attn1"))
+
+    def spy(module: torch.nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
+        states = kwargs["encoder_hidden_states"]
+        seen.append(None if states is None else (states, args[0] if args else kwargs["hidden_states"]))
+
+    free = tiny.denoise([point, edited.held(0.5)], RECIPE)
+    with tiny_spy(layer, spy):
+        looking = tiny.denoise([point, edited.held(0.5, 0.5)], RECIPE)
+    assert torch.allclose(looking[0], free[0], atol=1e-5)
+    assert not torch.allclose(looking[1], free[1], atol=1e-5)
+    early, late = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert all(item is None for item in early)
+    for states, own in late:
+        assert torch.equal(states[[1, 4]], own[[0, 3]])
+        assert torch.equal(states[[0, 2, 3, 5]], own[[0, 2, 3, 5]])
+    assert not layer._forward_pre_hooks
+
+
 def test_companions_share_a_start_and_take_one_that_is_there(tiny: Model) -> None:
     a, b = tiny.point("a dog", seed=1), tiny.point("a dog", seed=2)
     sources, held = companions([moved(a, 1.0).held(0.5), moved(a, 2.0).held(0.5), b, moved(b, 1.0).held(1.0)])
@@ -76,6 +116,8 @@ def test_companions_share_a_start_and_take_one_that_is_there(tiny: Model) -> Non
 def test_a_hold_is_a_share(tiny: Model) -> None:
     with pytest.raises(AstrogateError, match="0 to 1"):
         replace(tiny.point("a dog"), hold=1.5)
+    with pytest.raises(AstrogateError, match="attend"):
+        tiny.point("a dog").held(1.0, -0.1)
 
 
 def test_step_by_step_a_held_point_is_refused(tiny: Model) -> None:

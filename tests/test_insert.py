@@ -15,7 +15,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point, Steer
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.methods.insert import LISTENS, focus, in_prompt, insert, parts, strip, together
+from astrogate.methods.insert import HOLDS, LISTENS, focus, in_prompt, insert, inserted, parts, together
 from astrogate.models.load import load
 from tests.test_cli import run
 from tests.test_cli_directions import record
@@ -69,18 +69,19 @@ def test_every_family_takes_it_and_scale_zero_is_the_point(tiny_folders: Callabl
     assert min(steer.origin["responses"]) > 0
     if steer.origin["moved"] == "all":
         assert ("pooled_prompt_embeds" in steer.vectors) == ("pooled_prompt_embeds" in model.spaces)
-    plain, zero, moved = (model.denoise([p], RECIPE) for p in strip(point.held(1.0), steer, steer, (0.0, 0.0, 1.0)))
+    plain, zero, moved = (model.denoise([p], RECIPE) for p in (point, *(inserted(point, steer, s) for s in (0, 1))))
     assert torch.equal(plain, zero)
-    assert torch.equal(plain, model.denoise([point], RECIPE))
     assert not torch.allclose(plain, moved, atol=1e-5)
 
 
-def test_a_strip_goes_to_each_side_by_its_own_word(tiny: Model) -> None:
-    point = tiny.point(PROMPT)
-    there, back = (insert(tiny, point, word, on="dog", recipe=RECIPE) for word in ("fat", "thin"))
-    left, middle, right = strip(point, there, back, (-1.0, 0.0, 0.5))
-    assert middle is point
-    assert [(s.name, s.scale) for p in (left, right) for s in p.steers] == [("thin", 1.0), ("fat", 0.5)]
+@pytest.mark.parametrize("moved", ["words", "all"])
+def test_it_is_held_by_what_moves_unless_told_otherwise(tiny: Model, moved: str) -> None:
+    point, steer = tiny.point(PROMPT), Steer({}, origin={"moved": moved})
+    assert inserted(point, steer, 0.0) is point
+    half = inserted(point, steer, 0.5)
+    assert ((half.hold, half.attend), half.steers[0].scale) == (HOLDS[moved], 0.5)
+    free = inserted(point, steer, hold=(0.0, 1.0))
+    assert ((free.hold, free.attend), free.steers[0].scale) == ((0.0, 1.0), 1.0)
 
 
 def test_the_prompt_may_hold_braces_and_capitals(tiny: Model) -> None:
@@ -119,7 +120,11 @@ def test_the_command_draws_to_both_sides_held(tiny_folder: Path, tmp_path: Path)
     assert "fat on " in out
     kept = record(target)
     assert kept["scales"] == [-1.5, 0.0, 1.5]
-    assert (kept["insert"], kept["against"], kept["hold"], kept["steers"]) == ("fat", "thin", 1.0, [])
-    code, _, err = run("insert", PROMPT, "fat", "--on", "dog", "-n", "3", "--hold", "0", *using)
-    assert (code, err, record(target)["hold"]) == (0, "", 0.0)
+    assert (kept["insert"], kept["against"], kept["hold"], kept["steers"]) == ("fat", "thin", 0.0, [])
+    code, _, err = run("insert", PROMPT, "fat", "--on", "dog", "-n", "1", *using)
+    assert (code, err) == (0, "")
+    assert (record(target)["hold"], record(target)["attend"]) in HOLDS.values()
+    code, _, err = run("insert", PROMPT, "fat", "--on", "dog", "-n", "1", "--hold", "0.3:0.7", *using)
+    assert (code, err, record(target)["hold"], record(target)["attend"]) == (0, "", 0.3, 0.7)
+    assert run("insert", PROMPT, "fat", "--on", "dog", "--hold", "much", *using)[0] == 2
     assert run("insert", PROMPT, "fat", "--on", "cat", *using)[0] == 2

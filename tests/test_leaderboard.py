@@ -60,7 +60,7 @@ def vectors(point: Point) -> Tensor:
 def edit_all(tiny: Model, point: Point, strength: float) -> dict[str, Tensor]:
     makers = {name: editor.make for name, editor in OTHERS.items()} | {
         "ours": ours(Options()),
-        "ours, by the grid": ours(Options("grid", "all", "whiten", hold=0.0)),
+        "ours, by the grid": ours(Options("grid", "all", "whiten", hold=(0.0, 1.0))),
         "ours, on the words": ours(Options("grid", "words")),
     }
     return {name: tiny.denoise([make(tiny, FAT)(point, strength, WHOLE)], Recipe(3)) for name, make in makers.items()}
@@ -186,7 +186,7 @@ def test_the_page_holds_every_cell(bench: Bench, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(leaderboard, "REPORTED", kept)
     monkeypatch.setattr(leaderboard, "OTHERS", {k: OTHERS[k] for k in ("seed 000", "prompt edit")})
     said: list[str] = []
-    result = leaderboard.run_leaderboard(bench, said.append, Options("grid", "all", hold=0.0))
+    result = leaderboard.run_leaderboard(bench, said.append, Options("grid", "all", hold=(0.0, 1.0)))
     target = tmp_path / "page" / "leakage.md"
     leaderboard.write_leaderboard(result, {"colour": Estimate(0.5, 0.25, 0.75, 9)}, target)
     text = target.read_text()

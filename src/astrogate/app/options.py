@@ -38,6 +38,21 @@ class Range(click.ParamType):
             raise AstrogateError(f"{value!r} is not a range", "write two numbers, e.g. --scales=-2:2") from None
 
 
+class HoldType(click.ParamType):
+    """A share to hold, and from which share of the steps attention is to the unedited picture, SHARE[:ATTEND]."""
+
+    name = "share[:attend]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        if isinstance(value, tuple):
+            return value
+        share, _, attend = str(value).partition(":")
+        try:
+            return float(share), float(attend or 1.0)
+        except ValueError:
+            raise AstrogateError(f"{value!r} is no hold", "write e.g. --hold 1, or --hold 0.5:0.2") from None
+
+
 class CurveType(click.ParamType):
     """Pairs SHARE:WEIGHT, with commas between."""
 
@@ -116,7 +131,7 @@ class Setup(Sampling):
 
     seed: int
     seeds: int
-    hold: float | None
+    hold: tuple[float, float] | None
 
     def chosen(self) -> range:
         """The seeds, checked."""
@@ -130,10 +145,10 @@ class Setup(Sampling):
         self.chosen()
         check_output(output)
 
-    def points(self, model: Model, prompt: str, *, hold: float = 0.0) -> list[Point]:
-        """The prompt's points, one a seed; edits of them are held as asked for, or as `hold` says."""
-        share = hold if self.hold is None else self.hold
-        return [self.point(model, prompt, seed).held(share) for seed in self.chosen()]
+    def points(self, model: Model, prompt: str) -> list[Point]:
+        """The prompt's points, one a seed, held as asked for."""
+        points = [self.point(model, prompt, seed) for seed in self.chosen()]
+        return points if self.hold is None else [point.held(*self.hold) for point in points]
 
 
 _LOADING = (
@@ -156,7 +171,7 @@ _SEEDS = (
     click.option("--seed", default=0, show_default=True, help="The first seed."),
     click.option("--seeds", default=1, show_default=True, help="How many seeds, one after the other."),
     click.option(
-        "--hold", default=None, type=float, help="Hold edits to the unedited picture.  [default: 0, insert 1]"
+        "--hold", default=None, type=HoldType(), help="Keep the rest as in the unedited picture: 1, or 0.5:0.2."
     ),
 )
 

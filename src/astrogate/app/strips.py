@@ -131,17 +131,18 @@ def insert(
 ) -> None:
     """Draw PROMPT with WORD put in by degrees, where the denoiser listens, and the rest of the picture held."""
     from astrogate.methods.insert import insert as steer_of
-    from astrogate.methods.insert import strip
+    from astrogate.methods.insert import inserted
     from astrogate.methods.slide import labels
     from astrogate.methods.slide import scales as spaced
 
     positions = spaced(*(scales or (-1.5 if against else 0.0, 1.5)), count)
     setup.check(output)
     model, recipe = setup.load(), setup.recipe()
-    starts = setup.points(model, prompt, hold=1.0)
+    starts = setup.points(model, prompt)
     toward = steer_of(model, starts[0], word, on=on, window=window, recipe=recipe)
     away = steer_of(model, starts[0], against, on=on, window=window, recipe=recipe) if against else toward.scaled(-1)
-    points = [point for start in starts for point in strip(start, toward, away, positions)]
+    hold = setup.hold
+    points = [inserted(p, toward if s > 0 else away, abs(s), hold=hold) for p in starts for s in positions]
     draw(
         model,
         points,

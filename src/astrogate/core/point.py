@@ -137,7 +137,8 @@ class Point:
     other conditions need: "image", a control image [3, H, W] in [0, 1], and "ip_adapter_image_embeds", negative and
     positive [2, images, width]. `origin` says where the point came from (prompt, negative, seed), and `model` is the
     fingerprint of the weights it belongs to. `hold` is how far an edited picture is held to the unedited one, drawn
-    beside it (`models.holding`): 0 not at all, 1 as far as can be.
+    beside it (`models.holding`): 0 not at all, 1 as far as can be. While it is held, its self-attention looks at the
+    unedited picture from the share `attend` of the steps on; 1 is never.
     """
 
     tensors: Mapping[str, Tensor]
@@ -148,10 +149,12 @@ class Point:
     extras: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
     hold: float = 0.0
+    attend: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.hold <= 1:
-            raise AstrogateError(f"hold {self.hold:g}", "use a share from 0 to 1")
+        for name, share in (("hold", self.hold), ("attend", self.attend)):
+            if not 0 <= share <= 1:
+                raise AstrogateError(f"{name} {share:g}", "use a share from 0 to 1")
 
     def with_steers(self, *steers: Steer) -> Point:
         """This point with more steers."""
@@ -161,6 +164,6 @@ class Point:
         """This point with more guides."""
         return replace(self, guides=(*self.guides, *guides))
 
-    def held(self, share: float) -> Point:
-        """This point with its edits held to the unedited picture."""
-        return replace(self, hold=share)
+    def held(self, share: float, attend: float = 1.0) -> Point:
+        """This point with its edits held to the unedited picture, and from `attend` of the steps on looking at it."""
+        return replace(self, hold=share, attend=attend)

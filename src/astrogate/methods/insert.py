@@ -12,7 +12,6 @@ the prompt at hand, so that it holds nothing of other prompts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 
 from astrogate.core.direction import ROLES, Direction, place
@@ -27,6 +26,9 @@ from astrogate.models.text import check_prompt
 LISTENS = 0.3
 #: Layout is settled by then, and the edit changes what is there.
 WINDOW = (0.2, 1.0)
+#: How an edit is held (`Point.held`: share, attend), by what moves: words recolour what is there, the whole edit moves
+#: shapes, which a full hold would pin and attention to the unedited picture does not.
+HOLDS = {"words": (1.0, 1.0), "all": (0.5, 0.2)}
 
 
 def insert(
@@ -40,8 +42,8 @@ def insert(
 ) -> Steer:
     """The steer that puts `word` before the word or phrase `on` of a point's prompt; at scale 1 all of it.
 
-    `scaled` makes it stronger and weaker, and `Point.held` keeps the rest of the picture. Three pictures are drawn, by
-    `recipe`, to see which tokens count; "responses" in its origin holds how far each edit moved the latents.
+    `inserted` applies it. Three pictures are drawn, by `recipe`, to see which tokens count; "responses" in its origin
+    holds how far each edit moved the latents, "moved" what was chosen ("words" or "all").
 
     Raises AstrogateError for an empty word, and where the prompt does not hold `on` exactly once.
     """
@@ -49,9 +51,9 @@ def insert(
     return replace(focus(model, point, words, rest, recipe=recipe), name=word)
 
 
-def strip(point: Point, there: Steer, back: Steer, scales: Iterable[float]) -> list[Point]:
-    """A point with one steer at scales above 0 and another below; 0 is the point itself."""
-    return [point.with_steers(there.scaled(s) if s > 0 else back.scaled(-s)) if s else point for s in scales]
+def inserted(point: Point, steer: Steer, scale: float = 1.0, *, hold: tuple[float, float] | None = None) -> Point:
+    """A point with a steer from `insert` at a scale, the rest held as `HOLDS` says, or by `hold`: share and attend."""
+    return point.with_steers(steer.scaled(scale)).held(*(hold or HOLDS[steer.origin["moved"]])) if scale else point
 
 
 def in_prompt(model: Model, point: Point, word: str, on: str) -> Direction:

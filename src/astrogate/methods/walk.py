@@ -122,7 +122,7 @@ def _check(a: Point, b: Point, rule: Callable[[Tensor, Tensor, float], Tensor]) 
     if a.extras.keys() != b.extras.keys():
         raise AstrogateError("only some of the key points have a control image or an image", "give it to all, or none")
     moving = [s for s in a.tensors if not _same(a.tensors[s], b.tensors[s])]
-    if not moving and (a.steers, a.guides, a.hold) == (b.steers, b.guides, b.hold):
+    if not moving and _edits(a) == _edits(b):
         raise AstrogateError("two neighbouring key points are the same", "choose another seed or prompt for one")
     if "latents" in moving:
         rule(a.tensors["latents"], b.tensors["latents"], 0.5)
@@ -154,7 +154,12 @@ def _between(a: Point, b: Point, u: float, by: By, others: str) -> Point:
         guides=_faded(a.guides, b.guides, u),
         origin={**a.origin, "walk": told},
         hold=(1 - u) * a.hold + u * b.hold,
+        attend=(1 - u) * a.attend + u * b.attend,
     )
+
+
+def _edits(point: Point) -> tuple[object, ...]:
+    return point.steers, point.guides, point.hold, point.attend
 
 
 def _told_of(point: Point) -> dict[str, object]:

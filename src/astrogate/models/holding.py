@@ -6,6 +6,10 @@ x' are the latents of the edited picture and x those of the same point without i
 eps the unedited one, in each half of classifier-free guidance; h is the point's `hold`. A sampler answers every change
 of x' with changes of its own, and these are what leaks where prompts leave factors open. At h = 1 the edit's own term
 alone moves the picture; at 0 this is plain steering. Each held row costs one more (eps at x'), and each start another.
+
+That keeps every pixel near, so it does not help an edit that has to move shapes. There, from the point's `attend` on,
+the edited row's self-attention takes its keys and values from the unedited one (mutual self-attention, Cao et al. 2023,
+MasaCtrl), so that it draws the new shape of the same things; in U-Nets, whose self-attention is apart.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from astrogate.core.point import Point
+from astrogate.models.hooks import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Held:
     shadow: int
     base: int
     share: float
+    attend: float
 
 
 def companions(points: Sequence[Point]) -> tuple[list[int], list[Held]]:
@@ -41,13 +47,13 @@ def companions(points: Sequence[Point]) -> tuple[list[int], list[Held]]:
         if _start(point) not in bases:
             bases[_start(point)] = len(points) + len(sources)
             sources.append(row)
-        held.append(Held(row, len(points) + len(sources), bases[_start(point)], point.hold))
+        held.append(Held(row, len(points) + len(sources), bases[_start(point)], point.hold, point.attend))
         sources.append(row)
     return sources, held
 
 
 def unedited(point: Point) -> Point:
-    return replace(point, steers=(), guides=(), hold=0.0)
+    return replace(point, steers=(), guides=(), hold=0.0, attend=1.0)
 
 
 def _edited(point: Point) -> bool:
@@ -60,10 +66,13 @@ def _start(point: Point) -> tuple[int, ...]:
 
 
 @contextmanager
-def holding(denoisers: Sequence[nn.Module], held: Sequence[Held], rows: int) -> Generator[None]:
+def holding(denoisers: Sequence[nn.Module], held: Sequence[Held], rows: int, progress: Progress) -> Generator[None]:
     """While open, held rows are kept close; `rows` counts all. Enter it last: it sees the final predictions."""
+    done = 0.0
 
     def put(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        nonlocal done
+        done = progress(kwargs["timestep"] if "timestep" in kwargs else args[1])
         name = None if args else "hidden_states" if "hidden_states" in kwargs else "sample"
         states = (args[0] if name is None else kwargs[name]).clone()
         for half in range(0, states.shape[0], rows):
@@ -78,9 +87,27 @@ def holding(denoisers: Sequence[nn.Module], held: Sequence[Held], rows: int) -> 
                 predicted[half + h.row] += h.share * (out[0][half + h.base] - out[0][half + h.shadow])
         return (predicted, *out[1:]) if isinstance(out, tuple) else type(out)(predicted)
 
+    def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+        looking = [h for h in held if done >= h.attend]
+        if not looking or kwargs.get("encoder_hidden_states") is not None:
+            return None
+        own: Tensor = args[0] if args else kwargs["hidden_states"]
+        seen = own.clone()
+        for half in range(0, own.shape[0], rows):
+            for h in looking:
+                seen[half + h.row] = own[half + h.base]
+        return args, {**kwargs, "encoder_hidden_states": seen}
+
     with ExitStack() as stack:
+        for module in _self_attention(denoisers[0]) if any(h.attend < 1 for h in held) else ():
+            stack.callback(module.register_forward_pre_hook(look, with_kwargs=True).remove)
         for denoiser in denoisers if held else ():
             stack.callback(denoiser.register_forward_pre_hook(put, prepend=True, with_kwargs=True).remove)
         if held:
             stack.callback(denoisers[0].register_forward_hook(keep).remove)
         yield
+
+
+def _self_attention(denoiser: nn.Module) -> list[nn.Module]:
+    """The layers of a U-Net in which places look at one another."""
+    return [module for name, module in denoiser.named_modules() if name.endswith(".attn1")]

@@ -131,7 +131,7 @@ def sample(
             windows(pipe, recipe, batch["latents"]),
             steering(denoisers, points, sites, progress, in_turn=in_turn),
             guiding(denoisers[0], points, sites, progress, in_turn=in_turn, channel_axis=channel_axis),
-            holding(denoisers, held, len(points)),
+            holding(denoisers, held, len(points), progress),
         ):
             return pipe(
                 **{space: tensor.to(pipe._execution_device, own) for space, tensor in batch.items()},

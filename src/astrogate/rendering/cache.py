@@ -44,7 +44,7 @@ def frame_key(point: Point, recipe: Recipe, weights: str) -> str:
         if g.scale:
             _add(digest, json.dumps([g.scale, g.window, g.added, g.base, g.quantile]), g.tensors)
     if point.hold:
-        digest.update(f"hold {point.hold}".encode())
+        digest.update(f"hold {point.hold} {point.attend}".encode())
     return digest.hexdigest()
 
 

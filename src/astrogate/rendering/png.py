@@ -45,6 +45,7 @@ def record(frame: Frame) -> dict[str, Any]:
         "steers": steers,
         "guides": guides,
         "hold": frame.point.hold,
+        "attend": frame.point.attend,
         "recipe": frame.recipe.to_json(),
         "recipe_hash": frame.recipe.hash,
     }

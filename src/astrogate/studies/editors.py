@@ -34,7 +34,7 @@ from astrogate.core.protocols import Model
 from astrogate.measure.leakage import Target
 from astrogate.methods.contrast import MEDIA, SUBJECTS, TEMPLATE, Nuisance, contrast, states_by_role
 from astrogate.methods.guidance import toward
-from astrogate.methods.insert import focus, in_prompt, parts, together
+from astrogate.methods.insert import focus, in_prompt, inserted, parts, together
 from astrogate.methods.phrase import phrase
 
 Window = tuple[float, float]
@@ -65,12 +65,15 @@ class Editor:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What there is to tune about ours: what a direction is fitted over, which tokens it moves, how far it is held."""
+    """What there is to tune about ours: what a direction is fitted over, which tokens it moves, how it is held.
+
+    `hold` is share and attend (`Point.held`); None is by the tokens that move (`insert.HOLDS`).
+    """
 
     fit: Literal["grid", "prompt"] = "prompt"
     tokens: Literal["all", "words", "focus"] = "focus"
     nuisance: Nuisance | None = None
-    hold: float = 1.0
+    hold: tuple[float, float] | None = None
 
 
 def subject_of(point: Point) -> str:
@@ -87,7 +90,7 @@ def ours(options: Options) -> Callable[[Model, Attribute], Edit]:
         def edit(point: Point, strength: float, window: Window) -> Point:
             prompt = str(point.origin["prompt"])
             steer = placed[prompt] = placed.get(prompt) or put(model, attribute, point, options)
-            return point.with_steers(replace(steer, scale=strength, window=window)).held(options.hold)
+            return inserted(point, replace(steer, window=window), strength, hold=options.hold)
 
         return edit
 
@@ -104,7 +107,8 @@ def put(model: Model, attribute: Attribute, point: Point, options: Options) -> S
     words, rest = parts(direction, point, subject)
     if options.tokens == "focus":
         return focus(model, point, words, rest)
-    return words if options.tokens == "words" else together(words, rest)
+    steer = words if options.tokens == "words" else together(words, rest)
+    return replace(steer, origin={**steer.origin, "moved": options.tokens})
 
 
 def seed_000(model: Model, attribute: Attribute) -> Edit:

@@ -38,11 +38,11 @@ from astrogate.studies.report import page, svg
 #: What tuning on `TUNED` chose (docs/leakage.md).
 OURS = Options()
 _STRENGTHS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 9)
-_CANDIDATES = tuple(
-    Options(fit, tokens, nuisance, hold)
-    for fit, nuisance in (("prompt", None), ("grid", None), ("grid", "whiten"))
-    for tokens in ("all", "words", "focus")
-    for hold in (0.0, 1.0)
+_HOLDS = (0.0, 1.0), (1.0, 1.0), (0.5, 0.2)
+_CANDIDATES = (
+    *(Options("prompt", tokens, None, hold) for tokens in ("all", "words") for hold in _HOLDS),
+    *(Options("grid", tokens, None, hold) for tokens in ("all", "words") for hold in _HOLDS[:1]),
+    *(Options(fit, "focus", nuisance) for fit, nuisance in (("prompt", None), ("grid", None), ("grid", "whiten"))),
 )
 
 

@@ -18,7 +18,7 @@ from astrogate.measure.features import Clip
 from astrogate.measure.scores import spearman
 from astrogate.methods.clip_guided import Stage, clip_guided
 from astrogate.methods.contrast import contrast
-from astrogate.methods.insert import insert, strip
+from astrogate.methods.insert import insert, inserted
 from astrogate.methods.slide import labels, scales, slide
 from astrogate.rendering.render import render, to_tensor
 from astrogate.rendering.sheet import sheet
@@ -81,7 +81,7 @@ def _ours(model: Model, start: Point, toward: str, away: str) -> list[Point]:
     """The words put into the prompt, one to each side."""
     on = subject_of(start)
     there, back = (insert(model, start, word, on=on) for word in (toward, away))
-    return strip(start.held(1.0), there, back, _STRENGTHS)
+    return [inserted(start, there if s > 0 else back, abs(s)) for s in _STRENGTHS]
 
 
 def _strip(
