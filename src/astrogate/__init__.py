@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from astrogate.methods.guidance import guide as guide
     from astrogate.methods.guidance import toward as toward
     from astrogate.methods.insert import insert as insert
+    from astrogate.methods.insert import inserted as inserted
     from astrogate.methods.neighbourhood import neighbourhood as neighbourhood
     from astrogate.methods.pace import pace as pace
     from astrogate.methods.pan import pan as pan
@@ -85,6 +86,7 @@ _HOME = {
     "grid": "methods.slide",
     "guide": "methods.guidance",
     "insert": "methods.insert",
+    "inserted": "methods.insert",
     "invert": "rendering.invert",
     "load": "models.load",
     "load_direction": "core.direction_file",
