@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from astrogate.core.direction import Direction, place
 from astrogate.core.files import write_text
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Reader
 from astrogate.core.recipe import Recipe
 from astrogate.menagerie.oracle import load_oracle
-from astrogate.methods.contrast import contrast
-from astrogate.methods.slide import grid, labels, scales, slide
+from astrogate.methods.insert import HOLDS, insert, inserted
+from astrogate.methods.slide import grid, labels, scales
 from astrogate.models.load import load
 from astrogate.rendering.png import save_png
 from astrogate.rendering.render import render, to_tensor
@@ -19,12 +19,12 @@ from astrogate.rendering.sheet import sheet
 from astrogate.studies.report import Section, reading_rows, report
 from astrogate.studies.strips import PAIRS
 
-#: Prompts that say what should stay: what they leave open, the plain mean difference moves too.
+#: What each strip changes, and the prompt's word that it is put before.
 _STRIPS = {
-    "build": "a painting of a white dog in a meadow",
-    "height": "a photo of a woman in blue on a beach",
-    "mood": "a digital painting of a boy in red in the snow",
-    "colour": "a 3d render of a cat in the city",
+    "build": ("a painting of a dog in a meadow", "dog"),
+    "height": ("a painting of a man in the city", "man"),
+    "mood": ("a digital painting of a boy in the snow", "boy"),
+    "colour": ("a painting of a cat on a beach", "cat"),
 }
 _POLES = {**PAIRS, "colour": ("black", "white")}
 _RANGE = (-1.5, 1.5)
@@ -33,55 +33,45 @@ _RANGE = (-1.5, 1.5)
 def write_demo(folder: Path, *, seed: int = 7, device: str | None = None, tell: Callable[[str], None]) -> Path:
     """Write the sheets and `index.html` into `folder`; returns the page. `tell` hears what is done."""
     model, oracle, recipe = load(device=device), load_oracle(), Recipe()
-    directions = {factor: contrast(model, *poles) for factor, poles in _POLES.items()}
     sections: list[Section] = []
-    for factor, prompt in _STRIPS.items():
-        sections.append(_strip(model, oracle, directions[factor], factor, prompt, folder, seed, recipe))
+    for factor, (prompt, on) in _STRIPS.items():
+        sections.append(_strip(model, oracle, factor, model.point(prompt, seed=seed), on, folder, recipe))
         tell(f"{folder / sections[-1].source}")
-    sections.append(_grid(model, oracle, directions["build"], directions["mood"], folder, seed, recipe))
+    sections.append(_grid(model, oracle, folder, seed, recipe))
     tell(f"{folder / sections[-1].source}")
     target = folder / "index.html"
     intro = (
         f"Model {model.name}, seed {seed}, {recipe.num_inference_steps} steps, guidance {recipe.guidance_scale:g}.",
-        "Each strip adds one direction to the text states of one prompt, from -1.5 to +1.5; the picture at 0 is the "
-        "unedited one. Below each, what the model's oracle reads in the pictures: the factor that should move, then "
-        "some that should stay.",
+        "Each strip puts one word into a prompt by degrees, and its opposite to the left, and holds the rest; the "
+        "picture at 0 is the unedited one. Below each, what the model's oracle reads in the pictures: the factor that "
+        "should move, then some that should stay.",
     )
     write_text(target, report("Astrogate demo", intro, sections))
     return target
 
 
-def _strip(
-    model: Model,
-    oracle: Reader,
-    direction: Direction,
-    factor: str,
-    prompt: str,
-    folder: Path,
-    seed: int,
-    recipe: Recipe,
-) -> Section:
+def _strip(model: Model, oracle: Reader, factor: str, point: Point, on: str, folder: Path, recipe: Recipe) -> Section:
     toward, away = _POLES[factor]
-    frames = list(render(model, slide(model.point(prompt, seed=seed), direction, *_RANGE, n=7), recipe=recipe))
+    prompt, seed = point.origin["prompt"], point.origin["seed"]
     steps, name = scales(*_RANGE, 7), f"{toward}-{away}.png"
-    more = {"direction": dict(direction.origin), "scales": steps}
+    there, back = (insert(model, point, word, on=on, recipe=recipe) for word in (toward, away))
+    frames = list(render(model, [inserted(point, there if s > 0 else back, abs(s)) for s in steps], recipe=recipe))
+    more = {"insert": toward, "against": away, "on": on, "scales": steps}
     save_png(sheet(frames, labels=labels(steps)), folder / name, frame=frames[3], more=more)
-    command = f'astrogate slide "{prompt}" --toward {toward} --away {away} --scales=-1.5:1.5 --seed {seed} -o {name}'
+    command = f'astrogate insert "{prompt}" {toward} --on {on} --against {away} --seed {seed} -o {name}'
     rows = reading_rows(oracle.read(to_tensor(frames)), factor, _POLES[factor])
     title = f"{away} to {toward}: “{prompt}”"
     return Section(title, name, head=["scale", *labels(steps)], rows=rows, command=command)
 
 
-def _grid(
-    model: Model, oracle: Reader, across: Direction, down: Direction, folder: Path, seed: int, recipe: Recipe
-) -> Section:
-    prompt, steps, name = "a photo of a man in green in the snow", scales(*_RANGE, 5), "fat-happy.png"
+def _grid(model: Model, oracle: Reader, folder: Path, seed: int, recipe: Recipe) -> Section:
+    prompt, steps, name = "a painting of a cat in the snow", scales(*_RANGE, 5), "fat-happy.png"
     point = model.point(prompt, seed=seed)
-    fat, happy = (place(direction, point) for direction in (across, down))
-    points = grid(point, [fat.scaled(s) for s in steps], [happy.scaled(s) for s in steps])
-    frames = list(render(model, points, recipe=recipe))
+    axes = [[insert(model, point, word, on="cat", recipe=recipe) for word in PAIRS[f]] for f in ("build", "mood")]
+    across, down = ([(there if s > 0 else back).scaled(abs(s)) for s in steps] for there, back in axes)
+    frames = list(render(model, grid(point.held(*HOLDS["all"]), across, down), recipe=recipe))
     heads, rows = ([f"{word} {s}" for s in labels(steps)] for word in ("fat", "happy"))
-    more = {"directions": [dict(across.origin), dict(down.origin)], "scales": steps}
+    more = {"across": PAIRS["build"], "down": PAIRS["mood"], "scales": steps}
     page_of_all = sheet(frames, columns=5, labels=heads, rows=rows, tile=96)
     save_png(page_of_all, folder / name, frame=frames[len(frames) // 2], more=more)
     values = oracle.read(to_tensor(frames)).values
