@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from astrogate.core.errors import AstrogateError
@@ -102,6 +106,45 @@ def test_fit_learns_and_an_interrupted_run_goes_on_to_the_same_weights(tmp_path:
         train(tmp_path / "b", 30)
     assert torch.equal(train(tmp_path / "b", None), whole)
     assert json.loads((tmp_path / "a" / "m-run.json").read_text())["seed"] == 0
+
+
+_CREW = """
+import os
+import sys
+from pathlib import Path
+import torch
+from torch import nn
+from safetensors.torch import save_file
+from astrogate.train.loop import Schedule, fit
+
+torch.manual_seed(0)
+modules = nn.ModuleDict({"m": nn.Linear(3, 2)})
+share = int(sys.argv[2])
+
+def loss(turn, rng):
+    parts = [torch.full((4, 3), float(turn * share + i)).cos() for i in range(share)]
+    return torch.stack([(modules["m"](x) - x.sum()).square().mean() for x in parts]).mean()
+
+folder = Path(sys.argv[1])
+weight = fit(modules, loss, Schedule(12, 4, 0.05, warmup=1, ema=0.0), folder=folder, name="m", seed=0)["m"].weight
+save_file({"weight": weight.detach().contiguous()}, folder / f"out-{os.environ.get('RANK', 0)}.safetensors")
+"""
+
+
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
+    script = tmp_path / "crew.py"
+    script.write_text(_CREW)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    crew = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    two = subprocess.run([*launch, str(tmp_path / "two"), "1"], capture_output=True, env=crew)
+    assert two.returncode == 0, two.stderr.decode()[-2000:]
+    one = subprocess.run([sys.executable, str(script), str(tmp_path / "one"), "2"], capture_output=True)
+    assert one.returncode == 0, one.stderr.decode()[-2000:]
+    first, second = (load_file(path)["weight"] for path in sorted((tmp_path / "two").glob("out-*.safetensors")))
+    (alone,) = (load_file(path)["weight"] for path in (tmp_path / "one").glob("out-*.safetensors"))
+    assert torch.equal(first, second)
+    assert torch.allclose(first, alone, atol=1e-5)
+    assert json.loads((tmp_path / "two" / "m-run.json").read_text())["processes"] == 2
 
 
 def test_fit_stops_on_nonsense(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 `fit` calls `loss` and steps; progress is the larger of step / steps and time / minutes, so that a run ends on
 time with its learning rate at zero. All state is safetensors, so an interrupted run resumes where it stopped.
+
+Under `accelerate launch` every process takes batches of its own and gradients are averaged, so n processes train as one
+with a batch n times as large; the first one writes.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, reduce
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -53,37 +58,46 @@ def fit(
 ) -> nn.ModuleDict:
     """Minimise `loss(step, rng)` over the parameters of `modules`; return their moving average.
 
-    `rng` and torch's own generators are seeded from (seed, step): a run that was cut off goes on as it would have.
+    `rng` and torch's own generators are seeded from (seed, step): a run that was cut off goes on as it would have. With
+    n processes, number i sees the loss at n * step + i.
 
     Writes `folder/NAME-state.safetensors` (resumed from, if there), `NAME-loss.csv` and `NAME-run.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parameters = [p for p in modules.parameters() if p.requires_grad]
+    crew = PartialState(cpu=parameters[0].device.type == "cpu")
     optimiser = torch.optim.AdamW(
         parameters, lr=schedule.lr, betas=(0.9, 0.99), weight_decay=schedule.weight_decay, fused=True
     )
     average = AveragedModel(modules, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema))
     state = folder / f"{name}-state.safetensors"
     first, spent = _restore(state, modules, average, optimiser, parameters)
-    settings = {"seed": seed, "threads": torch.get_num_threads(), **asdict(schedule)}
-    write_text(folder / f"{name}-run.json", json.dumps(settings, indent=1))
+    settings = {"seed": seed, "processes": crew.num_processes, "threads": torch.get_num_threads(), **asdict(schedule)}
     curve = folder / f"{name}-loss.csv"
-    _cut_curve(curve, first)
+    if crew.is_main_process:
+        write_text(folder / f"{name}-run.json", json.dumps(settings, indent=1))
+        _cut_curve(curve, first)
     started = saved = time.monotonic()
     running, seen = torch.zeros((), device=parameters[0].device), 0
     modules.train()
-    with tqdm(total=schedule.steps, initial=first, desc=name, mininterval=10, smoothing=0.05) as bar:
+    with tqdm(
+        total=schedule.steps, initial=first, desc=name, mininterval=10, smoothing=0.05, disable=not crew.is_main_process
+    ) as bar:
         for step in range(first, schedule.steps):
             elapsed = spent + time.monotonic() - started
-            progress = max(step / schedule.steps, elapsed / (60 * schedule.minutes))
+            progress = _agreed(max(step / schedule.steps, elapsed / (60 * schedule.minutes)), crew)
+            turn = step * crew.num_processes + crew.process_index
             if progress >= 1:
                 break
             for group in optimiser.param_groups:
                 group["lr"] = schedule.rate(step, progress)
-            torch.manual_seed(seed * 1_000_003 + step)
-            value = loss(step, np.random.default_rng((seed, step)))
+            torch.manual_seed(seed * 1_000_003 + turn)
+            value = loss(turn, np.random.default_rng((seed, turn)))
             optimiser.zero_grad(set_to_none=True)
             value.backward()
+            if crew.num_processes > 1:
+                for parameter in (p for p in parameters if p.grad is not None):
+                    parameter.grad = reduce(parameter.grad, "mean")
             nn.utils.clip_grad_norm_(parameters, schedule.clip)
             optimiser.step()
             average.update_parameters(modules)
@@ -93,18 +107,26 @@ def fit(
                 mean = float(running) / seen
                 if mean != mean:
                     raise FloatingPointError(f"{name}: the loss is not a number at step {step}: lower the rate")
-                with curve.open("a") as file:
-                    file.write(f"{step + 1},{elapsed:.0f},{mean:.6f}\n")
+                if crew.is_main_process:
+                    with curve.open("a") as file:
+                        file.write(f"{step + 1},{elapsed:.0f},{mean:.6f}\n")
                 left = (1 - progress) / max(progress, 1e-9) * elapsed
                 bar.set_postfix_str(f"loss {mean:.4f}, {left / 60:.0f} min left")
                 running, seen = torch.zeros_like(running), 0
-            if time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
+            if crew.is_main_process and time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
                 saved = time.monotonic()
                 _save(state, modules, average, optimiser, parameters, step + 1, spent + saved - started)
-    _save(state, modules, average, optimiser, parameters, schedule.steps, spent + time.monotonic() - started)
+    if crew.is_main_process:
+        _save(state, modules, average, optimiser, parameters, schedule.steps, spent + time.monotonic() - started)
+    crew.wait_for_everyone()
     result = average.module
     assert isinstance(result, nn.ModuleDict)
     return result.eval()
+
+
+def _agreed(progress: float, crew: PartialState) -> float:
+    """The first process's progress, so that all stop at the same step."""
+    return progress if crew.num_processes == 1 else broadcast_object_list([progress])[0]
 
 
 def _cut_curve(curve: Path, first: int) -> None:
