@@ -57,7 +57,7 @@ def test_it_moves_the_words_alone_where_the_denoiser_listens(share: float) -> No
     chosen = focus(model, Point({}, ""), words, rest, recipe=RECIPE)
     expected = [1.0, 0.0] if share > LISTENS else [1.0, 1.0]
     assert chosen.vectors["prompt_embeds"].tolist() == expected
-    assert chosen.origin["moved"] == ("words" if share > LISTENS else "all")
+    assert (chosen.origin["moved"], chosen.half) == (("words", "both") if share > LISTENS else ("all", "positive"))
     assert chosen.origin["responses"] == pytest.approx([share / 2**0.5, 1 / 2**0.5])
 
 

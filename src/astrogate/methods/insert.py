@@ -5,8 +5,9 @@
 
 e are text states, x the latents that a point becomes. Where r is at least `LISTENS` the denoiser takes what the word
 says from w itself (on Menagerie: colours and patterns), and moving the rest too would only add what leaks; elsewhere
-(build, height, mood) from the end of the text, and d moves whole. It is a contrast (`methods.contrast`) whose grid is
-the prompt at hand, so that it holds nothing of other prompts.
+(build, height, mood) from the end of the text, and d moves whole. Words move in both halves of guidance, which would
+else exaggerate them. d is a contrast (`methods.contrast`) whose grid is the prompt at hand, so that it holds nothing of
+other prompts.
 """
 
 from __future__ import annotations
@@ -90,4 +91,4 @@ def focus(model: Model, point: Point, words: Steer, rest: Steer, *, recipe: Reci
     moved = [float((latents - drawn[0]).square().mean().sqrt()) for latents in drawn[1:]]
     listens = moved[0] >= LISTENS * moved[1]
     origin = {**words.origin, "method": "insert", "responses": moved, "moved": "words" if listens else "all"}
-    return replace(words if listens else together(words, rest), origin=origin)
+    return replace(replace(words, half="both") if listens else together(words, rest), origin=origin)

@@ -107,7 +107,7 @@ def put(model: Model, attribute: Attribute, point: Point, options: Options) -> S
     words, rest = parts(direction, point, subject)
     if options.tokens == "focus":
         return focus(model, point, words, rest)
-    steer = words if options.tokens == "words" else together(words, rest)
+    steer = replace(words, half="both") if options.tokens == "words" else together(words, rest)
     return replace(steer, origin={**steer.origin, "moved": options.tokens})
 
 
