@@ -120,7 +120,10 @@ def test_the_command_draws_to_both_sides_held(tiny_folder: Path, tmp_path: Path)
     assert "fat on " in out
     kept = record(target)
     assert kept["scales"] == [-1.5, 0.0, 1.5]
-    assert (kept["insert"], kept["against"], kept["hold"], kept["steers"]) == ("fat", "thin", 0.0, [])
+    assert (kept["against"], kept["hold"], kept["steers"]) == ("thin", 0.0, [])
+    assert [kept["insert"][side]["direction"]["toward"] for side in ("above", "below")] == ["fat", "thin"]
+    assert kept["insert"]["above"]["moved"] in HOLDS
+    assert (kept["insert"]["window"], kept["insert"]["hold"]) == ([0.2, 1.0], None)
     code, _, err = run("insert", PROMPT, "fat", "--on", "dog", "-n", "1", *using)
     assert (code, err) == (0, "")
     assert (record(target)["hold"], record(target)["attend"]) in HOLDS.values()

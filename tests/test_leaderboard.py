@@ -229,3 +229,20 @@ def test_interactions_of_a_slider_with_itself_and_with_nothing(bench: Bench) -> 
     assert [found.together[i][i] for i in range(3)] == [0, 0, 0]
     assert found.together[2][0] == pytest.approx(found.crosstalk[0][2])
     assert len(lines(found)) == 12
+
+
+def test_tuning_screens_all_and_compares_the_best_on_the_whole_bench(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_grid = [Options("grid", tokens, None, (0.0, 1.0)) for tokens in ("all", "words")]
+    kept = (*by_grid, Options("prompt", "all", None, (0.5, 0.2)))
+    monkeypatch.setattr(leaderboard, "_CANDIDATES", kept)
+    monkeypatch.setattr(leaderboard, "TUNED", (FAT,))
+    said: list[str] = []
+    ranked = leaderboard.tune(replace(bench, subjects=("dog", "cat"), seeds=(1, 2, 3)), said.append, keep=2)
+    assert len(said) == 5
+    assert len(ranked) == 2
+    assert {options for options, _ in ranked} < set(kept)
+    most = max(row.reached for _, row in ranked)
+    keys = [(row.reached < 0.9 * most, row.leakage.value) for _, row in ranked]
+    assert keys == sorted(keys)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from astrogate.app.options import Loading, Range, Setup, check_output, draws, loads
+from astrogate.app.options import Editing, Loading, Range, check_output, edits, loads
 from astrogate.core.errors import AstrogateError
 
 _file = click.argument("path", type=click.Path(path_type=Path))
@@ -128,7 +128,7 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
 @click.option("--window", default="0:1", show_default=True, type=Range(), help="Shares of the steps.")
 @click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder.  [default: the shipped one]")
 @click.option("-o", "--output", default=None, type=click.Path(path_type=Path), help="[default: the file itself]")
-@draws
+@edits
 def calibrate(
     path: Path,
     prompts: tuple[str, ...],
@@ -137,7 +137,7 @@ def calibrate(
     window: tuple[float, float],
     clip_folder: str | None,
     output: Path | None,
-    setup: Setup,
+    setup: Editing,
 ) -> None:
     """Find the strengths that scales -1 and 1 stand for, over prompts and four seeds each or more (--seeds)."""
     from dataclasses import replace

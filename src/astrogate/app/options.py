@@ -23,63 +23,60 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame, Recipe
 
 
-class Range(click.ParamType):
+class _Parsed(click.ParamType):
+    """Text that `parse` turns into a tuple; one line says what is wrong with what it does not take."""
+
+    problem, remedy = "", ""
+
+    def parse(self, text: str) -> tuple[Any, ...]:
+        raise NotImplementedError
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return self.parse(str(value))
+        except ValueError:
+            raise AstrogateError(f"{value!r} {self.problem}", self.remedy) from None
+
+
+class Range(_Parsed):
     """Two numbers, LOW:HIGH."""
 
-    name = "low:high"
+    name, problem, remedy = "low:high", "is not a range", "write two numbers, e.g. --scales=-2:2"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        low, _, high = str(value).partition(":")
-        try:
-            return float(low), float(high)
-        except ValueError:
-            raise AstrogateError(f"{value!r} is not a range", "write two numbers, e.g. --scales=-2:2") from None
+    def parse(self, text: str) -> tuple[float, float]:
+        low, _, high = text.partition(":")
+        return float(low), float(high)
 
 
-class HoldType(click.ParamType):
+class HoldType(_Parsed):
     """A share to hold, and from which share of the steps attention is to the unedited picture, SHARE[:ATTEND]."""
 
-    name = "share[:attend]"
+    name, problem, remedy = "share[:attend]", "is no hold", "write e.g. --hold 1, or --hold 0.5:0.2"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        share, _, attend = str(value).partition(":")
-        try:
-            return float(share), float(attend or 1.0)
-        except ValueError:
-            raise AstrogateError(f"{value!r} is no hold", "write e.g. --hold 1, or --hold 0.5:0.2") from None
+    def parse(self, text: str) -> tuple[float, float]:
+        share, _, attend = text.partition(":")
+        return float(share), float(attend or 1.0)
 
 
-class CurveType(click.ParamType):
+class CurveType(_Parsed):
     """Pairs SHARE:WEIGHT, with commas between."""
 
-    name = "u:w,..."
+    name, problem, remedy = "u:w,...", "is not a curve", "write pairs, e.g. --curve 0.2:0,0.5:1"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Curve:
-        if isinstance(value, tuple) or not value:
-            return value or ()
-        try:
-            return tuple((float(u), float(w)) for u, w in (pair.split(":") for pair in str(value).split(",")))
-        except ValueError:
-            raise AstrogateError(f"{value!r} is not a curve", "write pairs, e.g. --curve 0.2:0,0.5:1") from None
+    def parse(self, text: str) -> Curve:
+        return tuple((float(u), float(w)) for u, w in (pair.split(":") for pair in text.split(",") if text))
 
 
-class Held(click.ParamType):
+class Held(_Parsed):
     """A direction and the scale that it is held at, SPEC=SCALE."""
 
-    name = "spec=scale"
+    name, problem, remedy = "spec=scale", "has no scale", "write e.g. --also tall:short=1.5"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
-        if isinstance(value, tuple):
-            return value
-        spec, _, scale = str(value).rpartition("=")
-        try:
-            return spec, float(scale)
-        except ValueError:
-            raise AstrogateError(f"{value!r} has no scale", "write e.g. --also tall:short=1.5") from None
+    def parse(self, text: str) -> tuple[str, float]:
+        spec, _, scale = text.rpartition("=")
+        return spec, float(scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +128,6 @@ class Setup(Sampling):
 
     seed: int
     seeds: int
-    hold: tuple[float, float] | None
 
     def chosen(self) -> range:
         """The seeds, checked."""
@@ -146,8 +142,19 @@ class Setup(Sampling):
         check_output(output)
 
     def points(self, model: Model, prompt: str) -> list[Point]:
+        """The prompt's points, one a seed."""
+        return [self.point(model, prompt, seed) for seed in self.chosen()]
+
+
+@dataclass(frozen=True, slots=True)
+class Editing(Setup):
+    """The options of every command whose strips edit a picture."""
+
+    hold: tuple[float, float] | None
+
+    def points(self, model: Model, prompt: str) -> list[Point]:
         """The prompt's points, one a seed, held as asked for."""
-        points = [self.point(model, prompt, seed) for seed in self.chosen()]
+        points = Setup.points(self, model, prompt)
         return points if self.hold is None else [point.held(*self.hold) for point in points]
 
 
@@ -170,6 +177,8 @@ _SAMPLING = (
 _SEEDS = (
     click.option("--seed", default=0, show_default=True, help="The first seed."),
     click.option("--seeds", default=1, show_default=True, help="How many seeds, one after the other."),
+)
+_HOLD = (
     click.option(
         "--hold", default=None, type=HoldType(), help="Keep the rest as in the unedited picture: 1, or 0.5:0.2."
     ),
@@ -192,10 +201,11 @@ def _taking(kind: type[Loading], argument: str, options: Sequence[Any]) -> Calla
     return decorate
 
 
-#: Give a command the options of `Loading` as `loading`, those of `Sampling` or of `Setup` as `setup`.
+#: Give a command the options of `Loading` as `loading`, those of `Sampling`, `Setup` or `Editing` as `setup`.
 loads = _taking(Loading, "loading", _LOADING)
 samples = _taking(Sampling, "setup", (*_LOADING, *_SAMPLING))
 draws = _taking(Setup, "setup", (*_LOADING, *_SAMPLING, *_SEEDS))
+edits = _taking(Editing, "setup", (*_LOADING, *_SAMPLING, *_SEEDS, *_HOLD))
 
 
 def direction_of(model: Model, spec: str) -> Direction:

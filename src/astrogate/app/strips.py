@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from astrogate.app.options import CurveType, Held, Range, Setup, direction_of, draw, draws
+from astrogate.app.options import CurveType, Editing, Held, Range, direction_of, draw, edits
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _check_named(named: tuple[str, ...], toward: str | None, away: str | None) -
 )
 @click.option("--half", default="positive", type=click.Choice(["positive", "negative", "both"]), help="Of guidance.")
 @_output("slide.png")
-@draws
+@edits
 def slide(
     prompt: str,
     toward: str | None,
@@ -67,7 +67,7 @@ def slide(
     curves: tuple[Curve, ...],
     half: Half,
     output: Path,
-    setup: Setup,
+    setup: Editing,
 ) -> None:
     """Draw PROMPT in a strip that slides along one direction or several, all else equal."""
     from astrogate.methods import slide as method
@@ -117,7 +117,7 @@ def slide(
 @_count
 @click.option("--window", default="0.2:1", show_default=True, type=Range(), help="Shares of the steps.")
 @_output("insert.png")
-@draws
+@edits
 def insert(
     prompt: str,
     word: str,
@@ -127,7 +127,7 @@ def insert(
     count: int,
     window: tuple[float, float],
     output: Path,
-    setup: Setup,
+    setup: Editing,
 ) -> None:
     """Draw PROMPT with WORD put in by degrees, where the denoiser listens, and the rest of the picture held."""
     from astrogate.methods.insert import insert as steer_of
@@ -141,8 +141,7 @@ def insert(
     starts = setup.points(model, prompt)
     toward = steer_of(model, starts[0], word, on=on, window=window, recipe=recipe)
     away = steer_of(model, starts[0], against, on=on, window=window, recipe=recipe) if against else toward.scaled(-1)
-    hold = setup.hold
-    points = [inserted(p, toward if s > 0 else away, abs(s), hold=hold) for p in starts for s in positions]
+    points = [inserted(p, toward if s > 0 else away, abs(s), hold=setup.hold) for p in starts for s in positions]
     draw(
         model,
         points,
@@ -150,7 +149,11 @@ def insert(
         output,
         labels=labels(positions),
         middle=positions.index(0) if 0 in positions else 0,
-        more={"insert": word, "on": on, "against": against, "scales": positions},
+        more={
+            "insert": {"above": dict(toward.origin), "below": dict(away.origin), "window": window, "hold": setup.hold},
+            "against": against,
+            "scales": positions,
+        },
     )
     click.echo(f"{output}: {word} on {toward.origin['moved']}, {setup.seeds} x {count} pictures")
 
@@ -168,7 +171,7 @@ _WHEN = {"early": (0.0, 0.3), "late": (0.3, 1.0), "always": (0.0, 1.0)}
 @click.option("--difference", is_flag=True, help="Move by what the phrase changes in this prompt.")
 @click.option("--in-span", is_flag=True, help="Move the phrase's own tokens alone.")
 @_output("style.png")
-@draws
+@edits
 def style(
     prompt: str,
     phrase: str,
@@ -178,7 +181,7 @@ def style(
     difference: bool,
     in_span: bool,
     output: Path,
-    setup: Setup,
+    setup: Editing,
 ) -> None:
     """Draw PROMPT with a style from one strength to another (seed 001: slerp towards states + phrase)."""
     from astrogate.methods import phrase as method
@@ -216,7 +219,7 @@ def style(
 @click.option("--on", default=None, help="Move these words of the prompt alone.")
 @click.option("-n", "count", default=5, show_default=True, help="Pictures in a strip.")
 @_output("guide.png")
-@draws
+@edits
 def guide(
     prompt: str,
     named: str | None,
@@ -228,7 +231,7 @@ def guide(
     on: str | None,
     count: int,
     output: Path,
-    setup: Setup,
+    setup: Editing,
 ) -> None:
     """Draw PROMPT from its own encoding, guided during the diffusion by a direction or a phrase."""
     from astrogate.core.direction import place
@@ -271,7 +274,7 @@ def guide(
 @click.option("--on", default=None, help="Move these words of the prompt alone.")
 @_window
 @_output("grid.png")
-@draws
+@edits
 def grid(
     prompt: str,
     across: str,
@@ -281,7 +284,7 @@ def grid(
     on: str | None,
     window: tuple[float, float],
     output: Path,
-    setup: Setup,
+    setup: Editing,
 ) -> None:
     """Draw PROMPT under two directions at once: one varies across, the other down."""
     from astrogate.core.direction import place

@@ -4,7 +4,7 @@
     r = |x(d on w alone) - x| / |x(d on the rest alone) - x|
 
 e are text states, x the latents that a point becomes. Where r is at least `LISTENS` the denoiser takes what the word
-says from w itself (on Menagerie: colours and patterns), and moving the rest too would only add what leaks; elsewhere
+says from w itself (on Menagerie: colours and stripes), and moving the rest too would only add what leaks; elsewhere
 (build, height, mood) from the end of the text, and d moves whole. Words move in both halves of guidance, which would
 else exaggerate them. d is a contrast (`methods.contrast`) whose grid is the prompt at hand, so that it holds nothing of
 other prompts.
@@ -23,7 +23,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.methods.contrast import contrast
 from astrogate.models.text import check_prompt
 
-#: On Menagerie r is below 0.15 for build, height and mood, and above 0.7 for colours and patterns.
+#: On Menagerie's tuning half r is up to 0.1 for build, height and mood, and 0.75 or more for colours and stripes.
 LISTENS = 0.3
 #: Layout is settled by then, and the edit changes what is there.
 WINDOW = (0.2, 1.0)
@@ -73,7 +73,7 @@ def in_prompt(model: Model, point: Point, word: str, on: str) -> Direction:
 
 def parts(direction: Direction, point: Point, on: str, *, window: tuple[float, float] = WINDOW) -> tuple[Steer, Steer]:
     """A direction on the words `on` alone, and on all behind the prompt's words."""
-    rest = [role for role in ROLES[1:] if role in direction.vectors or role != "pooled"]
+    rest = [role for role in ROLES[1:] if role != "pooled" or role in direction.vectors]
     return place(direction, point, on=on, window=window), place(direction, point, roles=rest, window=window)
 
 
@@ -91,4 +91,4 @@ def focus(model: Model, point: Point, words: Steer, rest: Steer, *, recipe: Reci
     moved = [float((latents - drawn[0]).square().mean().sqrt()) for latents in drawn[1:]]
     listens = moved[0] >= LISTENS * moved[1]
     origin = {**words.origin, "method": "insert", "responses": moved, "moved": "words" if listens else "all"}
-    return replace(replace(words, half="both") if listens else together(words, rest), origin=origin)
+    return replace(words, half="both", origin=origin) if listens else replace(together(words, rest), origin=origin)
