@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from astrogate.models.image_conditions import LEVELS, ImageConditions
+from astrogate.models.priors import dot_level, prefix
 from astrogate.ops.quantise import fit_codebook
-from astrogate.train.ar_prior import dot_level, prefix, train_ar_prior
+from astrogate.train.ar_prior import train_ar_prior
 from astrogate.train.data import PictureData
 from astrogate.train.decoder import train_decoder
 from astrogate.train.embeddings import cache_embeddings, dropped, encode_texts

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from astrogate.models.upsampling import condition
 from astrogate.train.data import PictureData
 from astrogate.train.loop import Schedule
-from astrogate.train.upsampler import condition, low_of, train_upsampler, upsampler_scheduler
+from astrogate.train.upsampler import low_of, train_upsampler, upsampler_scheduler
 
 
 def data(folder: Path, n: int = 64, side: int = 64) -> PictureData:
@@ -30,7 +31,7 @@ def test_what_an_upsampler_is_given(kind: str, tmp_path: Path) -> None:
     picture = (data(tmp_path, 2).images(np.arange(2))[0] + 1) / 2
     low = low_of(picture, kind, np.random.default_rng(1))  # type: ignore[arg-type]
     assert low.shape == (3, 16, 16)
-    given = condition(low[None])
+    given = condition(low[None], 4)
     assert given.shape == (1, 3, 64, 64)
     assert -1 <= float(given.min()) <= float(given.max()) <= 1
     assert float(((given[0] + 1) / 2 - picture).square().mean()) < 0.02

@@ -21,6 +21,7 @@ _DTYPES = ("float32", "float16", "bfloat16")
 class Recipe:
     """Sampler settings. `scheduler` is a diffusers class name (None: the checkpoint's own); sizes are pixels.
 
+    `eta` is the share of DDPM's noise that DDIM adds at every step (Song et al. 2021): 0 is none, 1 is all.
     `true_cfg_scale` guides models that were distilled (Flux.1) by the negative prompt; 1 is none.
     `dtype` None is the model's own; a reduced one on a float32 model runs the denoiser under autocast. With `stride`,
     pictures larger than the model's own are denoised in overlapping windows of that size, so many pixels apart, and are
@@ -37,6 +38,7 @@ class Recipe:
     dtype: str | None = None
     true_cfg_scale: float = 1.0
     stride: int | None = None
+    eta: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_inference_steps <= 500:
@@ -44,6 +46,8 @@ class Recipe:
         for guidance in (self.guidance_scale, self.true_cfg_scale):
             if not 0 <= guidance <= 100:
                 raise AstrogateError(f"guidance {guidance:g}", "choose 0 to 100 (1 is no guidance)")
+        if not 0 <= self.eta <= 1:
+            raise AstrogateError(f"eta {self.eta:g}", "choose a share of the noise from 0 to 1")
         if self.dtype is not None and self.dtype not in _DTYPES:
             raise AstrogateError(f"dtype {self.dtype!r} is unknown", f"choose one of {', '.join(_DTYPES)}")
         for side in (self.height, self.width, self.stride):
@@ -52,7 +56,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the settings."""
-        return {k: float(v) if k.endswith("_scale") else v for k, v in asdict(self).items()}
+        return {k: float(v) if k == "eta" or k.endswith("_scale") else v for k, v in asdict(self).items()}
 
     @property
     def hash(self) -> str:

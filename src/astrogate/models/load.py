@@ -26,11 +26,17 @@ FAMILIES = {
     "StableDiffusion3Pipeline": "StableDiffusion3Pipeline",
     "FluxPipeline": "FluxPipeline",
 }
-_PARTS = ("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
-_TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+#: The stack of unCLIP that ships; what it shares with the shipped model is kept there.
+UNCLIP_SHIPPED = "menagerie-unclip"
+_PARTS = (
+    *("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
+    *("decoder", "movq", "text_proj", "image_normalizer", "image_encoder", "super_res_first", "super_res_last"),
+    *("prior", "prior_text_encoder", "prior_prior", "prior_image_encoder", "ar_prior", "upsampler", "upsampler_2"),
+)
+_TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "prior_tokenizer")
 _WANTED = [
     "model_index.json",
-    "scheduler/*.json",
+    *("*scheduler/*.json", "feature_extractor/*.json", "*image_processor/*.json"),
     *(f"{tokenizer}/*" for tokenizer in _TOKENIZERS),
     *(f"{part}/{kind}" for part in _PARTS for kind in ("*.json", "*.safetensors")),
 ]
@@ -42,6 +48,11 @@ def shipped_folder() -> Path:
     return Path(str(files("astrogate") / "menagerie" / "weights"))
 
 
+def shipped_unclip() -> Path:
+    """The folder of the shipped stack of unCLIP."""
+    return Path(str(files("astrogate") / "menagerie" / "unclip"))
+
+
 def load(
     name: str = SHIPPED,
     *,
@@ -50,12 +61,14 @@ def load(
     offline: bool = False,
     config: str | None = None,
     offload: bool = False,
+    prior: str | None = None,
 ) -> Model:
     """Load a model by name.
 
     `device` is a torch device (None: a CUDA GPU if there is one), `dtype` a torch dtype's name. With `offline`, a hub
     id is looked up in the local cache alone. A single file needs `config`, a diffusers folder of its kind (None: that
-    of the hub). `offload` keeps parts of a large model in main memory until they work, on a GPU.
+    of the hub). `offload` keeps parts of a large model in main memory until they work, on a GPU. `prior` names the
+    checkpoint of the prior where that is one of its own, as Kandinsky's is.
 
     Raises AstrogateError for what cannot or must not be loaded.
     """
@@ -64,19 +77,26 @@ def load(
 
     if dtype not in ("float32", "float16", "bfloat16"):
         raise AstrogateError(f"dtype {dtype!r} is unknown", "choose float32, float16 or bfloat16")
-    single = Path(name) if Path(name).is_file() else None
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise AstrogateError(f"device {device!r} is not to be had", "use --device cpu") from error
+    found, single = getattr(torch, dtype), Path(name) if Path(name).is_file() else None
+    language, folder = frozenset[str](), None
     if single is None:
         folder, name = _locate(name, offline)
+    second = None if prior is None else _locate(prior, offline)[0]
     try:
-        language = frozenset[str]()
-        if single is not None:
-            kind, pipe = _single_file(single, config, getattr(torch, dtype), offline)
+        if folder is None:
+            kind, pipe = _single_file(Path(name), config, found, offline)
         else:
-            kind = _family(folder, name)
+            kind, language = _class_name(folder, name), _language(folder)
             _check_parts(folder)
-            words = folder / "language.json"
-            language = frozenset[str](json.loads(words.read_text()) if words.exists() else ())
-            pipe = _pipeline(kind, folder, getattr(torch, dtype))
+            if kind not in FAMILIES and (model := _unclip(kind, folder, second, name, device, found, offload)):
+                return model
+            kind = _known(kind, name)
+            pipe = _pipeline(kind, folder, found)
         _check_tokenizers(pipe, name)
     except (
         OSError,
@@ -90,15 +110,32 @@ def load(
     ) as e:
         reason = (str(e).strip() or type(e).__name__).splitlines()[0][:200]
         raise AstrogateError(f"{name} could not be loaded ({reason})", "check that the folder is complete") from e
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        if offload:
+    if offload:
+        try:
             pipe.enable_model_cpu_offload(device=device)
-        else:
-            pipe = pipe.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise AstrogateError(f"device {device!r} is not to be had", "use --device cpu") from error
+        except (RuntimeError, AssertionError) as error:
+            raise AstrogateError(f"device {device!r} can't be offloaded from", "leave offload out") from error
+    else:
+        pipe = pipe.to(device)
     return _adapter(kind, pipe, name, language)
+
+
+def _unclip(
+    kind: str, folder: Path, prior: Path | None, name: str, device: str, dtype: Any, offload: bool
+) -> Model | None:
+    """A stack of unCLIP; None where the index names no such thing."""
+    from astrogate.models.unclip_load import UNCLIP, load_unclip, places_of
+
+    if kind not in UNCLIP:
+        return None
+    if offload:
+        raise AstrogateError(f"{name} can't be offloaded", "leave offload out")
+    places = places_of(folder, prior)
+    if name == UNCLIP_SHIPPED:
+        clip = shipped_folder() / "clip"
+        shared = dict.fromkeys(("text_encoder", "image_encoder", "feature_extractor"), clip)
+        places = places_of(shipped_folder()) | shared | places
+    return load_unclip(kind, places, name, _language(folder), device, dtype)
 
 
 #: Pipelines with one condition more that the adapters of their families drive as well.
@@ -141,14 +178,15 @@ def _adapter(kind: str, pipe: Any, name: str, language: frozenset[str]) -> Model
 
 def _locate(name: str, offline: bool) -> tuple[Path, str]:
     """The folder of `name`, after checking that it is safe, and the name with a hub id's exact revision."""
-    folder = shipped_folder() if name == SHIPPED else Path(name)
+    folder = {SHIPPED: shipped_folder, UNCLIP_SHIPPED: shipped_unclip}.get(name, lambda: Path(name))()
     if folder.is_dir():
         check_folder(folder)
         return folder, name
     repo, _, revision = name.partition("@")
     if repo.count("/") != 1 or repo.startswith((".", "/", "~")) or repo.endswith("/"):
         raise AstrogateError(
-            f"unknown model {name!r}", f'use "{SHIPPED}", a diffusers folder, or a hub id "owner/name"'
+            f"unknown model {name!r}",
+            f'use "{SHIPPED}", "{UNCLIP_SHIPPED}", a diffusers folder, or a hub id "owner/name"',
         )
     from huggingface_hub import snapshot_download
 
@@ -174,17 +212,24 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _family(folder: Path, name: str) -> str:
-    """The pipeline that draws for a checkpoint."""
+def _class_name(folder: Path, name: str) -> str:
+    """The class that a checkpoint's index names."""
     index = folder / "model_index.json"
     if not index.exists():
         raise AstrogateError(f"{name} holds no model_index.json", "name a folder that save_pretrained wrote")
-    return _known(json.loads(index.read_text())["_class_name"], name)
+    return str(json.loads(index.read_text())["_class_name"])
+
+
+def _language(folder: Path) -> frozenset[str]:
+    words = folder / "language.json"
+    return frozenset[str](json.loads(words.read_text()) if words.exists() else ())
 
 
 def _known(kind: str, name: str) -> str:
     if kind not in FAMILIES:
-        raise AstrogateError(f"{name} is a {kind}", "use a checkpoint of Stable Diffusion 1, 2, XL or 3, or of Flux.1")
+        raise AstrogateError(
+            f"{name} is a {kind}", "use a checkpoint of Stable Diffusion 1, 2, XL or 3, of Flux.1, or of unCLIP"
+        )
     return FAMILIES[kind]
 
 
@@ -194,7 +239,9 @@ def _check_parts(folder: Path) -> None:
     content = json.loads(card.read_text()) if card.exists() else {}
     if "astrogate" not in content:
         return
-    found = {name: digest(folder / name) for name in content["parts"] if (folder / name).is_dir()}
+    needed = {*content["parts"], *(part for parts in content["trained_on"].values() for part in parts)}
+    homes = {part: folder if (folder / part).is_dir() else shipped_folder() for part in needed}
+    found = {part: digest(home / part) for part, home in homes.items() if (home / part).is_dir()}
     for owner, parts in [("card.json", content["parts"]), *content["trained_on"].items()]:
         for name, expected in parts.items():
             if found.get(name) != expected:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from typing import Any
 
 import torch
@@ -121,12 +122,12 @@ def sample(
     more, held = companions(points)
     points = [*points, *(unedited(points[row]) for row in more)]
     batch = {space: states[[*range(count), *more]] for space, states in batch.items()} if more else batch
-    options |= _extras(pipe, points)
+    options |= _extras(pipe, points) | _eta(recipe, pipe)
     pipe.scheduler = _scheduler(recipe, before)
     progress = nearest_step(lambda: pipe.scheduler.timesteps, unit)
     try:
         with (
-            _precision(recipe.dtype, own, pipe._execution_device.type),
+            precision(recipe.dtype, own, pipe._execution_device.type),
             _own_images(pipe, points, guided=recipe.guidance_scale > 1),
             windows(pipe, recipe, batch["latents"]),
             steering(denoisers, points, sites, progress, in_turn=in_turn),
@@ -138,11 +139,21 @@ def sample(
                 **options,
                 num_inference_steps=recipe.num_inference_steps,
                 guidance_scale=recipe.guidance_scale,
-                generator=[_sampler_generator(point) for point in points],
+                generator=[sampler_generator(point) for point in points],
                 output_type="latent",
             ).images[:count]
     finally:
         pipe.scheduler = before
+
+
+def _eta(recipe: Recipe, pipe: Any) -> dict[str, float]:
+    """The share of DDPM's noise, where there is any. Raises AstrogateError for a sampler that takes none."""
+    if not recipe.eta:
+        return {}
+    scheduler = _scheduler(recipe, pipe.scheduler)
+    if "eta" not in signature(scheduler.step).parameters:
+        raise AstrogateError(f"{type(scheduler).__name__} takes no eta", "use the scheduler DDIM")
+    return {"eta": recipe.eta}
 
 
 def denoisers(pipe: Any) -> list[nn.Module]:
@@ -183,8 +194,12 @@ def decode(pipe: Any, latents: Tensor) -> Tensor:
 
 def picture(pipe: Any, latents: Tensor) -> Tensor:
     """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1], differentiable."""
-    vae, config = pipe.vae, pipe.vae.config
-    latents = latents.to(pipe._execution_device, vae.dtype)
+    return decoded(pipe.vae, latents.to(pipe._execution_device))
+
+
+def decoded(vae: Any, latents: Tensor) -> Tensor:
+    """Latents [n, c, h, w] on the device of the work to pictures [n, 3, H, W] in [0, 1]."""
+    config, latents = vae.config, latents.to(vae.dtype)
     mean, std = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
     if mean is not None and std is not None:
         mean, std = (latents.new_tensor(values)[:, None, None] for values in (mean, std))
@@ -193,16 +208,19 @@ def picture(pipe: Any, latents: Tensor) -> Tensor:
         latents = latents / config.scaling_factor
         if getattr(config, "shift_factor", None):
             latents = latents + config.shift_factor
-    pictures = vae.decode(latents).sample
-    return (pictures * 0.5 + 0.5).clamp(0, 1)
+    return (vae.decode(latents).sample * 0.5 + 0.5).clamp(0, 1)
 
 
 @torch.no_grad()
 def latents(pipe: Any, pictures: Tensor) -> Tensor:
     """Pictures [n, 3, H, W] in [0, 1] to the means of their latents [n, c, h, w], on the model's device."""
-    vae, config = pipe.vae, pipe.vae.config
-    means = vae.encode((2 * pictures - 1).to(pipe._execution_device, vae.dtype)).latent_dist.mode()
-    return (means - (getattr(config, "shift_factor", None) or 0.0)) * config.scaling_factor
+    return encoded(pipe.vae, pictures.to(pipe._execution_device))
+
+
+def encoded(vae: Any, pictures: Tensor) -> Tensor:
+    """Pictures [n, 3, H, W] in [0, 1] on the device of the work to the means of their latents [n, c, h, w]."""
+    means = vae.encode((2 * pictures - 1).to(vae.dtype)).latent_dist.mode()
+    return (means - (getattr(vae.config, "shift_factor", None) or 0.0)) * vae.config.scaling_factor
 
 
 def part(pipe: Any, site: str, name: str) -> nn.Module:
@@ -227,7 +245,7 @@ def sides(height: int | None, width: int | None, default: int, factor: int) -> t
     return height, width
 
 
-def _sampler_generator(point: Point) -> torch.Generator:
+def sampler_generator(point: Point) -> torch.Generator:
     """The generator that a stochastic sampler goes on drawing from after the latents, as plain diffusers has it."""
     drawn = generator(int(point.origin.get("seed", 0)))
     for _ in range(int(point.origin.get("draw", 0)) + 1):
@@ -235,7 +253,7 @@ def _sampler_generator(point: Point) -> torch.Generator:
     return drawn
 
 
-def _precision(wanted: str | None, own: torch.dtype, device: str) -> AbstractContextManager[Any]:
+def precision(wanted: str | None, own: torch.dtype, device: str) -> AbstractContextManager[Any]:
     """Autocast to a reduced dtype; nothing where the model already has the dtype that is wanted."""
     dtype = own if wanted is None else getattr(torch, wanted)
     if dtype == own:

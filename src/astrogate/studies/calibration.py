@@ -20,7 +20,7 @@ from astrogate.studies.editors import Attribute
 from astrogate.studies.leakage import Bench
 
 WORDS = ("fat", "tall", "happy", "black", "yellow", "striped", "spotted", "red")
-FIT_SUBJECTS, FIT_SEEDS = ("dog", "child", "horse"), (400, 401, 402, 403)
+FIT_SUBJECTS, FIT_SEEDS = ("dog", "horse", "boy", "girl"), (400, 401, 402, 403)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,21 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from astrogate.models.priors import dot_level, prefix
 from astrogate.ops.quantise import Codebook
 from astrogate.train.data import Batches, PictureData
-from astrogate.train.embeddings import Texts, dropped, encode_texts
+from astrogate.train.embeddings import dropped, encode_texts
 from astrogate.train.loop import Schedule, fit
-
-
-def prefix(model: Any, text: Texts, dot: Tensor) -> Tensor:
-    """The inputs [b, length + 2, d] before the first symbol; `dot` [b] are levels of the dot product."""
-    levels = model.get_input_embeddings()(dot)
-    return torch.cat([text.states, text.embeds[:, None], levels[:, None]], 1)
-
-
-def dot_level(dots: Tensor, edges: Tensor, buckets: int) -> Tensor:
-    """Dot products [b] as tokens: behind the buckets, the level that the rising `edges` give."""
-    return buckets + torch.bucketize(dots, edges)
 
 
 def train_ar_prior(

@@ -5,7 +5,6 @@ z_i = projected image embedding of unit length, z_t = that of the text, states =
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.models.towers import Texts
 from astrogate.train.data import PictureData
 
 
@@ -34,15 +34,6 @@ def cache_embeddings(clip: Any, data: PictureData, *, key: str, device: str, bat
     np.save(temporary, out)
     temporary.rename(path)
     return out
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """A batch of captions as a prior sees them: states [b, length, d], z_t [b, d], mask [b, length] of real tokens."""
-
-    states: Tensor
-    embeds: Tensor
-    mask: Tensor
 
 
 @torch.no_grad()

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from astrogate.models.upsampling import condition
 from astrogate.ops.degrade import bsr_light, gaussian_blur, resized
 from astrogate.train.data import Batches, PictureData
 from astrogate.train.loop import Schedule, fit
@@ -41,11 +41,6 @@ def low_of(picture: Tensor, kind: Corruption, rng: np.random.Generator) -> Tenso
     return gaussian_blur(low).clamp(0, 1) if kind == "blur" else low
 
 
-def condition(low: Tensor) -> Tensor:
-    """Small pictures [n, 3, h, w] in [0, 1] as the U-Net takes them: [n, 3, 4 h, 4 w] in [-1, 1]."""
-    return 2 * F.interpolate(low, scale_factor=FACTOR, mode="bicubic", antialias=True).clamp(0, 1) - 1
-
-
 def train_upsampler(
     unet: Any,
     data: PictureData,
@@ -67,7 +62,7 @@ def train_upsampler(
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         crops = [_crop(picture, side, rng) for picture in data.images(order.at(step))]
         low = torch.stack([low_of((crop + 1) / 2, kind, rng) for crop in crops])
-        x, given = torch.stack(crops).to(device), condition(low.to(device))
+        x, given = torch.stack(crops).to(device), condition(low.to(device), FACTOR)
         noise, t = torch.randn_like(x), torch.randint(steps, (len(x),), device=device)
         noisy = scheduler.add_noise(x, noise, t)
         found = unet(torch.cat([noisy, given], 1).contiguous(memory_format=torch.channels_last), t).sample

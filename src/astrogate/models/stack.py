@@ -1,0 +1,54 @@
+"""What a stack of unCLIP is made of, whatever its family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from astrogate.models.priors import Prior
+from astrogate.models.towers import Towers
+from astrogate.models.upsampling import Upsampler
+
+
+class Coder(Protocol):
+    """Between pictures and what the denoiser draws: an autoencoder, or the pixels themselves."""
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side for one of the latents."""
+        ...
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """Pictures [n, 3, H, W] in [0, 1] to latents [n, c, h, w]."""
+        ...
+
+    def picture(self, latents: Tensor) -> Tensor:
+        """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A loaded stack.
+
+    `parts` are named as the checkpoint names them, `denoiser` is that of the decoder, `scheduler` holds its levels.
+    `caption` turns captions into the decoder's own conditioning by space (empty: it sees none), by `tokenizer`;
+    `conditions` a batch of image embeddings and captions into the denoiser's arguments, and its second argument says
+    that they are the negative half. `missing` is what stands for no picture [d].
+    """
+
+    parts: Mapping[str, Any]
+    denoiser: str
+    scheduler: Any
+    towers: Towers
+    coder: Coder
+    tokenizer: Any
+    caption: Callable[[Sequence[str]], Mapping[str, Tensor]]
+    conditions: Callable[[Mapping[str, Tensor], bool], dict[str, Any]]
+    missing: Tensor
+    priors: Mapping[str, Prior] = field(default_factory=dict[str, Prior])
+    prior_guidance: float = 1.0
+    upsamplers: Sequence[Upsampler] = ()

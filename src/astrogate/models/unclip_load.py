@@ -1,0 +1,189 @@
+"""Read and write stacks of unCLIP part by part.
+
+Diffusers' own loader fails on Karlo's index, and even on what its pipeline saved; the parts are stock and load alone.
+A folder may hold the parts of several pipelines of one family, such as Karlo's two: what is there is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from astrogate.core.errors import AstrogateError
+from astrogate.models import unclip_families as families
+from astrogate.models.quiet import quiet
+from astrogate.models.unclip import UnCLIP
+from astrogate.ops.quantise import Codebook
+
+#: The class name in the index of a stack of our own.
+OWN = "AstrogateUnCLIP"
+_TEXT, _VISION = "transformers.CLIPTextModelWithProjection", "transformers.CLIPVisionModelWithProjection"
+_TOKENIZER, _PROCESSOR = "transformers.CLIPTokenizer", "transformers.CLIPImageProcessor"
+_UNET, _PRIOR, _NOISE = "diffusers.UNet2DConditionModel", "diffusers.PriorTransformer", "diffusers.UnCLIPScheduler"
+_PROJECTION = "diffusers.pipelines.deprecated.unclip.text_proj.UnCLIPTextProjModel"
+_NORMALIZER = "diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer.StableUnCLIPImageNormalizer"
+
+_KARLO = {
+    "decoder": _UNET,
+    "text_proj": _PROJECTION,
+    "text_encoder": _TEXT,
+    "tokenizer": _TOKENIZER,
+    "decoder_scheduler": _NOISE,
+    "prior": _PRIOR,
+    "prior_scheduler": _NOISE,
+    "image_encoder": _VISION,
+    "feature_extractor": _PROCESSOR,
+    "super_res_first": "diffusers.UNet2DModel",
+    "super_res_last": "diffusers.UNet2DModel",
+    "super_res_scheduler": _NOISE,
+}
+_KANDINSKY = {
+    "unet": _UNET,
+    "scheduler": "scheduler",
+    "movq": "diffusers.VQModel",
+    "prior_prior": _PRIOR,
+    "prior_image_encoder": _VISION,
+    "prior_text_encoder": _TEXT,
+    "prior_tokenizer": _TOKENIZER,
+    "prior_scheduler": _NOISE,
+    "prior_image_processor": _PROCESSOR,
+}
+_STABLE = {
+    "unet": _UNET,
+    "scheduler": "scheduler",
+    "vae": "diffusers.AutoencoderKL",
+    "tokenizer": _TOKENIZER,
+    "text_encoder": "transformers.CLIPTextModel",
+    "image_normalizer": _NORMALIZER,
+    "image_noising_scheduler": "scheduler",
+    "image_encoder": _VISION,
+    "feature_extractor": _PROCESSOR,
+    "prior": _PRIOR,
+    "prior_scheduler": _NOISE,
+    "prior_tokenizer": _TOKENIZER,
+    "prior_text_encoder": _TEXT,
+}
+_OURS = {
+    "decoder": _UNET,
+    "text_proj": _PROJECTION,
+    "image_normalizer": _NORMALIZER,
+    "scheduler": "diffusers.DDIMScheduler",
+    "vae": "diffusers.AutoencoderKL",
+    "text_encoder": _TEXT,
+    "tokenizer": _TOKENIZER,
+    "image_encoder": _VISION,
+    "feature_extractor": _PROCESSOR,
+    "prior": _PRIOR,
+    "prior_scheduler": _NOISE,
+    "ar_prior": "transformers.GPT2LMHeadModel",
+    "upsampler": "diffusers.UNet2DModel",
+    "upsampler_scheduler": "diffusers.DDIMScheduler",
+    "upsampler_2": "diffusers.UNet2DModel",
+    "upsampler_2_scheduler": "diffusers.DDIMScheduler",
+}
+#: By the class name of an index: the parts, how many of the first are needed, and what makes a family of them.
+_LAYOUTS = {
+    "karlo": (_KARLO, 5, families.karlo),
+    "kandinsky": (_KANDINSKY, 9, families.kandinsky),
+    "stable": (_STABLE, 6, families.stable_unclip),
+    "ours": (_OURS, 9, families.ours),
+}
+UNCLIP = {
+    "UnCLIPPipeline": "karlo",
+    "UnCLIPImageVariationPipeline": "karlo",
+    "KandinskyV22Pipeline": "kandinsky",
+    "KandinskyV22CombinedPipeline": "kandinsky",
+    "StableUnCLIPPipeline": "stable",
+    "StableUnCLIPImg2ImgPipeline": "stable",
+    OWN: "ours",
+}
+_CODEBOOK = "codebook.safetensors"
+
+
+def places_of(folder: Path, prior: Path | None = None) -> dict[str, Path]:
+    """Where each part lies: the folders in `folder`, and those of a prior's pipeline under "prior_" and their name."""
+    found = {} if prior is None else {f"prior_{path.name}": path for path in prior.iterdir() if path.is_dir()}
+    return found | {path.name: path for path in folder.iterdir() if path.is_dir()}
+
+
+def load_unclip(
+    kind: str, places: Mapping[str, Path], name: str, language: frozenset[str], device: str, dtype: torch.dtype
+) -> UnCLIP:
+    """The adapter of the parts in `places`, by an index's class `kind`. Raises AstrogateError where one is lacking."""
+    layout = UNCLIP[kind]
+    table, needed, make = _LAYOUTS[layout]
+    if lacking := [part for part in list(table)[:needed] if part not in places]:
+        hint = "name the folder of its prior, too" if layout == "kandinsky" else "restore what is missing"
+        raise AstrogateError(f"{name} has no {', '.join(lacking)}", hint)
+    with quiet():
+        parts = {part: _part(places[part], where, device, dtype) for part, where in table.items() if part in places}
+        if "ar_prior" in parts:
+            parts["codebook"] = _codebook(places["ar_prior"] / _CODEBOOK, parts, device)
+        return UnCLIP(make(parts), name, language)
+
+
+def _part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
+    """One part by the class that the table names; for "scheduler" by the one that its own config names."""
+    if where == "scheduler":
+        config = json.loads((folder / "scheduler_config.json").read_text())
+        where = f"diffusers.{config['_class_name']}"
+    home, _, name = where.rpartition(".")
+    kind: Any = getattr(import_module(home), name)
+    if not issubclass(kind, nn.Module):
+        return kind.from_pretrained(folder, local_files_only=True)
+    typed = {"dtype" if home == "transformers" else "torch_dtype": dtype}
+    return kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, **typed).to(device).eval()
+
+
+def _codebook(path: Path, parts: Mapping[str, Any], device: str) -> tuple[Codebook, torch.Tensor]:
+    found = load_file(path, device=device)
+    edges = found.pop("edges")
+    return Codebook(**found, buckets=int(parts["ar_prior"].config.vocab_size) - len(edges) - 1), edges
+
+
+def save_codebook(codebook: Codebook, edges: torch.Tensor, folder: Path) -> None:
+    """Write the symbols' meaning beside the autoregressive prior that speaks them."""
+    tensors = {name: getattr(codebook, name) for name in ("mean", "basis", "low", "high")} | {"edges": edges}
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, folder / _CODEBOOK)
+
+
+def save_unclip(model: UnCLIP, folder: Path) -> None:
+    """Write a stack in its family's own layout, which `load` reads again. Raises AstrogateError where there is one."""
+    if folder.exists() and any(folder.iterdir()):
+        raise AstrogateError(f"{folder} is not empty", "name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = model.stack.parts
+    for name, part in parts.items():
+        if name == "codebook":
+            save_codebook(*part, folder / "ar_prior")
+        else:
+            part.save_pretrained(folder / name)
+    index = {"_class_name": _index_name(parts)}
+    index |= {k: [package_of(v), type(v).__name__] for k, v in parts.items() if k != "codebook"}
+    (folder / "model_index.json").write_text(json.dumps(index, indent=1))
+    if model.language:
+        (folder / "language.json").write_text(json.dumps(sorted(model.language)))
+
+
+def _index_name(parts: Mapping[str, Any]) -> str:
+    """Which of a family's pipelines these are the parts of."""
+    if "movq" in parts:
+        return "KandinskyV22CombinedPipeline"
+    if "decoder_scheduler" in parts:
+        return "UnCLIPPipeline" if "prior" in parts else "UnCLIPImageVariationPipeline"
+    if "decoder" in parts:
+        return OWN
+    return "StableUnCLIPPipeline" if "prior" in parts else "StableUnCLIPImg2ImgPipeline"
+
+
+def package_of(part: Any) -> str:
+    """Where an index says that a part's class is: a library, or the pipeline of diffusers that defines it."""
+    library, *rest = type(part).__module__.split(".")
+    return rest[1] if rest[:1] == ["pipelines"] else library
