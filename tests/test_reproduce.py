@@ -13,6 +13,7 @@ from torch import Tensor
 from astrogate.core.protocols import Model, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
+from astrogate.menagerie.oracle import load_oracle
 from astrogate.methods.contrast import contrast
 from astrogate.rendering.cache import FrameCache
 from astrogate.studies import editors, leaderboard, reproduce_directions, reproduce_style, reproduce_walks, styles
@@ -71,11 +72,18 @@ def test_latent_directions(tiny: Model, clip: Clip) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_style_strength(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = tuple(styles.Case(f"a {word} dog", word, "happy") for word in ("happy", "fat", "sad"))
+    cases = tuple(styles.Case(f"a {word} dog", word, "happy", "dog") for word in ("happy", "fat", "sad"))
     monkeypatch.setattr(reproduce_style, "CASES", cases)
+    monkeypatch.setattr(reproduce_style, "full_strength", lambda model, reader: "0.813")
     page = reproduce_style.style_strength(tiny, Stub(), seeds=(1, 2), recipe=Recipe(2))
     check(page, ("Figure 5", "Figure 6", "Figure 8", "Figure 9", "breaks down", "seed 001, late"))
     assert page.count("data:image/png") == 2 + 3 * 9
+
+
+def test_the_worlds_own_full_strength(menagerie: Model) -> None:
+    """What the oracle reads of drawings at strength 1 is what a style can reach; it is not 1."""
+    found = styles.full_strength(menagerie, load_oracle(), count=6)
+    assert 0.7 < found.low < found.value < found.high < 0.95
 
 
 def test_latent_walks(tiny: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,48 @@ class Predictor(Model, Protocol):
         ...
 
 
+class UnCLIP(Predictor, Protocol):
+    """A Predictor that draws from an image embedding, with CLIP's towers and priors at hand."""
+
+    def point_at(
+        self,
+        image_embeds: Tensor,
+        prompt: str = "",
+        *,
+        seed: int = 0,
+        negative: str = "",
+        height: int | None = None,
+        width: int | None = None,
+    ) -> Point:
+        """A point for an image embedding [d]; the prompt, which may be empty, is what the decoder itself reads."""
+        ...
+
+    def imagine(
+        self,
+        prompts: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        kind: str = "diffusion",
+        candidates: int = 2,
+        guidance_scale: float | None = None,
+        num_inference_steps: int = 25,
+    ) -> Tensor:
+        """Image embeddings [n, d] for prompts by a kind of prior, a seed each; "none" is the text's own embedding."""
+        ...
+
+    def embed(self, pictures: Tensor) -> Tensor:
+        """z_i [n, d] of pictures [n, 3, h, w] in [0, 1]."""
+        ...
+
+    def embed_text(self, prompts: Sequence[str]) -> Tensor:
+        """z_t [n, d] of prompts, in the space of z_i."""
+        ...
+
+    def upscale(self, pictures: Tensor, *, seeds: Sequence[int], num_inference_steps: int | None = None) -> Tensor:
+        """Pictures [n, 3, h, w] in [0, 1] by the stack's upsamplers, a seed each."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Readings:
     """Factors read from n pictures: class probabilities [n, values], numbers [n], and the subject's mask [n, h, w]."""

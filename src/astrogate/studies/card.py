@@ -123,10 +123,8 @@ def witness_agreement(a: Readings, b: Readings) -> dict[str, Estimate]:
 
 def reconstruct(model: Model, pictures: Tensor) -> Tensor:
     """Pictures [n, 3, h, w] in [0, 1] through the VAE and back."""
-    vae: Any = model.module("vae")
-    with torch.no_grad():
-        parts = [vae.encode(p.to(vae.device) * 2 - 1).latent_dist.mean for p in pictures.split(50)]
-    return torch.cat([model.decode(part * vae.config.scaling_factor) for part in parts])
+    predictor: Any = model
+    return torch.cat([model.decode(predictor.latents(part)) for part in pictures.split(50)])
 
 
 def measure_card(

@@ -20,13 +20,14 @@ from astrogate.studies.leakage import Bench
 
 #: How far a continuous factor, which lies in [-1, 1], is moved.
 _STEPS = (0.4, 0.8, 1.2)
-_PLAIN = {"medium": "painting", "style": "none", "strength": 0.0, "doomsday": "no", "alien": "no", "invasion": "no"}
+#: A painting of nothing else.
+PLAIN = {"medium": "painting", "doomsday": "no", "alien": "no", "invasion": "no"}
 
 
 def world_edit(bench: Bench, attribute: Attribute, subject: str, *, count: int = 40) -> Cell:
     """The cell of an attribute and a subject when the world itself is edited, over `count` random scenes."""
     rng = np.random.default_rng(0)
-    scenes = [replace(sample_scene(rng), subject=subject, **_PLAIN) for _ in range(count)]
+    scenes = [replace(sample_scene(rng), subject=subject, style="none", strength=0.0, **PLAIN) for _ in range(count)]
     target = attribute.target
     if target.value is None:
         scenes = [replace(s, **{target.factor: target.sign * (_STEPS[-1] / -2)}) for s in scenes]

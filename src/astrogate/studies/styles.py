@@ -7,22 +7,25 @@ was reached before it are of `measure.breakdown`; the style's strength is the re
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from astrogate.core.direction import place
 from astrogate.core.point import Point
-from astrogate.core.protocols import Model, Reader
+from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.breakdown import before_breakdown, breakdown, edge_energy
 from astrogate.measure.scores import Estimate, bootstrap, mean
+from astrogate.menagerie.world import sample_scene
 from astrogate.methods.contrast import contrast
 from astrogate.methods.guidance import guide, toward
 from astrogate.methods.phrase import phrase
 from astrogate.rendering.render import render, to_tensor
+from astrogate.studies.card import drawings, reconstruct
 from astrogate.studies.editors import LATE
+from astrogate.studies.floor import PLAIN
 
 Style = Callable[[Point, float], Point]
 
@@ -34,13 +37,14 @@ class Case:
     prompt: str
     phrase: str
     style: str
+    subject: str
 
 
 #: The seed's three prompts.
 CASES = (
-    Case("doomsday pyramid cyberpunk alien invasion", "cyberpunk", "cyberpunk"),
-    Case("futuristic high tech city architecture", "futuristic high tech", "futuristic"),
-    Case("temple hidden in the jungle Monet style", "Monet style", "Monet"),
+    Case("doomsday pyramid cyberpunk alien invasion", "cyberpunk", "cyberpunk", "pyramid"),
+    Case("futuristic high tech city architecture", "futuristic high tech", "futuristic", "city"),
+    Case("temple hidden in the jungle Monet style", "Monet style", "Monet", "temple"),
 )
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 SEEDS = tuple(range(300, 308))
@@ -118,8 +122,7 @@ def strips(
         frames = list(render(model, points, recipe=recipe, batch_size=32))
         pictures = to_tensor(frames)
         readings, edges = reader.read(pictures), edge_energy(pictures)
-        seen = readings.probabilities["style"][:, list(readings.classes["style"]).index(case.style)]
-        styles, subjects = (seen * readings.values["strength"].clamp(0, 1)).tolist(), readings.labels("subject")
+        styles, subjects = _styles(readings, case.style), readings.labels("subject")
         n = len(strengths)
         out[name] = [
             Strip(
@@ -132,6 +135,24 @@ def strips(
             for i in range(0, len(frames), n)
         ]
     return out
+
+
+def full_strength(model: Model, reader: Reader, *, count: int = 40) -> Estimate:
+    """What is read, as in `strips`, of the world's own drawings at full strength: of each case's style and subject."""
+    rng, seen = np.random.default_rng(0), list[float]()
+    for case in CASES:
+        own = {"subject": case.subject, "style": case.style, "strength": 1.0, **PLAIN}
+        pictures = reconstruct(
+            model, drawings([replace(sample_scene(rng), **own) for _ in range(count)], model.size)[0]
+        )
+        seen += _styles(reader.read(pictures), case.style)
+    return bootstrap(mean, np.asarray(seen))
+
+
+def _styles(readings: Readings, style: str) -> list[float]:
+    """The strength of a style in pictures: its probability times the strength that is read."""
+    seen = readings.probabilities["style"][:, list(readings.classes["style"]).index(style)]
+    return (seen * readings.values["strength"].clamp(0, 1)).tolist()
 
 
 def summary(found: Sequence[Mapping[str, Sequence[Strip]]]) -> dict[str, tuple[Estimate, float]]:

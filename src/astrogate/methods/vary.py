@@ -1,0 +1,23 @@
+"""Variations: pictures with what CLIP sees of one, and the rest drawn anew (Ramesh et al. 2022, section 3.1).
+
+    DDIM from x_T under z_i with eta > 0:  eta = 0 is the reconstruction, 1 forgets all of x_T but where it led
+
+What is alike in all variations, CLIP kept in z_i; what changes, it left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point
+
+
+def vary(point: Point, n: int = 8, *, seed: int = 0) -> list[Point]:
+    """`n` points that differ in the noise that DDIM adds alone; draw them with `Recipe(eta=...)` above 0.
+
+    Raises AstrogateError for fewer than one.
+    """
+    if n < 1:
+        raise AstrogateError(f"{n} variations", "ask for 1 or more")
+    return [replace(point, origin={**point.origin, "seed": seed + i, "varied": True}) for i in range(n)]
