@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame as Frame
     from astrogate.core.recipe import Recipe as Recipe
     from astrogate.measure.features import Clip as Clip
+    from astrogate.methods.blend import blend as blend
     from astrogate.methods.calibrate import calibrate as calibrate
     from astrogate.methods.clip_guided import clip_guided as clip_guided
     from astrogate.methods.contrast import contrast as contrast
+    from astrogate.methods.encode import encode as encode
     from astrogate.methods.guidance import guide as guide
     from astrogate.methods.guidance import toward as toward
     from astrogate.methods.insert import insert as insert
@@ -44,8 +46,12 @@ if TYPE_CHECKING:
     from astrogate.methods.pan import wipe as wipe
     from astrogate.methods.phrase import between as between
     from astrogate.methods.phrase import phrase as phrase
+    from astrogate.methods.prior import prior as prior
+    from astrogate.methods.probe import probe as probe
     from astrogate.methods.slide import grid as grid
     from astrogate.methods.slide import slide as slide
+    from astrogate.methods.textdiff import textdiff as textdiff
+    from astrogate.methods.vary import vary as vary
     from astrogate.methods.walk import loop as loop
     from astrogate.methods.walk import redrawn as redrawn
     from astrogate.methods.walk import walk as walk
@@ -61,6 +67,7 @@ if TYPE_CHECKING:
     from astrogate.rendering.render import render as render
     from astrogate.rendering.render import to_tensor as to_tensor
     from astrogate.rendering.sheet import sheet as sheet
+    from astrogate.rendering.upscale import upscale as upscale
     from astrogate.rendering.video import side_by_side as side_by_side
     from astrogate.rendering.video import video as video
 
@@ -79,9 +86,11 @@ _HOME = {
     "Recipe": "core.recipe",
     "Steer": "core.point",
     "between": "methods.phrase",
+    "blend": "methods.blend",
     "calibrate": "methods.calibrate",
     "clip_guided": "methods.clip_guided",
     "contrast": "methods.contrast",
+    "encode": "methods.encode",
     "fast": "models.fast",
     "grid": "methods.slide",
     "guide": "methods.guidance",
@@ -96,6 +105,8 @@ _HOME = {
     "pan": "methods.pan",
     "phrase": "methods.phrase",
     "place": "core.direction",
+    "prior": "methods.prior",
+    "probe": "methods.probe",
     "redrawn": "methods.walk",
     "render": "rendering.render",
     "sample": "ops.timing",
@@ -104,8 +115,11 @@ _HOME = {
     "sheet": "rendering.sheet",
     "side_by_side": "rendering.video",
     "slide": "methods.slide",
+    "textdiff": "methods.textdiff",
     "to_tensor": "rendering.render",
     "toward": "methods.guidance",
+    "upscale": "rendering.upscale",
+    "vary": "methods.vary",
     "video": "rendering.video",
     "views": "methods.pan",
     "walk": "methods.walk",

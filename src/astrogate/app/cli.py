@@ -15,6 +15,7 @@ from astrogate.app.options import Loading, check_output, loads
 from astrogate.app.paths import pan, walk
 from astrogate.app.scores import score, sweep
 from astrogate.app.strips import grid, guide, insert, slide, style
+from astrogate.app.unclip import blend, diff, imagine, probe, vary
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
 
@@ -71,6 +72,11 @@ main.add_command(guide)
 main.add_command(grid)
 main.add_command(walk)
 main.add_command(pan)
+main.add_command(imagine)
+main.add_command(vary)
+main.add_command(blend)
+main.add_command(diff)
+main.add_command(probe)
 main.add_command(score)
 main.add_command(sweep)
 main.add_command(direction)

@@ -185,7 +185,7 @@ _HOLD = (
 )
 
 
-def _taking(kind: type[Loading], argument: str, options: Sequence[Any]) -> Callable[..., Callable[..., None]]:
+def taking(kind: type[Any], argument: str, options: Sequence[Any]) -> Callable[..., Callable[..., None]]:
     """A decorator that gives a command `options` as one argument, a `kind`."""
     names = [field.name for field in fields(kind)]
 
@@ -202,10 +202,10 @@ def _taking(kind: type[Loading], argument: str, options: Sequence[Any]) -> Calla
 
 
 #: Give a command the options of `Loading` as `loading`, those of `Sampling`, `Setup` or `Editing` as `setup`.
-loads = _taking(Loading, "loading", _LOADING)
-samples = _taking(Sampling, "setup", (*_LOADING, *_SAMPLING))
-draws = _taking(Setup, "setup", (*_LOADING, *_SAMPLING, *_SEEDS))
-edits = _taking(Editing, "setup", (*_LOADING, *_SAMPLING, *_SEEDS, *_HOLD))
+loads = taking(Loading, "loading", _LOADING)
+samples = taking(Sampling, "setup", (*_LOADING, *_SAMPLING))
+draws = taking(Setup, "setup", (*_LOADING, *_SAMPLING, *_SEEDS))
+edits = taking(Editing, "setup", (*_LOADING, *_SAMPLING, *_SEEDS, *_HOLD))
 
 
 def direction_of(model: Model, spec: str) -> Direction:

@@ -26,8 +26,7 @@ def textdiff(model: Model, point: Point, before: str, after: str, theta: float) 
     encoder in the space of its pictures.
     """
     stack = unclip(model)
-    if not 0 <= theta <= 1:
-        raise AstrogateError(f"theta {theta:g}", "use a share of the way from 0 to 1; the paper takes .25 to .5")
+    check_theta(theta)
     if not after.strip():
         raise AstrogateError("the caption to go to is empty", 'say what the picture should become, e.g. "a cat"')
     z = point.tensors["image_embeds"]
@@ -38,3 +37,10 @@ def textdiff(model: Model, point: Point, before: str, after: str, theta: float) 
     turned = slerp(z, (z.norm() * normalize(difference, dim=0)).to(z), theta)
     origin = {**point.origin, "textdiff": {"before": before, "after": after, "theta": theta}}
     return replace(point, tensors={**point.tensors, "image_embeds": turned}, origin=origin)
+
+
+def check_theta(theta: float) -> float:
+    """The same number. Raises AstrogateError for one outside [0, 1]."""
+    if not 0 <= theta <= 1:
+        raise AstrogateError(f"theta {theta:g}", "use a share of the way from 0 to 1; the paper takes .25 to .5")
+    return theta

@@ -125,6 +125,8 @@ class UnCLIP:
         Of the `candidates` the one with the largest z_i.z_t is kept. `guidance_scale` None is the stack's own. Raises
         AstrogateError for a kind of prior that the stack lacks.
         """
+        for prompt in prompts:
+            check_prompt(prompt)
         text = self.stack.towers.texts(prompts)
         if kind == "none":
             return text.embeds.float().cpu()
