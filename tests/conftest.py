@@ -11,11 +11,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.measure.features import Clip
+from astrogate.methods.encode import encode
 from astrogate.models.load import load, shipped_folder
+from astrogate.models.unclip import UnCLIP
 from tests.checkpoints import FAMILIES, clip_model
+from tests.unclip_checkpoints import ours
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +68,24 @@ def family(request: pytest.FixtureRequest) -> str:
 def model(tiny_folders: Callable[[str], Path], family: str) -> Model:
     """A tiny checkpoint of every family in turn."""
     return load(str(tiny_folders(family)), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> UnCLIP:
+    """A tiny stack of unCLIP in our own layout."""
+    folder = tmp_path_factory.mktemp("unclip")
+    ours(folder)
+    model = load(str(folder), device="cpu")
+    assert isinstance(model, UnCLIP)
+    return model
+
+
+@pytest.fixture(scope="session")
+def pictures() -> torch.Tensor:
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="session")
+def encoded(stack: UnCLIP, pictures: torch.Tensor) -> list[Point]:
+    """Two pictures as points of `stack`, by 25 steps."""
+    return encode(stack, pictures, num_inference_steps=25, iterations=10)

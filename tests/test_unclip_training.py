@@ -17,7 +17,7 @@ from astrogate.ops.quantise import fit_codebook
 from astrogate.train.ar_prior import train_ar_prior
 from astrogate.train.data import PictureData
 from astrogate.train.decoder import train_decoder
-from astrogate.train.embeddings import cache_embeddings, dropped, encode_texts
+from astrogate.train.embeddings import Embedded, cache_embeddings, dropped, encode_texts
 from astrogate.train.loop import Schedule
 from astrogate.train.presets import build_scheduler
 from astrogate.train.prior import prior_scheduler, train_prior
@@ -63,6 +63,10 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[PictureData, NDAr
     return PictureData(tmp_path_factory.mktemp("data"), {"images": images, "tokens": ids}), z.astype(np.float16)
 
 
+def source(data: PictureData, z: NDArray[np.float16], clip: Any, empty: torch.Tensor, folder: Path) -> Embedded:
+    return Embedded(data, clip, torch.from_numpy(z.astype(np.float32)), empty, folder, 0, "cpu")
+
+
 def curve(folder: Path, name: str) -> list[float]:
     return [float(row.split(",")[2]) for row in (folder / f"{name}-loss.csv").read_text().splitlines()[1:]]
 
@@ -92,8 +96,8 @@ def test_the_diffusion_prior_finds_the_embedding_of_a_caption(
     data, z = planted
     torch.manual_seed(0)
     prior = PriorTransformer(2, 16, 2, embedding_dim=WIDTH, num_embeddings=LENGTH, additional_embeddings=4)
-    given = {"empty": empty, "folder": tmp_path, "seed": 0, "device": "cpu"}
-    prior = train_prior(prior, clip, data, z, QUICK, **given)
+    on = source(data, z, clip, empty, tmp_path)
+    prior = train_prior(prior, on, QUICK)
     text = encode_texts(clip, tokens(list(CAPTIONS)))
     scheduler = prior_scheduler()
     with torch.no_grad():
@@ -122,8 +126,8 @@ def test_the_ar_prior_predicts_the_symbols_of_a_caption(
     edges = torch.linspace(-0.5, 0.5, 3)
     torch.manual_seed(0)
     model = GPT2LMHeadModel(GPT2Config(vocab_size=8 + 4, n_embd=WIDTH, n_layer=2, n_head=2, n_positions=64))
-    given = {"empty": empty, "folder": tmp_path, "seed": 0, "device": "cpu"}
-    model = train_ar_prior(model, clip, book, edges, data, z, QUICK, **given)
+    on = source(data, z, clip, empty, tmp_path)
+    model = train_ar_prior(model, book, edges, on, QUICK)
     assert curve(tmp_path, "ar_prior")[-1] < 0.6 * np.log(8)
     text = encode_texts(clip, tokens(list(CAPTIONS)))
     dot = dot_level(torch.zeros(4), edges, 8)
@@ -177,10 +181,8 @@ def test_the_decoder_draws_what_the_embedding_says(
     torch.manual_seed(0)
     net = unet(WIDTH, class_embed_type="projection", projection_class_embeddings_input_dim=2 * WIDTH)
     scheduler = build_scheduler()
-    given = {"empty": empty, "folder": tmp_path, "seed": 0, "device": "cpu"}
-    net, conditions = train_decoder(
-        net, conditions, clip, scheduler, data, moments, z, replace(QUICK, steps=400), **given
-    )
+    on = source(data, z, clip, empty, tmp_path)
+    net, conditions = train_decoder(net, conditions, scheduler, moments, on, replace(QUICK, steps=400))
     assert torch.allclose(conditions.normalizer.mean, torch.from_numpy(z.astype(np.float32)).mean(0), atol=1e-4)
     own = torch.stack([torch.from_numpy(z[kinds == k].astype(np.float32)).mean(0) for k in range(4)])
     text, t = encode_texts(clip, empty.expand(4, -1)), torch.full((4,), 700)

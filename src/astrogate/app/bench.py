@@ -41,7 +41,7 @@ def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
 @_cells
 @_clip
 @click.option("--tune", "tuning", is_flag=True, help="Compare options of ours on the tuning half instead.")
-@click.option("--seeds", default=4, show_default=True, help="Seeds a cell.")
+@click.option("--seeds", default=8, show_default=True, help="Seeds a cell.")
 @click.option("--steps", default=20, show_default=True, help="Denoising steps.")
 @loads
 def leakage(

@@ -10,56 +10,46 @@ vocabulary is the buckets, then the levels of the dot product.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from astrogate.models.priors import dot_level, prefix
 from astrogate.ops.quantise import Codebook
-from astrogate.train.data import Batches, PictureData
-from astrogate.train.embeddings import dropped, encode_texts
+from astrogate.train.embeddings import Embedded
 from astrogate.train.loop import Schedule, fit
+
+_NAME = "ar_prior"
+
+
+def dot_edges(on: Embedded, levels: int, *, count: int = 5000) -> Tensor:
+    """The quantiles [levels - 1] of z_i.z_t over `count` pictures and captions, between which levels lie."""
+    rng = np.random.default_rng(on.seed)
+    index = np.sort(rng.choice(len(on.data), min(count, len(on.data)), replace=False))
+    dots = [(on.own(part) * on.texts(part, rng, 0.0).embeds).sum(1).cpu() for part in np.array_split(index, 20)]
+    return torch.cat(dots).quantile(torch.arange(1, levels) / levels)
 
 
 def train_ar_prior(
-    model: Any,
-    clip: Any,
-    codebook: Codebook,
-    edges: Tensor,
-    data: PictureData,
-    embeddings: NDArray[np.float16],
-    schedule: Schedule,
-    *,
-    empty: Tensor,
-    folder: Path,
-    seed: int,
-    device: str,
-    drop: float = 0.1,
+    model: Any, codebook: Codebook, edges: Tensor, on: Embedded, schedule: Schedule, *, drop: float = 0.1
 ) -> Any:
     """Train a `GPT2LMHeadModel` of the CLIP's width; `edges` cut the dot products into levels."""
-    torch.manual_seed(seed)
-    model, clip = model.to(device), clip.to(device).eval().requires_grad_(False)
-    order = Batches(len(data), schedule.batch, seed)
-    z = torch.from_numpy(embeddings.astype(np.float32))
+    torch.manual_seed(on.seed)
+    model, order, edges = model.to(on.device), on.batches(schedule), edges.to(on.device)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         index = order.at(step)
-        own = z[torch.from_numpy(index)]
-        ids = codebook.encode(own).to(device)
-        text = encode_texts(clip, dropped(data.tokens(index, rng).to(device), empty, drop))
-        dot = dot_level((own.to(device) * text.embeds).sum(1), edges.to(device), codebook.buckets)
-        with torch.autocast(device, torch.bfloat16):
+        own, text = on.own(index), on.texts(index, rng, drop)
+        ids = codebook.encode(own.cpu()).to(on.device)
+        dot = dot_level((own * text.embeds).sum(1), edges, codebook.buckets)
+        with torch.autocast(on.device.split(":")[0], torch.bfloat16):
             before = prefix(model, text, dot)
             inputs = torch.cat([before, model.get_input_embeddings()(ids[:, :-1])], 1)
             mask = F.pad(text.mask, (0, inputs.shape[1] - text.mask.shape[1]), value=True)
             logits = model(inputs_embeds=inputs, attention_mask=mask.long()).logits[:, before.shape[1] - 1 :]
         return F.cross_entropy(logits[..., : codebook.buckets].float().flatten(0, 1), ids.flatten())
 
-    return fit(nn.ModuleDict({"ar_prior": model}), loss, schedule, folder=folder, name="ar_prior", seed=seed)[
-        "ar_prior"
-    ]
+    return fit(nn.ModuleDict({_NAME: model}), loss, schedule, folder=on.folder, name=_NAME, seed=on.seed)[_NAME]

@@ -5,6 +5,8 @@ z_i = projected image embedding of unit length, z_t = that of the text, states =
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.models.towers import Texts
-from astrogate.train.data import PictureData
+from astrogate.train.data import Batches, PictureData
+from astrogate.train.loop import Schedule
 
 
 def cache_embeddings(clip: Any, data: PictureData, *, key: str, device: str, batch: int = 250) -> NDArray[np.float16]:
@@ -28,7 +31,11 @@ def cache_embeddings(clip: Any, data: PictureData, *, key: str, device: str, bat
     with torch.no_grad():
         for start in tqdm(range(0, len(data), batch), desc="embeddings"):
             index = np.arange(start, min(start + batch, len(data)))
-            vision = clip.vision_model(pixel_values=data.images(index, device))
+            pixels = data.images(index, device)
+            side = int(clip.config.vision_config.image_size)
+            if pixels.shape[-1] != side:
+                pixels = F.interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+            vision = clip.vision_model(pixel_values=pixels)
             parts.append(F.normalize(clip.visual_projection(vision.pooler_output), dim=-1).half().cpu().numpy())
     out, temporary = np.concatenate(parts), path.with_suffix(".tmp.npy")
     np.save(temporary, out)
@@ -48,3 +55,42 @@ def encode_texts(clip: Any, tokens: Tensor) -> Texts:
 def dropped(tokens: Tensor, empty: Tensor, rate: float) -> Tensor:
     """Captions [b, length], a share of them replaced by no caption [length], so that guidance has its other half."""
     return torch.where(torch.rand(len(tokens), 1, device=tokens.device) < rate, empty.to(tokens), tokens)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """Captioned pictures as a frozen CLIP sees them, and where a training on them goes.
+
+    `z` [n, d] are the pictures' embeddings, `empty` [length] the tokens of no caption; `folder`, `seed` and `device`
+    are those of the training.
+    """
+
+    data: PictureData
+    clip: Any
+    z: Tensor
+    empty: Tensor
+    folder: Path
+    seed: int
+    device: str
+
+    def batches(self, schedule: Schedule) -> Batches:
+        """Which pictures a step shows."""
+        return Batches(len(self.data), schedule.batch, self.seed)
+
+    def own(self, index: NDArray[np.int64]) -> Tensor:
+        """The embeddings [b, d] of some pictures."""
+        return self.z[torch.from_numpy(index)].to(self.device)
+
+    def texts(self, index: NDArray[np.int64], rng: np.random.Generator, drop: float) -> Texts:
+        """One caption for each of some pictures, a share of them dropped."""
+        tokens = dropped(self.data.tokens(index, rng).to(self.device), self.empty, drop)
+        return encode_texts(self.clip, tokens)
+
+
+def embedded(
+    data: PictureData, clip: Any, *, key: str, empty: Tensor, folder: Path, seed: int, device: str
+) -> Embedded:
+    """Freeze a CLIPModel, and cache what it sees of the pictures under `key`, which names it."""
+    clip = clip.to(device).eval().requires_grad_(False)
+    z = torch.from_numpy(cache_embeddings(clip, data, key=key, device=device).astype(np.float32))
+    return Embedded(data, clip, z, empty, folder, seed, device)

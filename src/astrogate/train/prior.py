@@ -8,16 +8,13 @@ cosine schedule; the text is dropped 10 % of the time. `PriorTransformer` keeps 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from astrogate.train.data import Batches, PictureData
-from astrogate.train.embeddings import dropped, encode_texts
+from astrogate.train.embeddings import Embedded
 from astrogate.train.loop import Schedule, fit
 
 
@@ -30,36 +27,22 @@ def prior_scheduler() -> Any:
     )
 
 
-def train_prior(
-    prior: Any,
-    clip: Any,
-    data: PictureData,
-    embeddings: NDArray[np.float16],
-    schedule: Schedule,
-    *,
-    empty: Tensor,
-    folder: Path,
-    seed: int,
-    device: str,
-    drop: float = 0.1,
-) -> Any:
-    """Train a `PriorTransformer` on the embeddings [n, d] of `data`; `empty` [length] are the tokens of no caption."""
-    torch.manual_seed(seed)
-    prior, clip = prior.to(device), clip.to(device).eval().requires_grad_(False)
-    order, scheduler = Batches(len(data), schedule.batch, seed), prior_scheduler()
-    z = torch.from_numpy(embeddings.astype(np.float32))
-    prior.clip_mean.data.copy_(z.mean(0, keepdim=True))
-    prior.clip_std.data.copy_(z.std(0, keepdim=True))
+def train_prior(prior: Any, on: Embedded, schedule: Schedule, *, drop: float = 0.1) -> Any:
+    """Train a `PriorTransformer`."""
+    torch.manual_seed(on.seed)
+    prior = prior.to(on.device)
+    order, scheduler = on.batches(schedule), prior_scheduler()
+    prior.clip_mean.data.copy_(on.z.mean(0, keepdim=True))
+    prior.clip_std.data.copy_(on.z.std(0, keepdim=True))
     for parameter in (prior.clip_mean, prior.clip_std):
         parameter.requires_grad_(False)
     mean, std, steps = prior.clip_mean.detach(), prior.clip_std.detach(), scheduler.config.num_train_timesteps
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         index = order.at(step)
-        x = (z[torch.from_numpy(index)].to(device) - mean) / std
-        text = encode_texts(clip, dropped(data.tokens(index, rng).to(device), empty, drop))
-        noise, t = torch.randn_like(x), torch.randint(steps, (len(index),), device=device)
-        with torch.autocast(device, torch.bfloat16):
+        x, text = (on.own(index) - mean) / std, on.texts(index, rng, drop)
+        noise, t = torch.randn_like(x), torch.randint(steps, (len(index),), device=on.device)
+        with torch.autocast(on.device.split(":")[0], torch.bfloat16):
             found = prior(
                 scheduler.add_noise(x, noise, t),
                 t,
@@ -69,4 +52,4 @@ def train_prior(
             ).predicted_image_embedding
         return (found.float() - x).square().mean()
 
-    return fit(nn.ModuleDict({"prior": prior}), loss, schedule, folder=folder, name="prior", seed=seed)["prior"]
+    return fit(nn.ModuleDict({"prior": prior}), loss, schedule, folder=on.folder, name="prior", seed=on.seed)["prior"]

@@ -43,6 +43,12 @@ def cache_moments(vae: Any, data: PictureData, *, key: str, device: str, batch: 
     return np.load(path, mmap_mode="r")
 
 
+def drawn_latents(moments: NDArray[np.float16], index: NDArray[np.int64], device: str) -> Tensor:
+    """One draw [b, c, h, w] from the posterior of each of some pictures."""
+    mean, std = torch.from_numpy(moments[index].astype(np.float32)).to(device).unbind(1)
+    return mean + std * torch.randn_like(mean)
+
+
 def snr_weights(scheduler: Any, gamma: float = 5.0) -> Tensor:
     """The loss's weight at every step [t]: min(SNR, gamma) / SNR."""
     alphas = scheduler.alphas_cumprod
@@ -73,8 +79,7 @@ def train_unet(
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         index = order.at(step)
-        mean, std = torch.from_numpy(moments[index].astype(np.float32)).to(device).unbind(1)
-        latents = mean + std * torch.randn_like(mean)
+        latents = drawn_latents(moments, index, device)
         tokens = data.tokens(index, rng)
         tokens[torch.rand(len(index)) < drop] = empty
         noise, t = torch.randn_like(latents), torch.randint(len(weights), (len(index),), device=device)

@@ -47,12 +47,16 @@ def train_upsampler(
     schedule: Schedule,
     *,
     kind: Corruption = "blur",
+    corrupted: float = 0.5,
     folder: Path,
     seed: int,
     device: str,
     name: str = "upsampler",
 ) -> Any:
-    """Train a `UNet2DModel` of 6 channels in (noisy, condition) and 3 out on quarter crops of `data`."""
+    """Train a `UNet2DModel` of 6 channels in (noisy, condition) and 3 out on quarter crops of `data`.
+
+    A share `corrupted` of the crops is given as `kind` says, the others clean.
+    """
     torch.manual_seed(seed)
     unet = unet.to(device, memory_format=torch.channels_last)
     order, scheduler = Batches(len(data), schedule.batch, seed), upsampler_scheduler(kind)
@@ -61,7 +65,7 @@ def train_upsampler(
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         crops = [_crop(picture, side, rng) for picture in data.images(order.at(step))]
-        low = torch.stack([low_of((crop + 1) / 2, kind, rng) for crop in crops])
+        low = torch.stack([low_of((crop + 1) / 2, kind if rng.random() < corrupted else "none", rng) for crop in crops])
         x, given = torch.stack(crops).to(device), condition(low.to(device), FACTOR)
         noise, t = torch.randn_like(x), torch.randint(steps, (len(x),), device=device)
         noisy = scheduler.add_noise(x, noise, t)
