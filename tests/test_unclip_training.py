@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from astrogate.measure.features import Clip
 from astrogate.models.image_conditions import LEVELS, ImageConditions
 from astrogate.models.priors import dot_level, prefix
 from astrogate.ops.quantise import fit_codebook
@@ -21,7 +22,7 @@ from astrogate.train.embeddings import Embedded, cache_embeddings, dropped, enco
 from astrogate.train.loop import Schedule
 from astrogate.train.presets import build_scheduler
 from astrogate.train.prior import prior_scheduler, train_prior
-from tests.checkpoints import LENGTH, clip_tokenizer, unet
+from tests.checkpoints import LENGTH, clip_model, clip_tokenizer, unet
 
 WIDTH, CAPTIONS = 16, ("a fat dog", "a thin cat", "a happy man", "a sad woman")
 QUICK = Schedule(steps=150, batch=32, lr=3e-3, warmup=10, ema=0.9)
@@ -71,12 +72,15 @@ def curve(folder: Path, name: str) -> list[float]:
     return [float(row.split(",")[2]) for row in (folder / f"{name}-loss.csv").read_text().splitlines()[1:]]
 
 
-def test_embeddings_are_cached_by_the_clip_that_made_them(clip: Any, planted: Any) -> None:
+def test_embeddings_are_cached_by_the_clip_that_made_them(planted: Any, tmp_path: Path) -> None:
     data, _ = planted
-    first = cache_embeddings(clip, data, key="a", device="cpu")
-    assert first.shape == (256, WIDTH)
+    clip_model(tmp_path)
+    made = Clip(tmp_path)
+    first = cache_embeddings(made, data, key="a")
     assert np.linalg.norm(first.astype(np.float32), axis=1) == pytest.approx(np.ones(256), abs=2e-3)
-    assert np.array_equal(cache_embeddings(None, data, key="a", device="cpu"), first)
+    expected = made.images((data.images(np.arange(5)) + 1) / 2).numpy()
+    assert np.allclose(first[:5], expected, atol=1e-3)
+    assert np.array_equal(cache_embeddings(None, data, key="a"), first)
 
 
 def test_texts_and_no_texts(clip: Any, empty: torch.Tensor) -> None:

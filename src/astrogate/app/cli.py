@@ -15,6 +15,7 @@ from astrogate.app.options import Loading, check_output, loads
 from astrogate.app.paths import pan, walk
 from astrogate.app.scores import score, sweep
 from astrogate.app.strips import grid, guide, insert, slide, style
+from astrogate.app.training import train
 from astrogate.app.unclip import blend, diff, imagine, probe, vary
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
@@ -81,6 +82,7 @@ main.add_command(score)
 main.add_command(sweep)
 main.add_command(direction)
 main.add_command(bench)
+main.add_command(train)
 
 
 @main.command(short_help="Draw strips and a grid with the shipped model, on one page.")
@@ -212,40 +214,3 @@ def latent_walks(
     kept = FrameCache(cache)
     page = made(loading.load(), clip, seed=seed, frames=frames, recipe=recipe, cache=kept, tell=click.echo)
     _page(output, "latent-walks", page)
-
-
-@main.group()
-def train() -> None:
-    """Train the models that ship with the package."""
-
-
-@train.command()
-@click.option("--preset", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
-@click.option("--run", "folder", default=None, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option(
-    "--stage", "stages", multiple=True, help="Only this stage (vae, clip, unet, oracle, witness); repeatable."
-)
-@click.option("--resume", is_flag=True, help="Take what the run lacks from the shipped weights.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--pack", is_flag=True, help="Put the finished stages into the package.")
-def menagerie(preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: bool) -> None:
-    """Train Menagerie: data, VAE, CLIP, U-Net, oracle. What is finished is kept; what was cut off goes on."""
-    from astrogate.models.load import shipped_folder
-    from astrogate.train.menagerie import STAGES, train_menagerie
-    from astrogate.train.presets import PRESETS
-
-    unknown = set(stages) - set(STAGES)
-    if unknown:
-        raise AstrogateError(f"unknown stage {', '.join(sorted(unknown))}", f"choose from {', '.join(STAGES)}")
-    if preset == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise AstrogateError("there is no CUDA device", "use --preset cpu")
-    folder = folder or Path("runs") / f"menagerie-{preset}"
-    start = shipped_folder() if resume else None
-    train_menagerie(PRESETS[preset], folder, stages=stages or STAGES, seed=seed, start=start)
-    if pack:
-        from astrogate.train.packing import assemble
-
-        click.echo(f"packed {assemble(folder, shipped_folder(), preset):,} bytes")

@@ -129,6 +129,11 @@ def load_unclip(
         return UnCLIP(make(parts), name, language)
 
 
+def own_part(name: str, folder: Path, dtype: torch.dtype) -> Any:
+    """One part of a stack of our own by its name, from the folder that holds it."""
+    return _part(folder, _OURS[name], "cpu", dtype)
+
+
 def _part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
     """One part by the class that the table names; for "scheduler" by the one that its own config names."""
     if where == "scheduler":

@@ -15,28 +15,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.measure.features import Clip
 from astrogate.models.towers import Texts
 from astrogate.train.data import Batches, PictureData
 from astrogate.train.loop import Schedule
 
 
-def cache_embeddings(clip: Any, data: PictureData, *, key: str, device: str, batch: int = 250) -> NDArray[np.float16]:
+def cache_embeddings(clip: Clip, data: PictureData, *, key: str, batch: int = 250) -> NDArray[np.float16]:
     """z_i of every picture: float16 [n, d], kept beside the data under `key`, which names the CLIP."""
     path = data.folder / f"embeddings-{key}.npy"
     if path.exists():
         return np.load(path)
     from tqdm import tqdm
 
-    parts: list[NDArray[np.float16]] = []
-    with torch.no_grad():
-        for start in tqdm(range(0, len(data), batch), desc="embeddings"):
-            index = np.arange(start, min(start + batch, len(data)))
-            pixels = data.images(index, device)
-            side = int(clip.config.vision_config.image_size)
-            if pixels.shape[-1] != side:
-                pixels = F.interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
-            vision = clip.vision_model(pixel_values=pixels)
-            parts.append(F.normalize(clip.visual_projection(vision.pooler_output), dim=-1).half().cpu().numpy())
+    starts = range(0, len(data), batch)
+    indices = (np.arange(start, min(start + batch, len(data))) for start in starts)
+    parts = [
+        clip.images((data.images(index) + 1) / 2, batch=batch).half().numpy()
+        for index in tqdm(indices, total=len(starts), desc="embeddings")
+    ]
     out, temporary = np.concatenate(parts), path.with_suffix(".tmp.npy")
     np.save(temporary, out)
     temporary.rename(path)
@@ -87,10 +84,8 @@ class Embedded:
         return encode_texts(self.clip, tokens)
 
 
-def embedded(
-    data: PictureData, clip: Any, *, key: str, empty: Tensor, folder: Path, seed: int, device: str
-) -> Embedded:
-    """Freeze a CLIPModel, and cache what it sees of the pictures under `key`, which names it."""
-    clip = clip.to(device).eval().requires_grad_(False)
-    z = torch.from_numpy(cache_embeddings(clip, data, key=key, device=device).astype(np.float32))
-    return Embedded(data, clip, z, empty, folder, seed, device)
+def embedded(clip: Clip, data: PictureData, *, key: str, folder: Path, seed: int, device: str) -> Embedded:
+    """Freeze a CLIP, and cache what it sees of the pictures under `key`, which names it."""
+    z = torch.from_numpy(cache_embeddings(clip, data, key=key).astype(np.float32))
+    empty = clip.tokenizer("", padding="max_length", truncation=True, return_tensors="pt").input_ids[0]
+    return Embedded(data, clip.model.requires_grad_(False), z, empty, folder, seed, device)

@@ -7,7 +7,6 @@ there. `packing.assemble` turns a run into the folder that ships.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -19,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.files import write_text
 from astrogate.menagerie.captions import WORDS
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, save_oracle
@@ -27,8 +25,9 @@ from astrogate.models.load import digest
 from astrogate.train.clip import train_clip
 from astrogate.train.data import PictureData
 from astrogate.train.oracle import cache_reconstructions, train_oracle
-from astrogate.train.packing import NEEDS, TRAINED_ON
+from astrogate.train.packing import NEEDS
 from astrogate.train.presets import Preset, build_clip, build_scheduler, build_unet, build_vae
+from astrogate.train.stages import keep_stage
 from astrogate.train.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.unet import cache_moments, train_unet
 from astrogate.train.vae import train_vae
@@ -93,19 +92,8 @@ def _check_order(run: Path, stages: tuple[str, ...]) -> None:
 
 
 def _keep(run: Path, name: str, save: Callable[[Path], object]) -> None:
-    """Save a stage into a folder beside its own, with the digests of what it was trained on, then rename.
-
-    So a finished stage is a whole one; its checkpoint has then served its turn.
-    """
-    part = run / f".{name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    save(part)
-    needs = {need: digest(run / need) for need in NEEDS.get(name, ())}
-    write_text(part / TRAINED_ON, json.dumps(needs))
-    shutil.rmtree(run / name, ignore_errors=True)
-    part.rename(run / name)
-    (run / f"{name}-state.safetensors").unlink(missing_ok=True)
+    """Save a stage with the digests of the run's own stages that it was trained on."""
+    keep_stage(run, name, save, {need: digest(run / need) for need in NEEDS.get(name, ())})
 
 
 def _begin(module: Any, folder: Path | None) -> Any:

@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from astrogate.core.errors import AstrogateError
 from astrogate.menagerie.captions import WORDS
 from astrogate.models.load import digest
+from astrogate.train.stages import TRAINED_ON, forget_paths
 
-#: What each stage is trained on, and the file in a finished stage that says which.
+#: What each stage is trained on.
 NEEDS = {"unet": ("vae", "clip"), "oracle": ("vae",), "witness": ("vae",)}
-TRAINED_ON = "trained_on.json"
 _LIMIT, _FILE_LIMIT = 30 * 2**20, 16 * 2**20
 
 
@@ -43,7 +43,7 @@ def assemble(run: Path, target: Path, preset: str) -> int:
     build_scheduler().save_pretrained(fresh / "scheduler")
     (fresh / "model_index.json").write_text(json.dumps(_index(), indent=1))
     (fresh / "language.json").write_text(json.dumps(list(WORDS)))
-    _forget_paths(fresh)
+    forget_paths(fresh)
     parts = {path.name: digest(path) for path in sorted(fresh.iterdir()) if path.is_dir()}
     names = {"clip": ("clip", "text_encoder")}
     trained_on = {
@@ -81,14 +81,6 @@ def _check_run(run: Path) -> None:
         for need, expected in json.loads(record.read_text() if record.exists() else "{}").items():
             if digest(run / need) != expected:
                 raise AstrogateError(f"{part} in {run} was trained on another {need}", f"train --stage {part} again")
-
-
-def _forget_paths(folder: Path) -> None:
-    """Leave out where the parts were loaded from: configs would carry paths of this machine."""
-    for path in folder.rglob("*.json"):
-        content = json.loads(path.read_text())
-        if isinstance(content, dict) and content.pop("_name_or_path", None) is not None:
-            path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _count(path: Path) -> int:

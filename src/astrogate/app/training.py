@@ -1,0 +1,170 @@
+"""Commands that train: `train menagerie`, and the parts of a stack of unCLIP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from astrogate.app.options import taking
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from astrogate.train.unclip import Source
+    from astrogate.train.unclip_presets import UnclipPreset
+
+_path = click.Path(path_type=Path)
+_preset = click.option("--preset", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
+_run = click.option("--run", "folder", default=None, type=_path, help="Folder of the run.")
+
+
+@click.group()
+def train() -> None:
+    """Train the models that ship with the package, and stacks of unCLIP on pictures of your own."""
+
+
+@train.command()
+@_preset
+@_run
+@click.option(
+    "--stage", "stages", multiple=True, help="Only this stage (vae, clip, unet, oracle, witness); repeatable."
+)
+@click.option("--resume", is_flag=True, help="Take what the run lacks from the shipped weights.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--pack", is_flag=True, help="Put the finished stages into the package.")
+def menagerie(preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: bool) -> None:
+    """Train Menagerie: data, VAE, CLIP, U-Net, oracle. What is finished is kept; what was cut off goes on."""
+    from astrogate.models.load import shipped_folder
+    from astrogate.train.menagerie import STAGES, train_menagerie
+    from astrogate.train.presets import PRESETS
+
+    unknown = set(stages) - set(STAGES)
+    if unknown:
+        raise AstrogateError(f"unknown stage {', '.join(sorted(unknown))}", f"choose from {', '.join(STAGES)}")
+    _check_device(preset)
+    folder = folder or Path("runs") / f"menagerie-{preset}"
+    start = shipped_folder() if resume else None
+    train_menagerie(PRESETS[preset], folder, stages=stages or STAGES, seed=seed, start=start)
+    if pack:
+        from astrogate.train.packing import assemble
+
+        click.echo(f"packed {assemble(folder, shipped_folder(), preset):,} bytes")
+
+
+def _check_device(preset: str) -> None:
+    if preset == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise AstrogateError("there is no CUDA device", "use --preset cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The options of every command that trains a part of a stack."""
+
+    data: Path | None
+    clip: Path | None
+    vae: Path | None
+    size: int
+    preset: str
+    folder: Path | None
+    minutes: float | None
+    steps: int | None
+    seed: int
+
+    def source(self) -> Source:
+        """What is trained on, checked."""
+        from astrogate.train.unclip import folder_source, menagerie_source
+
+        if self.data is None:
+            return menagerie_source(self.preset)
+        if self.clip is None:
+            raise AstrogateError("which CLIP sees the pictures?", "name a CLIPModel folder with --clip")
+        return folder_source(self.data, self.clip, self.vae, self.size)
+
+    def run(self) -> Path:
+        """The folder of the run."""
+        name = "menagerie" if self.data is None else self.data.name
+        return self.folder or Path("runs") / f"unclip-{name}-{self.preset}"
+
+    def chosen(self, part: str) -> UnclipPreset:
+        """The preset, with the length that is asked for."""
+        from astrogate.train.unclip_presets import UNCLIP_PRESETS
+
+        preset = UNCLIP_PRESETS[self.preset]
+        wanted = {k: v for k, v in (("minutes", self.minutes), ("steps", self.steps)) if v is not None}
+        if any(value <= 0 for value in wanted.values()):
+            raise AstrogateError("a training of no length", "use --steps and --minutes above 0")
+        schedule = replace(preset.schedules[part], **wanted)
+        return replace(preset, schedules={**preset.schedules, part: schedule})
+
+    def train(self, part: str) -> None:
+        """Train a part, and say where it is."""
+        from astrogate.train.unclip import train_part
+
+        _check_device(self.preset)
+        made = train_part(part, self.source(), self.chosen(part), self.run(), seed=self.seed)
+        click.echo(f"{made} is finished")
+
+
+_trains = taking(
+    Training,
+    "training",
+    (
+        click.option("--data", default=None, type=_path, help="Folder of captioned pictures.  [default: Menagerie]"),
+        click.option("--clip", default=None, type=_path, help="With --data: the CLIPModel folder that sees them."),
+        click.option("--vae", default=None, type=_path, help="With --data: the AutoencoderKL folder of the latents."),
+        click.option("--size", default=64, show_default=True, help="With --data: side of the decoder's pictures."),
+        _preset,
+        _run,
+        click.option("--minutes", default=None, type=float, help="Of training.  [default: the preset's]"),
+        click.option("--steps", default=None, type=int, help="Of training.  [default: the preset's]"),
+        click.option("--seed", default=0, show_default=True),
+    ),
+)
+
+
+@train.command()
+@click.option("--kind", default="diffusion", show_default=True, type=click.Choice(["diffusion", "ar"]))
+@_trains
+def prior(kind: str, training: Training) -> None:
+    """Train a prior: image embeddings from captions, by diffusion or symbol by symbol."""
+    training.train("prior" if kind == "diffusion" else "ar_prior")
+
+
+@train.command()
+@_trains
+def decoder(training: Training) -> None:
+    """Train a decoder: pictures from image embeddings and captions."""
+    training.train("decoder")
+
+
+@train.command()
+@click.option("--second", is_flag=True, help="The one behind the first, with stronger corruption.")
+@_trains
+def upsampler(second: bool, training: Training) -> None:
+    """Train an upsampler: four times the side, on random crops of a quarter of it."""
+    training.train("upsampler_2" if second else "upsampler")
+
+
+@train.command()
+@click.option("-o", "--output", default=None, type=_path, help="Folder.  [default: into the package]")
+@_trains
+def stack(output: Path | None, training: Training) -> None:
+    """Put the finished parts of a run together, as `load` takes them."""
+    from astrogate.models.load import shipped_unclip
+    from astrogate.train.unclip_packing import assemble_stack
+
+    if output is None and training.data is not None:
+        raise AstrogateError("the package holds Menagerie's stack", "name a folder with -o")
+    frozen: dict[str, Any] = {}
+    if output is not None:
+        source = training.source()
+        if source.vae is None:
+            raise AstrogateError("a stack draws latents", "name an AutoencoderKL folder with --vae")
+        frozen = {"clip": source.clip, "vae": source.vae}
+    target = output or shipped_unclip()
+    click.echo(f"{target}: {assemble_stack(training.run(), target, **frozen):,} bytes")

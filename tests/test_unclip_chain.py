@@ -1,0 +1,193 @@
+"""From a folder of captioned pictures to a stack that draws, by the commands; and the package's own layout."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.recipe import Recipe
+from astrogate.models import load as loading
+from astrogate.models.load import load
+from astrogate.models.unclip import UnCLIP
+from astrogate.train import unclip_packing, unclip_presets
+from astrogate.train.data import open_data
+from astrogate.train.loop import Schedule
+from astrogate.train.pictures import captioned, picture_data
+from astrogate.train.unclip import PARTS, train_part
+from astrogate.train.unclip_presets import UnclipPreset
+from tests.checkpoints import LENGTH, clip_model, clip_tokenizer, vae
+from tests.test_cli import run
+
+TINY = UnclipPreset(
+    prior=(1, 2, 8),
+    ar=(1, 2),
+    buckets=32,
+    levels=4,
+    decoder=(16, 32),
+    upsampler=(8, 8),
+    large=8,
+    schedules={name: Schedule(steps=3, batch=4, lr=1e-3, warmup=1) for name in PARTS},
+    device="cpu",
+)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Path:
+    """Forty pictures: most with a caption beside them, some in a list, one bare, one cut off."""
+    folder = tmp_path / "gallery"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    listed: list[dict[str, str]] = []
+    for i in range(40):
+        name = folder / f"{i:02}.png"
+        Image.fromarray(rng.integers(0, 255, (20, 24, 3), np.uint8)).save(name)
+        if i < 30:
+            name.with_suffix(".txt").write_text("a dog\na fat dog\n" if i % 2 else "a cat\n")
+        elif i < 38:
+            listed.append({"file_name": name.name, "text": "a horse"})
+    (folder / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in listed))
+    (folder / "39.png").write_bytes((folder / "39.png").read_bytes()[:300])
+    (folder / "39.txt").write_text("a dog")
+    return folder
+
+
+@pytest.fixture
+def frozen(tmp_path: Path) -> tuple[Path, Path]:
+    """A CLIP as wide as its embedding, and a VAE."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    torch.manual_seed(0)
+    tokenizer, folder = clip_tokenizer(), tmp_path / "clip"
+    shared = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
+    shared["projection_dim"] = 16
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    text = {**shared, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
+    vision = {**shared, "image_size": 16, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    vae().save_pretrained(tmp_path / "vae")
+    return folder, tmp_path / "vae"
+
+
+def test_captions_are_found_and_the_bare_are_told(gallery: Path, tmp_path: Path) -> None:
+    with pytest.warns(AstrogateWarning, match=r"1 left out, each has no caption: 38\.png"):
+        found = captioned(gallery)
+    assert len(found) == 39
+    assert found[gallery / "01.png"] == ["a dog", "a fat dog"]
+    assert found[gallery / "30.png"] == ["a horse"]
+    with pytest.warns(AstrogateWarning) as told:
+        data = picture_data(tmp_path / "data", gallery, clip_tokenizer(), size=16, captions=2)
+    assert [str(warning.message).split(", ")[1] for warning in told] == [
+        "each has no caption: 38.png",
+        "each is no whole picture: 39.png",
+    ]
+    assert data.arrays["images"].shape == (38, 16, 16, 3)
+    assert data.arrays["tokens"].shape == (38, 2, LENGTH)
+    one, two = data.arrays["tokens"][0]
+    assert np.array_equal(one, two)
+    before = (tmp_path / "data" / "images.npy").stat().st_mtime_ns
+    with pytest.warns(AstrogateWarning):
+        picture_data(tmp_path / "data", gallery, clip_tokenizer(), size=16, captions=2)
+    assert (tmp_path / "data" / "images.npy").stat().st_mtime_ns == before
+
+
+def test_nothing_to_train_on_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AstrogateError, match="holds no picture with a caption"):
+        picture_data(tmp_path / "data", tmp_path / "empty", clip_tokenizer(), size=16)
+    with pytest.raises(AstrogateError, match="there is no folder"):
+        captioned(tmp_path / "nowhere")
+    (tmp_path / "empty" / "metadata.jsonl").write_text("not json")
+    with pytest.raises(AstrogateError, match="can't be read"):
+        captioned(tmp_path / "empty")
+
+
+@pytest.mark.filterwarnings("ignore::astrogate.core.errors.AstrogateWarning")
+def test_from_pictures_to_a_stack(
+    gallery: Path, frozen: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(unclip_presets.UNCLIP_PRESETS, "cpu", TINY)
+    given = ("--data", str(gallery), "--clip", str(frozen[0]), "--vae", str(frozen[1]), "--size", "16")
+    given = (*given, "--run", str(tmp_path / "run"))
+    for command in (("prior",), ("prior", "--kind", "ar"), ("decoder",), ("upsampler",), ("upsampler", "--second")):
+        code, out, err = run("train", *command, *given)
+        assert code == 0, err
+        assert "is finished" in out
+    assert (tmp_path / "run" / "prior" / "trained_on.json").exists()
+    marks = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.safetensors")}
+    assert run("train", "prior", *given)[0] == 0
+    assert marks == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*.safetensors")}
+    code, out, err = run("train", "stack", *given, "-o", str(tmp_path / "stack"))
+    assert code == 0, err
+    model = load(str(tmp_path / "stack"), device="cpu")
+    assert isinstance(model, UnCLIP)
+    assert list(model.stack.priors) == ["diffusion", "ar"]
+    assert len(model.stack.upsamplers) == 2
+    points = [model.point("a dog", seed=1), model.point_at(model.imagine(["a cat"], seeds=[2], kind="ar")[0], "a cat")]
+    pictures = model.decode(model.denoise(points, Recipe(3)))
+    assert pictures.shape == (2, 3, 16, 16)
+    assert model.upscale(pictures, seeds=[1, 2], num_inference_steps=2).shape == (2, 3, 256, 256)
+    data = open_data(tmp_path / "run" / "data")
+    z = model.embed((data.images(np.arange(5)) + 1) / 2)
+    kept = np.load(next((tmp_path / "run" / "data").glob("embeddings-*.npy")))[:5]
+    assert torch.allclose(z, torch.from_numpy(kept).float(), atol=0.02)
+
+
+@pytest.mark.filterwarnings("ignore::astrogate.core.errors.AstrogateWarning")
+def test_parts_of_another_clip_are_refused(
+    gallery: Path, frozen: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(unclip_presets.UNCLIP_PRESETS, "cpu", TINY)
+    given = ("--data", str(gallery), "--vae", str(frozen[1]), "--size", "16", "--run", str(tmp_path / "run"))
+    assert run("train", "decoder", *given, "--clip", str(frozen[0]))[0] == 0
+    clip_model(tmp_path / "other")
+    code, _, err = run("train", "stack", *given, "--clip", str(tmp_path / "other"), "-o", str(tmp_path / "stack"))
+    assert code == 2
+    assert "trained on another clip" in err
+    code, _, err = run("train", "prior", *given, "--clip", str(tmp_path / "other"))
+    assert code == 2
+    assert "text width 32, embedding 16" in err
+    for args, reason in (
+        (("train", "decoder", "--data", str(gallery)), "--clip"),
+        (("train", "prior", *given, "--clip", str(frozen[0]), "--steps", "0"), "no length"),
+        (("train", "stack", *given, "--clip", str(frozen[0])), "-o"),
+    ):
+        code, _, err = run(*args)
+        assert code == 2
+        assert reason in err
+
+
+def test_the_packages_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained on a little of the world with the shipped CLIP and VAE, packed, and loaded by its name."""
+    from astrogate.train import unclip
+
+    small = replace(unclip.PRESETS["cpu"], pictures=160)
+    monkeypatch.setitem(unclip.PRESETS, "cpu", small)
+    source = unclip.menagerie_source("cpu")
+    preset = replace(TINY, prior=(1, 2, 16), ar=(1, 4), decoder=(16, 32, 32))
+    for name in ("prior", "ar_prior", "decoder"):
+        train_part(name, source, preset, tmp_path / "run")
+    target = tmp_path / "package"
+    size = unclip_packing.assemble_stack(tmp_path / "run", target)
+    assert size == sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    assert not (target / "vae").exists()
+    monkeypatch.setattr(loading, "shipped_unclip", lambda: target)
+    model: Any = load("menagerie-unclip", device="cpu")
+    assert isinstance(model, UnCLIP)
+    picture = model.decode(model.denoise([model.point("a painting of a dog", seed=1)], Recipe(2)))
+    assert picture.shape == (1, 3, 64, 64)
+    card = json.loads((target / "card.json").read_text())
+    assert set(card["trained_on"]["decoder"]) == {"clip", "vae"}
+    card["trained_on"]["prior"]["clip"] = "0" * 64
+    (target / "card.json").write_text(json.dumps(card))
+    with pytest.raises(AstrogateError, match="clip is not the one that prior was made for"):
+        load("menagerie-unclip", device="cpu")
