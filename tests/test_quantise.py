@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from astrogate.core.errors import AstrogateError
-from astrogate.ops.quantise import fit_codebook, relative_error
+from astrogate.ops.quantise import effective_rank, fit_codebook, relative_error
 
 
 def embeddings(n: int, seed: int) -> torch.Tensor:
@@ -56,3 +56,11 @@ def test_decoding_is_a_fixed_point() -> None:
 def test_too_few() -> None:
     with pytest.raises(AstrogateError, match="more than 32"):
         fit_codebook(embeddings(32, 1))
+
+
+def test_the_effective_rank_counts_directions_alike() -> None:
+    rng = torch.Generator().manual_seed(0)
+    flat = torch.randn(20_000, 6, generator=rng)
+    assert effective_rank(flat) == pytest.approx(6, abs=0.05)
+    assert effective_rank(flat * torch.tensor([1.0, 1, 1, 0, 0, 0])) == pytest.approx(3, abs=0.05)
+    assert effective_rank(flat * torch.tensor([1.0, 1e-4, 1e-4, 1e-4, 1e-4, 1e-4])) == pytest.approx(1, abs=0.01)

@@ -27,6 +27,7 @@ from astrogate.train.loop import Schedule, fit
 from astrogate.train.menagerie import train_menagerie
 from astrogate.train.packing import assemble
 from astrogate.train.presets import PRESETS, Preset
+from astrogate.train.sam import ascended
 from astrogate.train.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.witness import Witness
 from astrogate.train.world_data import labels, world_data
@@ -115,6 +116,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from safetensors.torch import save_file
+from astrogate.train.sam import ascended
 from astrogate.train.loop import Schedule, fit
 
 torch.manual_seed(0)
@@ -145,6 +147,32 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None
     assert torch.equal(first, second)
     assert torch.allclose(first, alone, atol=1e-5)
     assert json.loads((tmp_path / "two" / "m-run.json").read_text())["processes"] == 2
+
+
+def test_sharpness_aware_steps_take_the_gradient_uphill(tmp_path: Path) -> None:
+    """Of a parabola a step is that of the point `sam` further from its foot; the weights come back exactly."""
+    weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+    weight.grad = 2 * weight.detach()
+    with ascended([weight], 0.5):
+        assert torch.allclose(weight, torch.tensor([3.3, 4.4]))
+    assert torch.equal(weight, torch.tensor([3.0, 4.0]))
+
+    seen: list[tuple[float, float]] = []
+    for sam in (0.0, 0.5):
+        module = nn.Linear(2, 1, bias=False)
+        module.weight.data.copy_(torch.tensor([[3.0, 4.0]]))
+
+        def loss(step: int, rng: np.random.Generator, module: nn.Linear = module) -> torch.Tensor:
+            return (module.weight**4).sum()
+
+        schedule = Schedule(steps=1, batch=1, lr=1.0, warmup=1, weight_decay=0, clip=1e9, sam=sam)
+        fit(nn.ModuleDict({"m": module}), loss, schedule, folder=tmp_path / str(sam), name="x", seed=0)
+        assert module.weight.grad is not None
+        seen.append(tuple(module.weight.grad.flatten().tolist()))
+    assert seen[0] == pytest.approx((4 * 27, 4 * 64))
+    assert seen[1][0] > seen[0][0]
+    direction = torch.tensor(seen[0]) / torch.tensor(seen[0]).norm()
+    assert seen[1] == pytest.approx(tuple((4 * (torch.tensor([3.0, 4.0]) + 0.5 * direction) ** 3).tolist()), rel=1e-4)
 
 
 def test_fit_stops_on_nonsense(tmp_path: Path) -> None:

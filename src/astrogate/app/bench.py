@@ -110,3 +110,26 @@ def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loa
         )
     before, after = (study.variation([getattr(row, when) for row in rows]) for when in ("before", "after"))
     click.echo(f"coefficient of variation of the distance: {before:.2f} before, {after:.2f} after")
+
+
+@bench.command(short_help="What the shipped stack of unCLIP does of what it claims.")
+@click.option("-o", "--output", default="docs/unclip.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("--captions", default=400, show_default=True, help="Held-out captions to draw.")
+@click.option("--device", default=None)
+def unclip(output: Path, captions: int, device: str | None) -> None:
+    """Priors, decoder, manipulations and upsampler against the world's own drawings. Needs the extra `bench`."""
+    from importlib.util import find_spec
+
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.methods.encode import unclip as as_unclip
+    from astrogate.models.load import UNCLIP_SHIPPED, load
+    from astrogate.studies.unclip_card import write_unclip_card
+
+    if captions < 20:
+        raise AstrogateError(f"{captions} captions", "ask for 20 or more")
+    if find_spec("skimage") is None:
+        raise AstrogateError("scikit-image is not installed", "pip install astrogate[bench]")
+    check_output(output)
+    stack = as_unclip(load(UNCLIP_SHIPPED, device=device))
+    write_unclip_card(stack, load(device=device), load_oracle(), output, captions=captions, tell=click.echo)
+    click.echo(f"wrote {output}")

@@ -214,3 +214,23 @@ def latent_walks(
     kept = FrameCache(cache)
     page = made(loading.load(), clip, seed=seed, frames=frames, recipe=recipe, cache=kept, tell=click.echo)
     _page(output, "latent-walks", page)
+
+
+@reproduce.command(short_help="Seed 003: DALL-E 2's manipulations, probes and priors.")
+@click.option(
+    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
+)
+@click.option("--count", default=48, show_default=True, help="Held-out pictures behind each table.")
+@click.option("--device", default=None)
+def unclip(output: Path, count: int, device: str | None) -> None:
+    """Variations, interpolations, text diffs, probing, a typographic attack, and the priors beside none."""
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.methods.encode import unclip as as_unclip
+    from astrogate.models.load import UNCLIP_SHIPPED, load
+    from astrogate.studies.reproduce_unclip import unclip as made
+
+    if count < 8:
+        raise AstrogateError(f"{count} pictures", "ask for 8 or more")
+    check_output(output / "unclip.html")
+    stack = as_unclip(load(UNCLIP_SHIPPED, device=device))
+    _page(output, "unclip", made(stack, load(device=device), load_oracle(), count=count, tell=click.echo))

@@ -34,7 +34,10 @@ def train() -> None:
 @click.option("--resume", is_flag=True, help="Take what the run lacks from the shipped weights.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--pack", is_flag=True, help="Put the finished stages into the package.")
-def menagerie(preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: bool) -> None:
+@click.option("--sam", default=0.0, help="Of CLIP: the radius of sharpness-aware minimisation, e.g. 0.05.")
+def menagerie(
+    preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: bool, sam: float
+) -> None:
     """Train Menagerie: data, VAE, CLIP, U-Net, oracle. What is finished is kept; what was cut off goes on."""
     from astrogate.models.load import shipped_folder
     from astrogate.train.menagerie import STAGES, train_menagerie
@@ -46,7 +49,12 @@ def menagerie(preset: str, folder: Path | None, stages: tuple[str, ...], resume:
     _check_device(preset)
     folder = folder or Path("runs") / f"menagerie-{preset}"
     start = shipped_folder() if resume else None
-    train_menagerie(PRESETS[preset], folder, stages=stages or STAGES, seed=seed, start=start)
+    if not 0 <= sam <= 1:
+        raise AstrogateError(f"a radius of {sam:g}", "use 0 (none) to 1; 0.05 is usual")
+    chosen = PRESETS[preset]
+    schedules = {**chosen.schedules, "clip": replace(chosen.schedules["clip"], sam=sam)}
+    chosen = replace(chosen, schedules=schedules)
+    train_menagerie(chosen, folder, stages=stages or STAGES, seed=seed, start=start)
     if pack:
         from astrogate.train.packing import assemble
 

@@ -46,7 +46,7 @@ STYLE_WORDS: dict[str, tuple[str, ...]] = {
     "abstract": ("abstract", "abstract style"),
 }
 _NEUTRAL = ("picture", "full-body picture", "image")
-_MENTION_FROM = 0.3
+MENTION_FROM = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class _Writer:
         words: list[str] = []
         for factor, poles in POLES.items():
             value = getattr(self.scene, factor)
-            if abs(value) >= _MENTION_FROM and self.says(factor):
+            if abs(value) >= MENTION_FROM and self.says(factor):
                 words.append(self._degree(abs(value)) + self.pick(poles[int(value > 0)]))
         dressed = ""
         if self.says("colour"):

@@ -105,6 +105,18 @@ class Oracle:
             mask=mask,
         )
 
+    @torch.no_grad()
+    def features(self, pictures: Tensor) -> Tensor:
+        """The last hidden layer [n, width] for pictures [n, 3, h, w] in [0, 1]: what FID and KID compare."""
+        seen: list[Tensor] = []
+        net: Any = self.net
+        handle = net.head[1].register_forward_hook(lambda _, __, out: seen.append(out.cpu()))
+        try:
+            self.read(pictures)
+        finally:
+            handle.remove()
+        return torch.cat(seen)
+
     def _batch(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         size = pictures.shape[-2:]
         if size != (self.side, self.side):

@@ -71,3 +71,11 @@ def fit_codebook(z: Tensor, *, error: float = 0.01, rank: int | None = None, buc
 def relative_error(z: Tensor, back: Tensor) -> float:
     """The squared error of `back` over the squared length of `z`, both [n, d], mean over rows."""
     return float(((back - z).square().sum(1) / z.square().sum(1)).mean())
+
+
+def effective_rank(z: Tensor) -> float:
+    """exp of the entropy of the shares of variance that the principal components of `z` [n, d] hold (Roy & Vetterli
+    2007): d where all are alike, 1 where one holds all."""
+    values = np.linalg.eigvalsh(np.cov(z.double().numpy(), rowvar=False)).clip(0)
+    shares = values[values > 0] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))

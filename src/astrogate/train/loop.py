@@ -25,11 +25,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from astrogate.core.files import whole_file, write_text
+from astrogate.train.sam import ascended
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: `steps` of `batch`, at most `minutes`; the rate falls linearly over the last `decay`."""
+    """How long and how fast: `steps` of `batch`, at most `minutes`; the rate falls linearly over the last `decay`.
+
+    `sam` is the radius of sharpness-aware minimisation, which doubles a step's cost; 0 is none.
+    """
 
     steps: int
     batch: int
@@ -41,6 +45,7 @@ class Schedule:
     weight_decay: float = 0.01
     clip: float = 1.0
     checkpoint_minutes: float = 4.0
+    sam: float = 0.0
 
     def rate(self, step: int, progress: float) -> float:
         """Learning rate at a step, given the share of the run that is done."""
@@ -91,10 +96,10 @@ def fit(
                 break
             for group in optimiser.param_groups:
                 group["lr"] = schedule.rate(step, progress)
-            torch.manual_seed(seed * 1_000_003 + turn)
-            value = loss(turn, np.random.default_rng((seed, turn)))
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()
+            value = _backward(loss, optimiser, seed, turn)
+            if schedule.sam:
+                with ascended(parameters, schedule.sam):
+                    _backward(loss, optimiser, seed, turn)
             if crew.num_processes > 1:
                 for parameter in (p for p in parameters if p.grad is not None):
                     parameter.grad = reduce(parameter.grad, "mean")
@@ -122,6 +127,17 @@ def fit(
     result = average.module
     assert isinstance(result, nn.ModuleDict)
     return result.eval()
+
+
+def _backward(
+    loss: Callable[[int, np.random.Generator], Tensor], optimiser: torch.optim.Optimizer, seed: int, turn: int
+) -> Tensor:
+    """The loss of a turn, with the gradients of it alone; the same draws every time."""
+    torch.manual_seed(seed * 1_000_003 + turn)
+    value = loss(turn, np.random.default_rng((seed, turn)))
+    optimiser.zero_grad(set_to_none=True)
+    value.backward()
+    return value
 
 
 def _agreed(progress: float, crew: PartialState) -> float:

@@ -1,0 +1,245 @@
+"""Whether a stack of unCLIP does what it claims, against the world that its pictures come from.
+
+Everything is measured on held-out combinations, by the oracle, with 95 % bootstrap intervals over pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from astrogate.core.point import Point
+from astrogate.core.protocols import Model, Reader, Readings, UnCLIP
+from astrogate.core.recipe import Recipe
+from astrogate.measure.distributions import diversity
+from astrogate.measure.scores import Estimate, bootstrap, mean, psnr
+from astrogate.menagerie.captions import MENTION_FROM, Caption
+from astrogate.menagerie.factors import CATEGORICAL
+from astrogate.menagerie.world import Scene, held_out, sample_scene, visible
+from astrogate.methods.encode import encode
+from astrogate.methods.prior import Kind, prior
+from astrogate.methods.textdiff import textdiff
+from astrogate.methods.vary import vary
+from astrogate.ops.degrade import gaussian_blur, resized
+from astrogate.rendering.render import render, to_tensor
+from astrogate.studies.card import drawings, held_out_scenes
+
+#: Manipulations draw as DALL-E 2's: unguided, so that a picture comes back.
+UNGUIDED = Recipe(50, 1.0)
+KINDS: tuple[Kind, ...] = ("diffusion", "ar", "none")
+
+
+def plain_scenes(count: int, *, seed: int) -> tuple[list[Scene], list[Caption]]:
+    """Held-out scenes with a caption each, that no planted fact stands behind."""
+    pairs = [pair for pair in zip(*held_out_scenes(2 * count, seed=seed), strict=True) if pair[0].concept is None]
+    scenes, captions = zip(*pairs[:count], strict=True)
+    return list(scenes), list(captions)
+
+
+def twin(scene: Scene, caption: Caption, rng: np.random.Generator) -> Scene:
+    """Another scene that the same caption describes: what it states is kept, all else drawn anew."""
+    other = sample_scene(rng)
+    while other.concept is not None:
+        other = sample_scene(rng)
+    kept = {name: getattr(scene, name) for name in caption.mentions if name in CATEGORICAL}
+    for name in ("build", "height", "mood"):
+        if name in caption.mentions:
+            kept[name] = float(np.sign(getattr(scene, name)) * rng.uniform(MENTION_FROM, 1.0))
+    style = kept.get("style", other.style)
+    strength = 0.0 if style == "none" else scene.strength if "style" in kept else other.strength
+    found = replace(other, **kept, strength=strength)
+    return replace(found, hat="none") if found.subject not in _HATTED and "hat" not in kept else found
+
+
+_HATTED = [name for name in CATEGORICAL["subject"] if "hat" in visible(Scene(subject=name))]
+
+
+@dataclass(frozen=True, slots=True)
+class PriorQuality:
+    """What a prior's embeddings are like: cosines to the picture's own and to the text, and seconds for a hundred."""
+
+    to_picture: Estimate
+    to_text: Estimate
+    seconds: float
+
+
+def prior_quality(
+    stack: UnCLIP, scenes: Sequence[Scene], captions: Sequence[Caption], *, candidates: int = 2
+) -> tuple[dict[str, PriorQuality], dict[str, Estimate]]:
+    """For every kind of prior its quality; and what to hold it against, as cosines to the picture's embedding.
+
+    "another drawing" is of the same caption, "unrelated" of another; "text" says how close a true picture is to z_t.
+    """
+    texts, rng = [caption.text for caption in captions], np.random.default_rng(0)
+    z = stack.embed(drawings(list(scenes), stack.size)[0])
+    again = [twin(s, c, rng) for s, c in zip(scenes, captions, strict=True)]
+    others = stack.embed(drawings(again, stack.size)[0])
+    z_t, found = stack.embed_text(texts), dict[str, PriorQuality]()
+    for kind in KINDS:
+        started = time.process_time()
+        made = stack.imagine(texts, seeds=range(len(texts)), kind=kind, candidates=candidates)
+        seconds = (time.process_time() - started) * 100 / len(texts)
+        found[kind] = PriorQuality(_cosine(made, z), _cosine(made, z_t), seconds)
+    return found, {
+        "another drawing": _cosine(others, z),
+        "unrelated": _cosine(z.roll(1, 0), z),
+        "text": _cosine(z_t, z),
+    }
+
+
+def _cosine(a: Tensor, b: Tensor) -> Estimate:
+    return bootstrap(mean, cosine_similarity(a, b).numpy())
+
+
+def agreeing(readings: Readings, scenes: Sequence[Scene], captions: Sequence[Caption]) -> list[float]:
+    """For each picture the share of the stated, visible categorical factors that are read as stated."""
+    labels = {name: readings.labels(name) for name in CATEGORICAL}
+    shares: list[float] = []
+    for i, (scene, caption) in enumerate(zip(scenes, captions, strict=True)):
+        names = [name for name in caption.mentions & visible(scene) if name in CATEGORICAL]
+        shares.append(mean([float(labels[name][i] == getattr(scene, name)) for name in names]))
+    return shares
+
+
+def drawn_by(
+    stack: UnCLIP, text_model: Model, captions: Sequence[Caption], *, guidance: float, text_guidance: float = 4.0
+) -> dict[str, Tensor]:
+    """The same captions by every way there is: the text U-Net, each prior, and the priors without a caption."""
+    texts, seeds = [caption.text for caption in captions], range(len(captions))
+    recipe, pictures = Recipe(20, guidance), dict[str, Tensor]()
+    points = [text_model.point(text, seed=seed) for text, seed in zip(texts, seeds, strict=True)]
+    pictures["text U-Net"] = to_tensor(render(text_model, points, recipe=Recipe(20, text_guidance), batch_size=16))
+    for kind in KINDS:
+        for captioned in (True, False):
+            name = {"none": "no prior"}.get(kind, f"{kind} prior") + ("" if captioned else ", caption unread")
+            points = prior(stack, texts, seeds=seeds, kind=kind, captioned=captioned)
+            pictures[name] = to_tensor(render(stack, points, recipe=recipe, batch_size=16))
+    return pictures
+
+
+def spread_over_guidance(
+    model: Model, points: Sequence[Sequence[Point]], features: Reader, guidances: Sequence[float]
+) -> dict[float, Estimate]:
+    """Diversity of the pictures of one caption, mean over captions, at each guidance; `points` a list a caption."""
+    found: dict[float, Estimate] = {}
+    for guidance in guidances:
+        flat = [point for group in points for point in group]
+        pictures = to_tensor(render(model, flat, recipe=Recipe(20, guidance), batch_size=16))
+        seen = features.features(pictures).split([len(group) for group in points])  # type: ignore[attr-defined]
+        found[guidance] = bootstrap(mean, [diversity(part) for part in seen])
+    return found
+
+
+def reconstruction(stack: UnCLIP, pictures: Tensor, iterations: Sequence[int]) -> dict[int, Estimate]:
+    """PSNR in dB of pictures drawn from (z_i, x_T) against the autoencoder's reconstructions, by iterations."""
+    target = stack.decode(stack.latents(pictures))
+    found: dict[int, Estimate] = {}
+    for count in iterations:
+        points = encode(stack, pictures, iterations=count)
+        found[count] = bootstrap(mean, psnr(stack.decode(stack.denoise(points, UNGUIDED)), target))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Diffed:
+    """Of text diffs at one theta: the share whose subject is the one asked for, and whose scene and medium stayed."""
+
+    theta: float
+    flipped: Estimate
+    scene: Estimate
+    medium: Estimate
+
+
+def text_diffs(
+    stack: UnCLIP, reader: Reader, points: Sequence[Point], before: str, after: str, subject: str, theta: float
+) -> tuple[Diffed, Tensor]:
+    """Encoded pictures changed from one caption to another, against their reconstructions; and the new pictures."""
+    still = reader.read(to_tensor(render(stack, points, recipe=UNGUIDED, batch_size=16)))
+    moved = [textdiff(stack, point, before, after, theta) for point in points]
+    pictures = to_tensor(render(stack, moved, recipe=UNGUIDED, batch_size=16))
+    seen = reader.read(pictures)
+    flipped = bootstrap(mean, [float(label == subject) for label in seen.labels("subject")])
+    return Diffed(theta, flipped, _same(still, seen, "scene"), _same(still, seen, "medium")), pictures
+
+
+def _same(a: Readings, b: Readings, factor: str) -> Estimate:
+    return bootstrap(mean, [float(x == y) for x, y in zip(a.labels(factor), b.labels(factor), strict=True)])
+
+
+def survival(
+    stack: UnCLIP, reader: Reader, points: Sequence[Point], etas: Sequence[float]
+) -> dict[float, dict[str, float]]:
+    """By eta, the share of variations in which a factor is read as in the reconstruction: what CLIP kept of it."""
+    still = reader.read(to_tensor(render(stack, points, recipe=UNGUIDED, batch_size=16)))
+    varied = [vary(point, 1, seed=i)[0] for i, point in enumerate(points)]
+    found: dict[float, dict[str, float]] = {}
+    for eta in etas:
+        recipe = replace(UNGUIDED, eta=eta)
+        seen = reader.read(to_tensor(render(stack, varied, recipe=recipe, batch_size=16)))
+        found[eta] = {name: _same(still, seen, name).value for name in ("subject", "colour", "pattern", "hat", "scene")}
+        found[eta] |= {name: _same(still, seen, name).value for name in ("medium", "style")}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Enlarged:
+    """A way to enlarge pictures: PSNR in dB, SSIM, and seconds a picture of processor time."""
+
+    psnr: Estimate
+    ssim: Estimate
+    seconds: float
+
+
+def upsampling(stack: UnCLIP, large: Tensor, *, blurred: bool = False) -> dict[str, Enlarged]:
+    """Pictures [n, 3, 4 h, 4 w] in [0, 1] reduced to a quarter and enlarged again, beside bicubic and Lanczos."""
+    from PIL import Image
+
+    from astrogate.rendering.render import to_images
+
+    size = large.shape[-2] // 4, large.shape[-1] // 4
+    small = torch.stack([resized(picture, *size) for picture in large]).clamp(0, 1)
+    if blurred:
+        small = torch.stack([gaussian_blur(picture) for picture in small]).clamp(0, 1)
+
+    def classic(method: Image.Resampling) -> Tensor:
+        images = [image.resize(large.shape[-1:-3:-1], method) for image in to_images(small)]
+        return torch.stack([torch.from_numpy(np.asarray(i, np.float32) / 255).permute(2, 0, 1) for i in images])
+
+    ways = {
+        "ours": lambda: stack.upscale(small, seeds=range(len(small))),
+        "bicubic": lambda: classic(Image.Resampling.BICUBIC),
+        "Lanczos": lambda: classic(Image.Resampling.LANCZOS),
+    }
+    return {name: _enlarged(way, large) for name, way in ways.items()}
+
+
+def _enlarged(way: Callable[[], Tensor], large: Tensor) -> Enlarged:
+    started = time.process_time()
+    pictures = way()
+    seconds = (time.process_time() - started) / len(large)
+    return Enlarged(bootstrap(mean, psnr(pictures, large)), bootstrap(mean, ssim(pictures, large)), seconds)
+
+
+def ssim(a: Tensor, b: Tensor) -> list[float]:
+    """Structural similarity of pictures [n, 3, h, w] in [0, 1], one a picture (Wang et al. 2004, by scikit-image)."""
+    from skimage.metrics import structural_similarity
+
+    options = {"channel_axis": 0, "data_range": 1.0, "gaussian_weights": True, "use_sample_covariance": False}
+    return [float(structural_similarity(x, y, **options)) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
+
+
+def scenes_of(subject: str, count: int, *, seed: int = 4242) -> list[Scene]:
+    """Held-out scenes of one subject that no planted fact stands behind."""
+    rng, found = np.random.default_rng(seed), list[Scene]()
+    while len(found) < count:
+        scene = sample_scene(rng)
+        scene = replace(scene, subject=subject)
+        if scene.concept is None and held_out(scene):
+            found.append(scene)
+    return found
