@@ -130,8 +130,8 @@ def test_the_card_and_the_page(
         "| diffusion |",
         "| another drawing |",
         "| text U-Net |",
-        "| bicubic, clean |",
-        "| ours, blurred |",
+        "| bicubic | 64 to 256, clean |",
+        "| another's |",
     ):
         assert expected in text
     assert "nan" not in text

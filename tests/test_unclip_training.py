@@ -18,7 +18,7 @@ from astrogate.ops.quantise import fit_codebook
 from astrogate.train.ar_prior import train_ar_prior
 from astrogate.train.data import PictureData
 from astrogate.train.decoder import train_decoder
-from astrogate.train.embeddings import Embedded, cache_embeddings, dropped, encode_texts
+from astrogate.train.embeddings import Embedded, cache_embeddings, encode_texts
 from astrogate.train.loop import Schedule
 from astrogate.train.presets import build_scheduler
 from astrogate.train.prior import prior_scheduler, train_prior
@@ -65,7 +65,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[PictureData, NDAr
 
 
 def source(data: PictureData, z: NDArray[np.float16], clip: Any, empty: torch.Tensor, folder: Path) -> Embedded:
-    return Embedded(data, clip, torch.from_numpy(z.astype(np.float32)), empty, folder, 0, "cpu")
+    end = clip_tokenizer().eos_token_id
+    none = encode_texts(clip, empty[None], end)
+    return Embedded(data, clip, torch.from_numpy(z.astype(np.float32)), none, end, folder, 0, "cpu")
 
 
 def curve(folder: Path, name: str) -> list[float]:
@@ -83,13 +85,27 @@ def test_embeddings_are_cached_by_the_clip_that_made_them(planted: Any, tmp_path
     assert np.array_equal(cache_embeddings(None, data, key="a"), first)
 
 
-def test_texts_and_no_texts(clip: Any, empty: torch.Tensor) -> None:
-    ids = tokens(["a dog", "a fat dog"])
-    text = encode_texts(clip, ids)
+def test_texts_and_no_texts(clip: Any, planted: Any, empty: torch.Tensor, tmp_path: Path) -> None:
+    ids, end = tokens(["a dog", "a fat dog"]), clip_tokenizer().eos_token_id
+    text = encode_texts(clip, ids, end)
     assert text.mask.sum(1).tolist() == [4, 5]
     assert torch.allclose(text.embeds.norm(dim=1), torch.ones(2))
-    assert torch.equal(dropped(ids, empty, 0.0), ids)
-    assert torch.equal(dropped(ids, empty, 1.0), empty.expand(2, -1))
+    on = source(*planted, clip, empty, tmp_path)
+    same, gone = on.dropped(text, 0.0), on.dropped(text, 1.0)
+    assert torch.equal(same.states, text.states)
+    assert torch.equal(same.mask, text.mask)
+    assert torch.equal(gone.states, on.none.states.expand_as(text.states))
+    assert torch.equal(gone.embeds, on.none.embeds.expand_as(text.embeds))
+    assert gone.mask.sum(1).tolist() == [2, 2]
+
+
+def test_the_end_of_a_text_is_the_tokenizers(clip: Any) -> None:
+    """OpenAI's configurations name token 2 as the end; captions would be hidden whole."""
+    from copy import deepcopy
+
+    odd = deepcopy(clip)
+    odd.config.text_config.eos_token_id = 2
+    assert encode_texts(odd, tokens(["a fat dog"]), clip_tokenizer().eos_token_id).mask.sum() == 5
 
 
 def test_the_diffusion_prior_finds_the_embedding_of_a_caption(
@@ -102,7 +118,7 @@ def test_the_diffusion_prior_finds_the_embedding_of_a_caption(
     prior = PriorTransformer(2, 16, 2, embedding_dim=WIDTH, num_embeddings=LENGTH, additional_embeddings=4)
     on = source(data, z, clip, empty, tmp_path)
     prior = train_prior(prior, on, QUICK)
-    text = encode_texts(clip, tokens(list(CAPTIONS)))
+    text = encode_texts(clip, tokens(list(CAPTIONS)), clip_tokenizer().eos_token_id)
     scheduler = prior_scheduler()
     with torch.no_grad():
         found = (
@@ -133,7 +149,7 @@ def test_the_ar_prior_predicts_the_symbols_of_a_caption(
     on = source(data, z, clip, empty, tmp_path)
     model = train_ar_prior(model, book, edges, on, QUICK)
     assert curve(tmp_path, "ar_prior")[-1] < 0.6 * np.log(8)
-    text = encode_texts(clip, tokens(list(CAPTIONS)))
+    text = encode_texts(clip, tokens(list(CAPTIONS)), clip_tokenizer().eos_token_id)
     dot = dot_level(torch.zeros(4), edges, 8)
     assert dot.tolist() == [9] * 4
     with torch.no_grad():
@@ -189,7 +205,7 @@ def test_the_decoder_draws_what_the_embedding_says(
     net, conditions = train_decoder(net, conditions, scheduler, moments, on, replace(QUICK, steps=400))
     assert torch.allclose(conditions.normalizer.mean, torch.from_numpy(z.astype(np.float32)).mean(0), atol=1e-4)
     own = torch.stack([torch.from_numpy(z[kinds == k].astype(np.float32)).mean(0) for k in range(4)])
-    text, t = encode_texts(clip, empty.expand(4, -1)), torch.full((4,), 700)
+    text, t = encode_texts(clip, empty.expand(4, -1), clip_tokenizer().eos_token_id), torch.full((4,), 700)
     x, noise = torch.from_numpy(pictures.astype(np.float32)), torch.randn(4, 4, 8, 8)
     noisy = scheduler.add_noise(x, noise, t)
 

@@ -185,7 +185,8 @@ def ours(folder: Path) -> dict[str, Any]:
     from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from astrogate.models.unclip_load import OWN, save_codebook
+    from astrogate.models.load import OWN
+    from astrogate.models.unclip_load import save_codebook
     from astrogate.ops.quantise import fit_codebook
     from astrogate.train.presets import build_scheduler
     from astrogate.train.upsampler import upsampler_scheduler

@@ -103,12 +103,14 @@ def models() -> None:
     """Say which models can be loaded, and what the shipped one is."""
     import json
 
-    from astrogate.models.load import FAMILIES, SHIPPED, shipped_folder
+    from astrogate.models.load import FAMILIES, OWN, SHIPPED, UNCLIP, UNCLIP_SHIPPED, shipped_folder, shipped_unclip
 
     card = json.loads((shipped_folder() / "card.json").read_text())
     click.echo(f"{SHIPPED}: shipped, {card['size']} px, {card['parameters'] / 1e6:.1f} M parameters, {card['preset']}")
+    if shipped_unclip().is_dir():
+        click.echo(f"{UNCLIP_SHIPPED}: shipped, a stack of unCLIP on the same CLIP and VAE")
     click.echo("a diffusers folder or hub id (owner/name, owner/name@revision) of:")
-    for family in FAMILIES:
+    for family in (*FAMILIES, *(name for name in UNCLIP if name != OWN)):
         click.echo(f"  {family}")
 
 

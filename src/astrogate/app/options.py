@@ -15,8 +15,6 @@ import click
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from astrogate.core.direction import Direction
     from astrogate.core.point import Curve, Point
     from astrogate.core.protocols import Model
@@ -217,16 +215,6 @@ def direction_of(model: Model, spec: str) -> Direction:
     if Path(spec).exists() or spec.endswith(".safetensors") or not colon:
         return load_direction(spec)
     return contrast(model, toward, away or None)
-
-
-def picture(path: Path) -> Image.Image:
-    """A picture file, the right way up. Raises AstrogateError for what is none."""
-    from PIL import Image, ImageOps
-
-    try:
-        return ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise AstrogateError(f"{path} is no picture ({error})", "name a PNG or JPEG file") from error
 
 
 def check_output(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from astrogate.app.options import Sampling, Setup, check_output, draws, picture, progress, samples
+from astrogate.app.options import Sampling, Setup, check_output, draws, progress, samples
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -151,10 +151,11 @@ def _keys(
 def _inverted(model: Any, setup: Sampling, point: Point, image: Path) -> Point:
     """The point, with the noise from which DDIM draws a picture file."""
     from astrogate.rendering.invert import fitted, invert
+    from astrogate.rendering.picture import read_picture
 
     factor = model.pipe.vae_scale_factor
     height, width = (side * factor for side in point.tensors["latents"].shape[-2:])
-    pictures = fitted(picture(image), height, width)[None]
+    pictures = fitted(read_picture(image), height, width)[None]
     return invert(
         model, pictures, [point], num_inference_steps=setup.steps, guidance_scale=setup.guidance, iterations=10
     )[0]

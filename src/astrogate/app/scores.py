@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from astrogate.app.options import check_output, picture
+from astrogate.app.options import check_output
 from astrogate.core.errors import AstrogateError
 
 _PATH = click.Path(path_type=Path)
@@ -33,13 +33,15 @@ def score(
 
     from astrogate.measure.features import clip_for
     from astrogate.models.load import SHIPPED
+    from astrogate.rendering.picture import read_picture
     from astrogate.rendering.video import read_frames
     from astrogate.studies.score import end_distance, read_along, score_pictures, shrunk
 
     if (start is None) != (end is None):
         raise AstrogateError("one end alone is named", "name --start and --end, or neither")
     pictures, clip = shrunk(read_frames(frames)), clip_for(SHIPPED, clip_folder)
-    fidelity = math.nan if start is None or end is None else end_distance(pictures, picture(start), picture(end), clip)
+    ends = () if start is None or end is None else (read_picture(start), read_picture(end))
+    fidelity = end_distance(pictures, *ends, clip) if ends else math.nan
     found = score_pictures(pictures, clip, text, fidelity=fidelity)
     read = {} if clip_folder else read_along(pictures)
     if as_json:

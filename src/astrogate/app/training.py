@@ -70,8 +70,8 @@ def _check_device(preset: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """The options of every command that trains a part of a stack."""
+class Run:
+    """What a stack is trained on, and where to."""
 
     data: Path | None
     clip: Path | None
@@ -79,9 +79,6 @@ class Training:
     size: int
     preset: str
     folder: Path | None
-    minutes: float | None
-    steps: int | None
-    seed: int
 
     def source(self) -> Source:
         """What is trained on, checked."""
@@ -91,12 +88,23 @@ class Training:
             return menagerie_source(self.preset)
         if self.clip is None:
             raise AstrogateError("which CLIP sees the pictures?", "name a CLIPModel folder with --clip")
+        if not 8 <= self.size <= 4096:
+            raise AstrogateError(f"pictures of {self.size} pixels", "choose 8 to 4096")
         return folder_source(self.data, self.clip, self.vae, self.size)
 
     def run(self) -> Path:
         """The folder of the run."""
         name = "menagerie" if self.data is None else self.data.name
         return self.folder or Path("runs") / f"unclip-{name}-{self.preset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Training(Run):
+    """The options of every command that trains a part of a stack."""
+
+    minutes: float | None
+    steps: int | None
+    seed: int
 
     def chosen(self, part: str) -> UnclipPreset:
         """The preset, with the length that is asked for."""
@@ -118,21 +126,21 @@ class Training:
         click.echo(f"{made} is finished")
 
 
-_trains = taking(
-    Training,
-    "training",
-    (
-        click.option("--data", default=None, type=_path, help="Folder of captioned pictures.  [default: Menagerie]"),
-        click.option("--clip", default=None, type=_path, help="With --data: the CLIPModel folder that sees them."),
-        click.option("--vae", default=None, type=_path, help="With --data: the AutoencoderKL folder of the latents."),
-        click.option("--size", default=64, show_default=True, help="With --data: side of the decoder's pictures."),
-        _preset,
-        _run,
-        click.option("--minutes", default=None, type=float, help="Of training.  [default: the preset's]"),
-        click.option("--steps", default=None, type=int, help="Of training.  [default: the preset's]"),
-        click.option("--seed", default=0, show_default=True),
-    ),
+_SOURCE = (
+    click.option("--data", default=None, type=_path, help="Folder of captioned pictures.  [default: Menagerie]"),
+    click.option("--clip", default=None, type=_path, help="With --data: the CLIPModel folder that sees them."),
+    click.option("--vae", default=None, type=_path, help="With --data: the AutoencoderKL folder of the latents."),
+    click.option("--size", default=64, show_default=True, help="With --data: side of the decoder's pictures."),
+    _preset,
+    _run,
 )
+_LENGTH = (
+    click.option("--minutes", default=None, type=float, help="Of training.  [default: the preset's]"),
+    click.option("--steps", default=None, type=int, help="Of training.  [default: the preset's]"),
+    click.option("--seed", default=0, show_default=True),
+)
+_trains = taking(Training, "training", (*_SOURCE, *_LENGTH))
+_sources = taking(Run, "made", _SOURCE)
 
 
 @train.command()
@@ -160,19 +168,19 @@ def upsampler(second: bool, training: Training) -> None:
 
 @train.command()
 @click.option("-o", "--output", default=None, type=_path, help="Folder.  [default: into the package]")
-@_trains
-def stack(output: Path | None, training: Training) -> None:
+@_sources
+def stack(output: Path | None, made: Run) -> None:
     """Put the finished parts of a run together, as `load` takes them."""
     from astrogate.models.load import shipped_unclip
     from astrogate.train.unclip_packing import assemble_stack
 
-    if output is None and training.data is not None:
+    if output is None and made.data is not None:
         raise AstrogateError("the package holds Menagerie's stack", "name a folder with -o")
     frozen: dict[str, Any] = {}
     if output is not None:
-        source = training.source()
+        source = made.source()
         if source.vae is None:
             raise AstrogateError("a stack draws latents", "name an AutoencoderKL folder with --vae")
         frozen = {"clip": source.clip, "vae": source.vae}
     target = output or shipped_unclip()
-    click.echo(f"{target}: {assemble_stack(training.run(), target, **frozen):,} bytes")
+    click.echo(f"{target}: {assemble_stack(made.run(), target, **frozen):,} bytes")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from astrogate.app.options import Range, check_output, picture, progress, taking
+from astrogate.app.options import Range, check_output, progress, taking
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -56,8 +56,10 @@ class Stacked:
 
         from astrogate.methods.encode import encode
         from astrogate.rendering.invert import fitted
+        from astrogate.rendering.picture import read_picture
 
-        pictures = torch.stack([fitted(picture(path), stack.size, stack.size) for path in images])
+        side = stack.picture_size
+        pictures = torch.stack([fitted(read_picture(path), side, side) for path in images])
         return encode(
             stack,
             pictures,
@@ -280,6 +282,7 @@ def _components(stack: Any, folder: Path | None) -> Codebook:
 
     from astrogate.ops.quantise import fit_codebook
     from astrogate.rendering.invert import fitted
+    from astrogate.rendering.picture import read_picture
 
     if folder is None:
         kept = stack.stack.parts.get("codebook")
@@ -287,7 +290,8 @@ def _components(stack: Any, folder: Path | None) -> Codebook:
             raise AstrogateError(f"{stack.name} keeps no components", "name a folder of pictures with --pictures")
         return kept[0]
     files = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
-    found = [fitted(picture(path), stack.size, stack.size) for path in files]
+    side = stack.picture_size
+    found = [fitted(read_picture(path), side, side) for path in files]
     if not found:
         raise AstrogateError(f"{folder} holds no pictures", "name a folder of PNG, JPEG or WebP files")
     z = torch.cat([stack.embed(torch.stack(found[i : i + 50])) for i in range(0, len(found), 50)])

@@ -109,8 +109,12 @@ class UnCLIP(Predictor, Protocol):
         negative: str = "",
         height: int | None = None,
         width: int | None = None,
+        noise_level: int = 0,
     ) -> Point:
-        """A point for an image embedding [d]; the prompt, which may be empty, is what the decoder itself reads."""
+        """A point for an image embedding [d]; the prompt, which may be empty, is what the decoder itself reads.
+
+        `noise_level` puts noise on the embedding, for a decoder that was trained to forgive it.
+        """
         ...
 
     def imagine(
@@ -126,6 +130,11 @@ class UnCLIP(Predictor, Protocol):
         """Image embeddings [n, d] for prompts by a kind of prior, a seed each; "none" is the text's own embedding."""
         ...
 
+    @property
+    def picture_size(self) -> int:
+        """The side of a picture that is to be encoded, in pixels."""
+        ...
+
     def embed(self, pictures: Tensor) -> Tensor:
         """z_i [n, d] of pictures [n, 3, h, w] in [0, 1]."""
         ...
@@ -134,8 +143,15 @@ class UnCLIP(Predictor, Protocol):
         """z_t [n, d] of prompts, in the space of z_i."""
         ...
 
-    def upscale(self, pictures: Tensor, *, seeds: Sequence[int], num_inference_steps: int | None = None) -> Tensor:
-        """Pictures [n, 3, h, w] in [0, 1] by the stack's upsamplers, a seed each."""
+    def upscale(
+        self,
+        pictures: Tensor,
+        *,
+        seeds: Sequence[int],
+        num_inference_steps: int | None = None,
+        stages: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Pictures [n, 3, h, w] in [0, 1] by the stack's upsamplers, all or those of these numbers, a seed each."""
         ...
 
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.load import SHIPPED, check_folder, shipped_folder
+from astrogate.models.checks import check_folder
+from astrogate.models.load import SHIPPED, shipped_folder
 from astrogate.models.quiet import quiet
 
 

@@ -31,7 +31,7 @@ def encode(
     guidance_scale: float = 1.0,
     iterations: int = 5,
 ) -> list[Point]:
-    """A point for each of `pictures` [n, 3, h, w] in [0, 1], of the model's own size.
+    """A point for each of `pictures` [n, 3, h, w] in [0, 1], of the model's `picture_size`.
 
     `prompts` are captions for the decoder (None: none). `seed` is what DDIM's noise is drawn by, where a recipe's eta
     is above 0. Takes num_inference_steps x iterations predictions of one batch.
@@ -42,10 +42,10 @@ def encode(
     texts = list(prompts or [""] * len(pictures))
     if len(texts) != len(pictures):
         raise AstrogateError(f"{len(texts)} prompts for {len(pictures)} pictures", "give one for each, or none")
-    height, width = pictures.shape[-2:]
-    found = stack.embed(pictures)
+    height, width = pictures.shape[-2:] if stack.picture_size == stack.size else (None, None)
     points = [
-        stack.point_at(z, text, seed=seed, height=height, width=width) for z, text in zip(found, texts, strict=True)
+        stack.point_at(z, text, seed=seed, height=height, width=width)
+        for z, text in zip(stack.embed(pictures), texts, strict=True)
     ]
     return invert(
         stack,

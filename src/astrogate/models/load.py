@@ -5,18 +5,18 @@ Only safetensors are read; a folder that holds pickled weights or Python files i
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
+from astrogate.models.checks import check_folder, check_parts, check_tokenizers
 from astrogate.models.quiet import quiet
 
 SHIPPED = "menagerie"
-_PICKLED = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 #: The pipelines that a checkpoint may name, and the one that draws for it here.
 FAMILIES = {
     "StableDiffusionPipeline": "StableDiffusionPipeline",
@@ -25,6 +25,17 @@ FAMILIES = {
     "StableDiffusionXLImg2ImgPipeline": "StableDiffusionXLPipeline",
     "StableDiffusion3Pipeline": "StableDiffusion3Pipeline",
     "FluxPipeline": "FluxPipeline",
+}
+#: The class name in the index of a stack of unCLIP of our own, and by every such name the family.
+OWN = "AstrogateUnCLIP"
+UNCLIP = {
+    "UnCLIPPipeline": "karlo",
+    "UnCLIPImageVariationPipeline": "karlo",
+    "KandinskyV22Pipeline": "kandinsky",
+    "KandinskyV22CombinedPipeline": "kandinsky",
+    "StableUnCLIPPipeline": "stable",
+    "StableUnCLIPImg2ImgPipeline": "stable",
+    OWN: "ours",
 }
 #: The stack of unCLIP that ships; what it shares with the shipped model is kept there.
 UNCLIP_SHIPPED = "menagerie-unclip"
@@ -36,7 +47,7 @@ _PARTS = (
 _TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "prior_tokenizer")
 _WANTED = [
     "model_index.json",
-    *("*scheduler/*.json", "feature_extractor/*.json", "*image_processor/*.json"),
+    *("language.json", "card.json", "*scheduler/*.json", "feature_extractor/*.json", "*image_processor/*.json"),
     *(f"{tokenizer}/*" for tokenizer in _TOKENIZERS),
     *(f"{part}/{kind}" for part in _PARTS for kind in ("*.json", "*.safetensors")),
 ]
@@ -92,12 +103,14 @@ def load(
             kind, pipe = _single_file(Path(name), config, found, offline)
         else:
             kind, language = _class_name(folder, name), _language(folder)
-            _check_parts(folder)
-            if kind not in FAMILIES and (model := _unclip(kind, folder, second, name, device, found, offload)):
-                return model
+            check_parts(folder, shipped_folder())
+            if prior is not None and kind not in UNCLIP:
+                raise AstrogateError(f"{name} draws without a prior", "leave prior out")
+            if kind in UNCLIP:
+                return _unclip(kind, folder, second, name, device, found, offload)
             kind = _known(kind, name)
             pipe = _pipeline(kind, folder, found)
-        _check_tokenizers(pipe, name)
+        check_tokenizers(pipe, name)
     except (
         OSError,
         ValueError,
@@ -120,14 +133,10 @@ def load(
     return _adapter(kind, pipe, name, language)
 
 
-def _unclip(
-    kind: str, folder: Path, prior: Path | None, name: str, device: str, dtype: Any, offload: bool
-) -> Model | None:
-    """A stack of unCLIP; None where the index names no such thing."""
-    from astrogate.models.unclip_load import UNCLIP, load_unclip, places_of
+def _unclip(kind: str, folder: Path, prior: Path | None, name: str, device: str, dtype: Any, offload: bool) -> Model:
+    """A stack of unCLIP; the shipped one shares parts with the shipped model."""
+    from astrogate.models.unclip_load import load_unclip, places_of
 
-    if kind not in UNCLIP:
-        return None
     if offload:
         raise AstrogateError(f"{name} can't be offloaded", "leave offload out")
     places = places_of(folder, prior)
@@ -135,7 +144,9 @@ def _unclip(
         clip = shipped_folder() / "clip"
         shared = dict.fromkeys(("text_encoder", "image_encoder", "feature_extractor"), clip)
         places = places_of(shipped_folder()) | shared | places
-    return load_unclip(kind, places, name, _language(folder), device, dtype)
+    model = load_unclip(kind, places, name, _language(folder), device, dtype)
+    check_tokenizers(SimpleNamespace(**model.stack.parts), name)
+    return model
 
 
 #: Pipelines with one condition more that the adapters of their families drive as well.
@@ -203,15 +214,6 @@ def _locate(name: str, offline: bool) -> tuple[Path, str]:
     return Path(path), f"{repo}@{Path(path).name}"
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of a part's files."""
-    total = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.name != "trained_on.json":
-            total.update(path.name.encode() + path.read_bytes())
-    return total.hexdigest()
-
-
 def _class_name(folder: Path, name: str) -> str:
     """The class that a checkpoint's index names."""
     index = folder / "model_index.json"
@@ -231,48 +233,6 @@ def _known(kind: str, name: str) -> str:
             f"{name} is a {kind}", "use a checkpoint of Stable Diffusion 1, 2, XL or 3, of Flux.1, or of unCLIP"
         )
     return FAMILIES[kind]
-
-
-def _check_parts(folder: Path) -> None:
-    """Refuse a mixture: where our own card says what each part is and was trained on, the parts must be those."""
-    card = folder / "card.json"
-    content = json.loads(card.read_text()) if card.exists() else {}
-    if "astrogate" not in content:
-        return
-    needed = {*content["parts"], *(part for parts in content["trained_on"].values() for part in parts)}
-    homes = {part: folder if (folder / part).is_dir() else shipped_folder() for part in needed}
-    found = {part: digest(home / part) for part, home in homes.items() if (home / part).is_dir()}
-    for owner, parts in [("card.json", content["parts"]), *content["trained_on"].items()]:
-        for name, expected in parts.items():
-            if found.get(name) != expected:
-                raise AstrogateError(
-                    f"{folder}: {name} is not the one that {owner} was made for", "restore the matching parts"
-                )
-
-
-def _check_tokenizers(pipe: Any, name: str) -> None:
-    """transformers makes a tokenizer of two tokens from nothing, without an error."""
-    for part, encoder in (("tokenizer", "text_encoder"), *((f"tokenizer_{i}", f"text_encoder_{i}") for i in (2, 3))):
-        tokenizer = getattr(pipe, part, None)
-        if tokenizer is None:
-            continue
-        if len(tokenizer) < 4 or tokenizer.eos_token_id is None:
-            raise AstrogateError(f"{name} has an empty {part}", "restore its vocabulary")
-        if len(tokenizer) > getattr(pipe, encoder).config.vocab_size:
-            raise AstrogateError(f"{name}: {part} and {encoder} differ in size", f"restore the matching {part}")
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder with pickled weights or Python files. Raises AstrogateError that names the file."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix == ".py":
-            raise AstrogateError(
-                f"{path} is code in a model folder", "delete it if you trust the rest; it is never run"
-            )
-        if path.suffix in _PICKLED:
-            raise AstrogateError(
-                f"{path} may be pickled", "convert it to safetensors and delete it; it is never opened"
-            )
 
 
 def _pipeline(kind: str, folder: Path, dtype: Any) -> Any:

@@ -60,22 +60,22 @@ class DiffusionPrior:
         model, guided = self.model, guidance_scale != 1
         seen = text.doubled(empty) if guided else text
         levels, limit = prior_levels(self.scheduler, num_inference_steps), self._limit()
-        x = _noise(generators, model.config.embedding_dim).to(text.embeds)
+        x = _noise(generators, model.config.embedding_dim).to(text.embeds.device)
         for (t, a), (_, a_next) in itertools.pairwise(levels):
             x0 = model(
-                torch.cat([x, x]) if guided else x,
+                (torch.cat([x, x]) if guided else x).to(text.embeds),
                 t,
                 proj_embedding=seen.embeds,
                 encoder_hidden_states=seen.states,
                 attention_mask=seen.mask,
-            ).predicted_image_embedding
+            ).predicted_image_embedding.float()
             if guided:
                 without, with_caption = x0.chunk(2)
                 x0 = without + guidance_scale * (with_caption - without)
             x0 = x0 if limit is None else x0.clamp(-limit, limit)
             noise = _noise(generators, x.shape[1]).to(x) if a_next < 1 else None
             x = step(x, noise_of(x, x0, a), a, a_next, eta=1.0, noise=noise)
-        return model.post_process_latents(x)
+        return model.post_process_latents(x.to(text.embeds)).float()
 
     def _limit(self) -> float | None:
         config = self.scheduler.config

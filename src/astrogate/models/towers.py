@@ -43,7 +43,6 @@ class Towers:
     processor: Any
     unit: bool = False
 
-    @torch.no_grad()
     def texts(self, prompts: Sequence[str]) -> Texts:
         """Captions padded to the tokenizer's length. Raises AstrogateError where there is no text tower."""
         if self.text is None:
@@ -59,7 +58,6 @@ class Towers:
         mask = found.attention_mask.bool().to(self.text.device)
         return Texts(out.last_hidden_state, self._scaled(out.text_embeds), mask)
 
-    @torch.no_grad()
     def pictures(self, pictures: Tensor) -> Tensor:
         """z_i [n, d] of pictures [n, 3, h, w] in [0, 1]. Raises AstrogateError where there is no vision tower."""
         if self.vision is None:

@@ -27,7 +27,9 @@ from astrogate.models.stack import Stack
 from astrogate.models.text import check_length, check_prompt, check_words, end_of_text, segment
 from astrogate.ops.ddim import clean, noise_of, step
 
-_IMAGE = "image_embeds"
+_IMAGE, _LEVEL = "image_embeds", "noise_level"
+#: Far from the seeds of `latents`, whose noise would otherwise begin with the same numbers.
+_APART = 2**62
 
 
 @final
@@ -38,7 +40,9 @@ class UnCLIP:
         self.stack, self.name, self.language = stack, name, language
         modules = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
         self._pipe = SimpleNamespace(components=modules, scheduler=stack.scheduler, **modules)
-        self._texts = frozenset(stack.caption([""]))
+        with torch.no_grad():
+            self._texts = frozenset(stack.caption([""]))
+        self._own = sorted({_IMAGE, *self._texts} | ({_LEVEL} if stack.noised is not None else set()))
 
     @property
     def denoiser(self) -> Any:
@@ -50,9 +54,15 @@ class UnCLIP:
         return int(self.denoiser.config.sample_size) * self.stack.coder.factor
 
     @property
+    def picture_size(self) -> int:
+        """The side of a picture that is to be encoded: the model's own, or where pixels are drawn what CLIP sees."""
+        tower = self.stack.towers.vision
+        larger = tower is not None and self.stack.coder.factor == 1
+        return max(self.size, int(tower.config.image_size)) if larger else self.size
+
+    @property
     def spaces(self) -> frozenset[str]:
-        own = {_IMAGE, *self._texts}
-        return frozenset({"latents", *own, *(f"negative_{space}" for space in own)})
+        return frozenset({"latents", *self._own, *(f"negative_{space}" for space in self._own)})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -83,10 +93,12 @@ class UnCLIP:
         negative: str = "",
         height: int | None = None,
         width: int | None = None,
+        noise_level: int = 0,
     ) -> Point:
         """A point for an image embedding [d]; the prompt, which may be empty, is what the decoder itself reads.
 
-        Raises AstrogateError for an embedding of another CLIP.
+        `noise_level` blurs the embedding, so that a decoder trained to forgive that leaves more to chance. Raises
+        AstrogateError for an embedding of another CLIP and for a decoder that knows no levels.
         """
         z, missing = image_embeds.detach().float().cpu(), self.stack.missing.detach().float().cpu()
         if z.shape != missing.shape:
@@ -108,8 +120,19 @@ class UnCLIP:
         shape = (int(self.denoiser.config.in_channels), height // factor, width // factor)
         tensors = {"latents": noise(shape, seed), _IMAGE: z, f"negative_{_IMAGE}": missing, **texts}
         origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
+        if self.stack.noised is not None:
+            levels = torch.tensor([noise_level])
+            if noise_level:
+                drawn = torch.randn(z.shape, generator=generator(seed ^ _APART))
+                device = self.denoiser.device
+                z = self.stack.noised(z[None].to(device), levels.to(device), drawn[None].to(device))[0].cpu()
+                origin["noise_level"] = noise_level
+            tensors |= {_IMAGE: z, _LEVEL: levels.float(), f"negative_{_LEVEL}": torch.zeros(1)}
+        elif noise_level:
+            raise AstrogateError(f"{self.name} knows no noise levels", "leave noise_level out")
         return Point(tensors, self.fingerprint, self.segments(prompt), origin=origin)
 
+    @torch.no_grad()
     def imagine(
         self,
         prompts: Sequence[str],
@@ -125,18 +148,18 @@ class UnCLIP:
         Of the `candidates` the one with the largest z_i.z_t is kept. `guidance_scale` None is the stack's own. Raises
         AstrogateError for a kind of prior that the stack lacks.
         """
+        if candidates < 1 or len(seeds) != len(prompts):
+            raise AstrogateError(f"{candidates} candidates, {len(seeds)} seeds", "use 1 or more, and a seed a prompt")
+        if kind not in (known := [*self.stack.priors, "none"]):
+            raise AstrogateError(f"{self.name} has no {kind!r} prior", f"choose one of {', '.join(known)}")
         for prompt in prompts:
             check_prompt(prompt)
+            if self.stack.towers.tokenizer is not None:
+                check_length(prompt, self.stack.towers.tokenizer)
         text = self.stack.towers.texts(prompts)
         if kind == "none":
             return text.embeds.float().cpu()
-        if kind not in self.stack.priors:
-            known = ", ".join([*self.stack.priors, "none"])
-            raise AstrogateError(f"{self.name} has no {kind!r} prior", f"choose one of {known}")
-        if candidates < 1 or len(seeds) != len(prompts):
-            raise AstrogateError(f"{candidates} candidates, {len(seeds)} seeds", "use 1 or more, and a seed a prompt")
-        # Far from the seeds of `latents`, whose noise would otherwise begin with the same numbers.
-        empty, generators = self.stack.towers.texts([""]), [generator(seed ^ 2**62) for seed in seeds]
+        empty, generators = self.stack.towers.texts([""]), [generator(seed ^ _APART) for seed in seeds]
         scale = self.stack.prior_guidance if guidance_scale is None else guidance_scale
         prior = self.stack.priors[kind]
         draws = [
@@ -146,20 +169,31 @@ class UnCLIP:
         z = best_of(draws, text.embeds).float().cpu()
         return torch.nn.functional.normalize(z, dim=-1) if self.stack.towers.unit else z
 
+    @torch.no_grad()
     def embed(self, pictures: Tensor) -> Tensor:
         """z_i [n, d] of pictures [n, 3, h, w] in [0, 1]."""
         return self.stack.towers.pictures(pictures).float().cpu()
 
+    @torch.no_grad()
     def embed_text(self, prompts: Sequence[str]) -> Tensor:
         """z_t [n, d] of prompts, in the space of z_i."""
         check_words(prompts, self.language)
         return self.stack.towers.texts(prompts).embeds.float().cpu()
 
-    def upscale(self, pictures: Tensor, *, seeds: Sequence[int], num_inference_steps: int | None = None) -> Tensor:
-        """Pictures [n, 3, h, w] in [0, 1] through all upsamplers there are. Raises AstrogateError for none."""
-        if not self.stack.upsamplers:
-            raise AstrogateError(f"{self.name} has no upsampler", "leave upscale out")
-        for upsampler in self.stack.upsamplers:
+    def upscale(
+        self,
+        pictures: Tensor,
+        *,
+        seeds: Sequence[int],
+        num_inference_steps: int | None = None,
+        stages: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Pictures [n, 3, h, w] in [0, 1] through the upsamplers of these numbers, or all. Raises AstrogateError for
+        none."""
+        every = self.stack.upsamplers
+        if not every or (stages is not None and not set(stages) <= set(range(len(every)))):
+            raise AstrogateError(f"{self.name} has {len(every) or 'no'} upsampler", "leave upscale, or stages, out")
+        for upsampler in every if stages is None else [every[stage] for stage in stages]:
             pictures = upsampler(pictures, seeds=seeds, num_inference_steps=num_inference_steps)
         return pictures
 
@@ -191,15 +225,15 @@ class UnCLIP:
         if recipe.scheduler not in (None, "DDIM", "DDIMScheduler") or recipe.stride is not None:
             raise AstrogateError(f"{self.name} is drawn by DDIM, at one size", "leave scheduler and stride out")
         levels, guided = self.levels(recipe.num_inference_steps), recipe.guidance_scale > 1
-        clamped = guided and bool(self.stack.scheduler.config.get("clip_sample"))
+        clamp = self.stack.clamp if guided else None
         generators = [sampling.sampler_generator(point) for point in points]
         x = torch.stack([point.tensors["latents"] for point in points]).to(self.denoiser.device, self.denoiser.dtype)
         with sampling.precision(recipe.dtype, self.denoiser.dtype, self.denoiser.device.type):
             for i, ((t, a), (_, a_next)) in enumerate(itertools.pairwise(levels)):
                 u = i / recipe.num_inference_steps
                 eps = self.epsilon(points, x, t, guidance_scale=recipe.guidance_scale, u=u).to(x)
-                if clamped:
-                    eps = noise_of(x, clean(x, eps, a).clamp(-1, 1), a)
+                if clamp is not None:
+                    eps = noise_of(x, clean(x, eps, a).clamp(-clamp, clamp), a)
                 drawn = [torch.randn((1, *x.shape[1:]), generator=g) for g in generators] if recipe.eta else None
                 x = step(x, eps, a, a_next, eta=recipe.eta, noise=None if drawn is None else torch.cat(drawn).to(x))
         return x
@@ -229,7 +263,7 @@ class UnCLIP:
 
     def _conditions(self, points: Sequence[Point], half: Half, u: float) -> dict[str, Any]:
         """The denoiser's arguments for one half of guidance."""
-        tensors = {space: self._moved(points, space, half, u) for space in sorted({_IMAGE, *self._texts})}
+        tensors = {space: self._moved(points, space, half, u) for space in self._own}
         return self.stack.conditions(tensors, half == "negative")
 
     def _moved(self, points: Sequence[Point], space: str, half: Half, u: float) -> Tensor:
@@ -240,10 +274,9 @@ class UnCLIP:
             row = point.tensors[name]
             for steer in point.steers:
                 strength = steer.strength(u) if steer.half in (half, "both") else 0.0
-                if strength and (unknown := set(steer.vectors) - {_IMAGE, *self._texts}):
+                if strength and (unknown := set(steer.vectors) - set(self._own)):
                     raise AstrogateError(
-                        f"this model has no space {min(unknown)!r} to steer",
-                        f"choose one of {', '.join(sorted({_IMAGE, *self._texts}))}",
+                        f"this model has no space {min(unknown)!r} to steer", f"choose one of {', '.join(self._own)}"
                     )
                 if strength and space in steer.vectors:
                     row = row + strength * steer.vectors[space].to(row)

@@ -101,6 +101,7 @@ def karlo(parts: Parts) -> Stack:
         scheduler=parts["decoder_scheduler"],
         towers=towers,
         coder=_Pixels(int(parts["decoder"].config.sample_size)),
+        clamp=float(parts["decoder_scheduler"].config.clip_sample_range),
         tokenizer=parts["tokenizer"],
         caption=_caption_of(towers),
         conditions=conditions,
@@ -119,7 +120,7 @@ def kandinsky(parts: Parts) -> Stack:
     towers = Towers(parts["prior_tokenizer"], parts["prior_text_encoder"], encoder, parts["prior_image_processor"])
     side = int(encoder.config.image_size)
     with torch.no_grad():
-        missing = encoder(torch.zeros(1, 3, side, side, dtype=encoder.dtype)).image_embeds[0]
+        missing = encoder(torch.zeros(1, 3, side, side, device=encoder.device, dtype=encoder.dtype)).image_embeds[0]
     return Stack(
         parts,
         denoiser="unet",
@@ -139,7 +140,7 @@ def kandinsky(parts: Parts) -> Stack:
 
 
 def stable_unclip(parts: Parts) -> Stack:
-    """Stable unCLIP, from pictures or, where the folder holds a prior, from text; z_i is taken without noise."""
+    """Stable unCLIP, from pictures or, where the folder holds a prior, from text."""
     towers = Towers(
         parts.get("prior_tokenizer"),
         parts.get("prior_text_encoder"),
@@ -148,6 +149,10 @@ def stable_unclip(parts: Parts) -> Stack:
     )
     tokenizer, encoder = parts["tokenizer"], parts["text_encoder"]
     width = int(parts["image_normalizer"].config.embedding_dim)
+
+    def noised(z: Tensor, level: Tensor, noise: Tensor) -> Tensor:
+        own = parts["image_normalizer"]
+        return own.unscale(parts["image_noising_scheduler"].add_noise(own.scale(z), noise, level))
 
     def caption(prompts: Sequence[str]) -> Mapping[str, Tensor]:
         ids = tokenizer(
@@ -162,8 +167,8 @@ def stable_unclip(parts: Parts) -> Stack:
     def conditions(tensors: Mapping[str, Tensor], negative: bool) -> dict[str, Any]:
         from diffusers.models.embeddings import get_timestep_embedding
 
-        z = tensors["image_embeds"]
-        level = get_timestep_embedding(z.new_zeros(len(z)), z.shape[1], flip_sin_to_cos=True, downscale_freq_shift=0)
+        z, level = tensors["image_embeds"], tensors["noise_level"][:, 0].float()
+        level = get_timestep_embedding(level, z.shape[1], flip_sin_to_cos=True, downscale_freq_shift=0)
         labels = torch.cat([z, level.to(z)], 1)
         labels = torch.zeros_like(labels) if negative else labels
         return {"encoder_hidden_states": tensors["prompt_embeds"], "class_labels": labels}
@@ -178,6 +183,7 @@ def stable_unclip(parts: Parts) -> Stack:
         caption=caption,
         conditions=conditions,
         missing=torch.zeros(width),
+        noised=noised,
         priors=_diffusion_prior(parts.get("prior"), parts.get("prior_scheduler")),
         prior_guidance=4.0,
     )
@@ -191,8 +197,7 @@ def ours(parts: Parts) -> Stack:
     conditions = ImageConditions(parts["text_proj"], parts["image_normalizer"])
 
     def seen(tensors: Mapping[str, Tensor], negative: bool) -> dict[str, Any]:
-        z = tensors["image_embeds"]
-        level = torch.zeros(len(z), dtype=torch.long, device=z.device)
+        z, level = tensors["image_embeds"], tensors["noise_level"][:, 0].long()
         context, labels = conditions(z, level, tensors["pooled_prompt_embeds"], tensors["prompt_embeds"])
         return {"encoder_hidden_states": context, "class_labels": labels}
 
@@ -209,6 +214,7 @@ def ours(parts: Parts) -> Stack:
         caption=lambda prompts: {k: v for k, v in _caption_of(towers)(prompts).items() if k != "prompt_attention_mask"},
         conditions=seen,
         missing=conditions.missing(1)[0].detach(),
+        noised=conditions.noised,
         priors=priors,
         upsamplers=tuple(
             Upsampler(parts[name], parts[f"{name}_scheduler"]) for name in ("upsampler", "upsampler_2") if name in parts

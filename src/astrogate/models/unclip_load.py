@@ -7,6 +7,7 @@ A folder may hold the parts of several pipelines of one family, such as Karlo's 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -18,12 +19,11 @@ from torch import nn
 
 from astrogate.core.errors import AstrogateError
 from astrogate.models import unclip_families as families
+from astrogate.models.load import OWN, UNCLIP
 from astrogate.models.quiet import quiet
 from astrogate.models.unclip import UnCLIP
 from astrogate.ops.quantise import Codebook
 
-#: The class name in the index of a stack of our own.
-OWN = "AstrogateUnCLIP"
 _TEXT, _VISION = "transformers.CLIPTextModelWithProjection", "transformers.CLIPVisionModelWithProjection"
 _TOKENIZER, _PROCESSOR = "transformers.CLIPTokenizer", "transformers.CLIPImageProcessor"
 _UNET, _PRIOR, _NOISE = "diffusers.UNet2DConditionModel", "diffusers.PriorTransformer", "diffusers.UnCLIPScheduler"
@@ -92,17 +92,8 @@ _OURS = {
 _LAYOUTS = {
     "karlo": (_KARLO, 5, families.karlo),
     "kandinsky": (_KANDINSKY, 9, families.kandinsky),
-    "stable": (_STABLE, 6, families.stable_unclip),
+    "stable": (_STABLE, 7, families.stable_unclip),
     "ours": (_OURS, 9, families.ours),
-}
-UNCLIP = {
-    "UnCLIPPipeline": "karlo",
-    "UnCLIPImageVariationPipeline": "karlo",
-    "KandinskyV22Pipeline": "kandinsky",
-    "KandinskyV22CombinedPipeline": "kandinsky",
-    "StableUnCLIPPipeline": "stable",
-    "StableUnCLIPImg2ImgPipeline": "stable",
-    OWN: "ours",
 }
 _CODEBOOK = "codebook.safetensors"
 
@@ -125,7 +116,7 @@ def load_unclip(
     with quiet():
         parts = {part: _part(places[part], where, device, dtype) for part, where in table.items() if part in places}
         if "ar_prior" in parts:
-            parts["codebook"] = _codebook(places["ar_prior"] / _CODEBOOK, parts, device)
+            parts["codebook"] = _codebook(places["ar_prior"] / _CODEBOOK, parts)
         return UnCLIP(make(parts), name, language)
 
 
@@ -147,8 +138,8 @@ def _part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
     return kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, **typed).to(device).eval()
 
 
-def _codebook(path: Path, parts: Mapping[str, Any], device: str) -> tuple[Codebook, torch.Tensor]:
-    found = load_file(path, device=device)
+def _codebook(path: Path, parts: Mapping[str, Any]) -> tuple[Codebook, torch.Tensor]:
+    found = load_file(path)
     edges = found.pop("edges")
     return Codebook(**found, buckets=int(parts["ar_prior"].config.vocab_size) - len(edges) - 1), edges
 
@@ -163,18 +154,23 @@ def save_unclip(model: UnCLIP, folder: Path) -> None:
     """Write a stack in its family's own layout, which `load` reads again. Raises AstrogateError where there is one."""
     if folder.exists() and any(folder.iterdir()):
         raise AstrogateError(f"{folder} is not empty", "name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     parts = model.stack.parts
     for name, part in parts.items():
         if name == "codebook":
-            save_codebook(*part, folder / "ar_prior")
+            save_codebook(*part, fresh / "ar_prior")
         else:
-            part.save_pretrained(folder / name)
+            part.save_pretrained(fresh / name)
     index = {"_class_name": _index_name(parts)}
     index |= {k: [package_of(v), type(v).__name__] for k, v in parts.items() if k != "codebook"}
-    (folder / "model_index.json").write_text(json.dumps(index, indent=1))
+    (fresh / "model_index.json").write_text(json.dumps(index, indent=1))
     if model.language:
-        (folder / "language.json").write_text(json.dumps(sorted(model.language)))
+        (fresh / "language.json").write_text(json.dumps(sorted(model.language)))
+    if folder.exists():
+        folder.rmdir()
+    fresh.rename(folder)
 
 
 def _index_name(parts: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ class Upsampler:
         for (t, a), (_, a_next) in itertools.pairwise(levels):
             unet = self.unet if self.last is None or a_next < 1 else self.last
             out = unet(torch.cat([x, given], 1), t).sample[:, : x.shape[1]]
-            if self.scheduler.config.prediction_type == "v_prediction":
-                out = a**0.5 * out + (1 - a) ** 0.5 * x
-            x = step(x, noise_of(x, clean(x, out, a).clamp(-1, 1), a), a, a_next)
+            v = self.scheduler.config.prediction_type == "v_prediction"
+            x0 = a**0.5 * x - (1 - a) ** 0.5 * out if v else clean(x, out, a)
+            x = step(x, noise_of(x, x0.clamp(-1, 1), a), a, a_next)
         return (x * 0.5 + 0.5).clamp(0, 1).float().cpu()

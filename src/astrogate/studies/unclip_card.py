@@ -65,8 +65,8 @@ def _priors(stack: UnCLIP, scenes: Sequence[Scene], captions: Sequence[measures.
 
 def _codes(stack: UnCLIP, scenes: Sequence[Scene]) -> Table:
     """What the principal components save, and what the symbols lose."""
-    z = stack.embed(drawings(list(scenes), stack.size)[0])
     book: Codebook = stack.stack.parts["codebook"][0]  # type: ignore[attr-defined]
+    z = stack.embed(drawings(list(scenes), stack.size)[0])
     full = len(book.mean)
     rows: list[list[str]] = []
     for rank in sorted({8, 16, 32, len(book.basis)}):
@@ -129,17 +129,23 @@ def _diffs(stack: UnCLIP, oracle: Oracle, *, count: int = 64) -> Table:
 def _survival(stack: UnCLIP, oracle: Oracle, *, count: int = 48) -> Table:
     scenes, _ = measures.plain_scenes(count, seed=_SEED + 3)
     points = encode(stack, drawings(scenes, stack.size)[0])
-    found = measures.survival(stack, oracle, points, (0.25, 0.5, 0.75, 1.0))
+    return survival_table(measures.survival(stack, oracle, points, scenes, (0.25, 0.5, 0.75, 1.0)))
+
+
+def survival_table(found: Mapping[str, Mapping[str, float]]) -> Table:
+    """What `unclip_measures.survival` found, a row for each eta."""
     names = list(next(iter(found.values())))
-    return ("eta", *names), [[f"{eta:g}", *(f"{by[name]:.2f}" for name in names)] for eta, by in found.items()]
+    return ("eta", *names), [[eta, *(f"{by[name]:.2f}" for name in names)] for eta, by in found.items()]
 
 
 def _upsampling(stack: UnCLIP, *, count: int = 24) -> Table:
     scenes, _ = measures.plain_scenes(count, seed=_SEED + 4)
-    large = drawings(scenes, 4 * stack.size)[0]
     rows: list[list[str]] = []
-    for blurred in (False, True):
-        for name, found in measures.upsampling(stack, large, blurred=blurred).items():
-            given = "blurred" if blurred else "clean"
-            rows.append([f"{name}, {given}", str(found.psnr), str(found.ssim), f"{found.seconds:.2f}"])
-    return ("From 64 to 256", "PSNR, dB", "SSIM", "s a picture"), rows
+    for stage in range(len(stack.stack.upsamplers)):  # type: ignore[attr-defined]
+        side = stack.size * 4 ** (stage + 1)
+        large = drawings(scenes[: count // 4**stage], side)[0]
+        for blurred in (False, True):
+            for name, found in measures.upsampling(stack, large, stage=stage, blurred=blurred).items():
+                given = f"{side // 4} to {side}, {'blurred' if blurred else 'clean'}"
+                rows.append([name, given, str(found.psnr), str(found.ssim), f"{found.seconds:.2f}"])
+    return ("Enlarged by", "From and to", "PSNR, dB", "SSIM", "s a picture"), rows

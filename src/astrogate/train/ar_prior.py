@@ -29,7 +29,7 @@ def dot_edges(on: Embedded, levels: int, *, count: int = 5000) -> Tensor:
     """The quantiles [levels - 1] of z_i.z_t over `count` pictures and captions, between which levels lie."""
     rng = np.random.default_rng(on.seed)
     index = np.sort(rng.choice(len(on.data), min(count, len(on.data)), replace=False))
-    dots = [(on.own(part) * on.texts(part, rng, 0.0).embeds).sum(1).cpu() for part in np.array_split(index, 20)]
+    dots = [(on.own(part) * on.texts(part, rng).embeds).sum(1).cpu() for part in np.array_split(index, 20)]
     return torch.cat(dots).quantile(torch.arange(1, levels) / levels)
 
 
@@ -42,9 +42,9 @@ def train_ar_prior(
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         index = order.at(step)
-        own, text = on.own(index), on.texts(index, rng, drop)
+        own, text = on.own(index), on.texts(index, rng)
         ids = codebook.encode(own.cpu()).to(on.device)
-        dot = dot_level((own * text.embeds).sum(1), edges, codebook.buckets)
+        dot, text = dot_level((own * text.embeds).sum(1), edges, codebook.buckets), on.dropped(text, drop)
         with torch.autocast(on.device.split(":")[0], torch.bfloat16):
             before = prefix(model, text, dot)
             inputs = torch.cat([before, model.get_input_embeddings()(ids[:, :-1])], 1)

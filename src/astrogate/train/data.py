@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from astrogate.core.errors import AstrogateError
+
 Arrays = dict[str, NDArray[np.generic]]
 
 
@@ -35,6 +37,11 @@ class PictureData:
         """Pictures as float32 [b, 3, h, w] in [-1, 1], channels last in memory."""
         batch = torch.from_numpy(np.asarray(self.arrays["images"][index])).to(device)
         return batch.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+    def crop(self, item: int, top: int, left: int, side: int) -> Tensor:
+        """A square of one picture as float32 [3, side, side] in [-1, 1]; the rest of it is not read."""
+        square = np.asarray(self.arrays["images"][item, top : top + side, left : left + side])
+        return torch.from_numpy(square).permute(2, 0, 1).float().div_(127.5).sub_(1)
 
     def masks(self, index: NDArray[np.int64]) -> Tensor:
         """Subject masks as float32 [b, 1, h, w] in {0, 1}; all zero where the data set has none."""
@@ -67,7 +74,10 @@ def build_data(
     workers: int,
     chunk: int = 1000,
 ) -> PictureData:
-    """Fill a data set by calling `make(items)` for every chunk, in processes; what is there for `recipe` is kept."""
+    """Fill a data set by calling `make(items)` for every chunk, in processes; what is there for `recipe` is kept.
+
+    `make` travels to each process once.
+    """
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -81,8 +91,8 @@ def build_data(
         stale.unlink(missing_ok=True)
     arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
     chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for items, part in zip(chunks, tqdm(pool.map(make, chunks), total=len(chunks), desc="data"), strict=True):
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_take, initargs=(make,)) as pool:
+        for items, part in zip(chunks, tqdm(pool.map(_made, chunks), total=len(chunks), desc="data"), strict=True):
             for name, values in part.items():
                 if name not in arrays:
                     shape = (count, *values.shape[1:])
@@ -96,6 +106,25 @@ def build_data(
     return open_data(folder)
 
 
+def _take(make: Callable[[range], Arrays]) -> None:
+    """In a process of the pool: what to call for each chunk."""
+    global _make
+    _make = make
+
+
+def _made(items: range) -> Arrays:
+    assert _make is not None
+    return _make(items)
+
+
+_make: Callable[[range], Arrays] | None = None
+
+
+def chunk_of(size: int) -> int:
+    """How many pictures of `size` pixels a process makes at once: some 60 MB of them, 1,000 at most."""
+    return max(4, min(1000, 60_000_000 // (3 * size * size)))
+
+
 @dataclass(frozen=True, slots=True)
 class Batches:
     """Which items a step shows: every one once an epoch, in an order that depends on seed and epoch alone."""
@@ -106,7 +135,7 @@ class Batches:
 
     def __post_init__(self) -> None:
         if self.count < self.size:
-            raise ValueError(f"{self.count} items do not fill a batch of {self.size}")
+            raise AstrogateError(f"{self.count} items do not fill a batch of {self.size}", "train on more of them")
 
     def at(self, step: int) -> NDArray[np.int64]:
         """Sorted indices [size] of a step."""

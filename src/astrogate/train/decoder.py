@@ -2,8 +2,8 @@
 
     loss = E w_t |eps(x_t, t, z', caption) - n|^2,  w = min(SNR, 5) / SNR (Hang et al. 2023)
 
-z' is the embedding with noise of a level drawn up to `levels` (`models.image_conditions`). It is dropped 10 % of the
-time and the caption 50 %, apart, so that sampling can be guided by either or both.
+z' is the embedding with noise of a level drawn up to `levels` (`models.image_conditions`), or a third of the time as it
+is. It is dropped 10 % of the time and the caption 50 %, apart, so that sampling can be guided by either or both.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def train_decoder(
         index = order.at(step)
         n, latents = len(index), drawn_latents(moments, index, device)
         noise, t = torch.randn_like(latents), torch.randint(len(weights), (n,), device=device)
-        own, text = on.own(index), on.texts(index, rng, drop_caption)
-        gone = torch.rand(n, device=device) < drop_picture
-        level = torch.randint(levels + 1, (n,), device=device).masked_fill(gone, 0)
+        own, text = on.own(index), on.dropped(on.texts(index, rng), drop_caption)
+        gone, clean = (torch.rand(n, device=device) < share for share in (drop_picture, 1 / 3))
+        level = torch.randint(1, levels + 1, (n,), device=device).masked_fill(clean, 0)
         own = torch.where(gone[:, None], conditions.missing(n), conditions.noised(own, level, torch.randn_like(own)))
         with torch.autocast(device.split(":")[0], torch.bfloat16):
             context, labels = conditions(own, level, text.embeds, text.states)

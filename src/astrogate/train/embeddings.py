@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.core.files import whole_file
 from astrogate.measure.features import Clip
 from astrogate.models.towers import Texts
 from astrogate.train.data import Batches, PictureData
@@ -34,38 +35,37 @@ def cache_embeddings(clip: Clip, data: PictureData, *, key: str, batch: int = 25
         clip.images((data.images(index) + 1) / 2, batch=batch).half().numpy()
         for index in tqdm(indices, total=len(starts), desc="embeddings")
     ]
-    out, temporary = np.concatenate(parts), path.with_suffix(".tmp.npy")
-    np.save(temporary, out)
-    temporary.rename(path)
+    out = np.concatenate(parts)
+    with whole_file(path) as file:
+        np.save(file, out)
     return out
 
 
 @torch.no_grad()
-def encode_texts(clip: Any, tokens: Tensor) -> Texts:
-    """Captions [b, length] through the frozen text tower; the mask holds all tokens up to the end of the text."""
+def encode_texts(clip: Any, tokens: Tensor, end_of_text: int) -> Texts:
+    """Captions [b, length] through the frozen text tower; the mask holds all tokens up to the first end of text.
+
+    `end_of_text` is the tokenizer's; some configurations name another.
+    """
     out = clip.text_model(input_ids=tokens)
-    end = (tokens == clip.config.text_config.eos_token_id).int().argmax(1)
+    end = (tokens == end_of_text).int().argmax(1)
     mask = torch.arange(tokens.shape[1], device=tokens.device) <= end[:, None]
     return Texts(out.last_hidden_state, F.normalize(clip.text_projection(out.pooler_output), dim=-1), mask)
-
-
-def dropped(tokens: Tensor, empty: Tensor, rate: float) -> Tensor:
-    """Captions [b, length], a share of them replaced by no caption [length], so that guidance has its other half."""
-    return torch.where(torch.rand(len(tokens), 1, device=tokens.device) < rate, empty.to(tokens), tokens)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
     """Captioned pictures as a frozen CLIP sees them, and where a training on them goes.
 
-    `z` [n, d] are the pictures' embeddings, `empty` [length] the tokens of no caption; `folder`, `seed` and `device`
-    are those of the training.
+    `z` [n, d] are the pictures' embeddings, `none` is no caption, in one row; `folder`, `seed` and `device` are those
+    of the training.
     """
 
     data: PictureData
     clip: Any
     z: Tensor
-    empty: Tensor
+    none: Texts
+    end_of_text: int
     folder: Path
     seed: int
     device: str
@@ -78,14 +78,24 @@ class Embedded:
         """The embeddings [b, d] of some pictures."""
         return self.z[torch.from_numpy(index)].to(self.device)
 
-    def texts(self, index: NDArray[np.int64], rng: np.random.Generator, drop: float) -> Texts:
-        """One caption for each of some pictures, a share of them dropped."""
-        tokens = dropped(self.data.tokens(index, rng).to(self.device), self.empty, drop)
-        return encode_texts(self.clip, tokens)
+    def texts(self, index: NDArray[np.int64], rng: np.random.Generator) -> Texts:
+        """One caption for each of some pictures."""
+        return encode_texts(self.clip, self.data.tokens(index, rng).to(self.device), self.end_of_text)
+
+    def dropped(self, text: Texts, rate: float) -> Texts:
+        """Captions, a share of them replaced by none, so that guidance has its other half."""
+        gone = torch.rand(len(text.embeds), 1, device=text.embeds.device) < rate
+        return Texts(
+            torch.where(gone[..., None], self.none.states, text.states),
+            torch.where(gone, self.none.embeds, text.embeds),
+            torch.where(gone, self.none.mask, text.mask),
+        )
 
 
 def embedded(clip: Clip, data: PictureData, *, key: str, folder: Path, seed: int, device: str) -> Embedded:
     """Freeze a CLIP, and cache what it sees of the pictures under `key`, which names it."""
     z = torch.from_numpy(cache_embeddings(clip, data, key=key).astype(np.float32))
-    empty = clip.tokenizer("", padding="max_length", truncation=True, return_tensors="pt").input_ids[0]
-    return Embedded(data, clip.model.requires_grad_(False), z, empty, folder, seed, device)
+    model, tokenizer = clip.model.requires_grad_(False), clip.tokenizer
+    empty = tokenizer("", padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
+    end = int(tokenizer.eos_token_id)
+    return Embedded(data, model, z, encode_texts(model, empty, end), end, folder, seed, device)

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, reduce
+from accelerate.utils import broadcast, broadcast_object_list, gather_object, reduce
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file, write_text
 from astrogate.train.sam import ascended
 
@@ -77,6 +78,8 @@ def fit(
     average = AveragedModel(modules, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema))
     state = folder / f"{name}-state.safetensors"
     first, spent = _restore(state, modules, average, optimiser, parameters)
+    if crew.num_processes > 1:
+        first, spent = _shared(first, spent, modules, average)
     settings = {"seed": seed, "processes": crew.num_processes, "threads": torch.get_num_threads(), **asdict(schedule)}
     curve = folder / f"{name}-loss.csv"
     if crew.is_main_process:
@@ -111,7 +114,7 @@ def fit(
             if seen == 100:
                 mean = float(running) / seen
                 if mean != mean:
-                    raise FloatingPointError(f"{name}: the loss is not a number at step {step}: lower the rate")
+                    raise AstrogateError(f"{name}: the loss is not a number at step {step}", "lower the rate")
                 if crew.is_main_process:
                     with curve.open("a") as file:
                         file.write(f"{step + 1},{elapsed:.0f},{mean:.6f}\n")
@@ -143,6 +146,17 @@ def _backward(
 def _agreed(progress: float, crew: PartialState) -> float:
     """The first process's progress, so that all stop at the same step."""
     return progress if crew.num_processes == 1 else broadcast_object_list([progress])[0]
+
+
+def _shared(first: int, spent: float, *modules: nn.Module) -> tuple[int, float]:
+    """Where the first process goes on from, and its weights for all. Raises AstrogateError where others differ."""
+    every = gather_object([first])
+    if len(set(every)) > 1:
+        raise AstrogateError(f"processes would go on from steps {every}", "give all of them one shared folder")
+    for module in modules:
+        for tensor in module.state_dict().values():
+            tensor.copy_(broadcast(tensor))
+    return first, float(broadcast_object_list([spent])[0])
 
 
 def _cut_curve(curve: Path, first: int) -> None:

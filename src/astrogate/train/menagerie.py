@@ -21,7 +21,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.menagerie.captions import WORDS
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, save_oracle
-from astrogate.models.load import digest
+from astrogate.models.checks import digest
 from astrogate.train.clip import train_clip
 from astrogate.train.data import PictureData
 from astrogate.train.oracle import cache_reconstructions, train_oracle

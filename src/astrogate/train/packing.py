@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from astrogate.core.errors import AstrogateError
 from astrogate.menagerie.captions import WORDS
-from astrogate.models.load import digest
+from astrogate.models.checks import digest
 from astrogate.train.stages import TRAINED_ON, forget_paths
 
 #: What each stage is trained on.

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.train.data import Arrays, PictureData, build_data
+from astrogate.rendering.picture import read_picture
+from astrogate.train.data import Arrays, PictureData, build_data, chunk_of
 
 _KINDS = {".png", ".jpg", ".jpeg", ".webp"}
 _SHOWN = 5
@@ -40,6 +41,8 @@ def picture_data(
         whole = list(pool.map(_Whole(), paths, chunksize=32))
     _tell([path for path, good in zip(paths, whole, strict=True) if not good], "is no whole picture")
     kept = [(path, found[path]) for path, good in zip(paths, whole, strict=True) if good]
+    if size < 8:
+        raise AstrogateError(f"pictures of {size} pixels", "choose 8 or more")
     if not kept:
         raise AstrogateError(f"{source} holds no picture with a caption", "put NAME.txt beside NAME.png")
     texts = [text[i % len(text)] for _, text in kept for i in range(captions)]
@@ -54,7 +57,8 @@ def picture_data(
         "content": sha256("\n".join(stamp).encode()).hexdigest()[:16],
         "tokens": sha256(tokens.tobytes()).hexdigest()[:16],
     }
-    return build_data(folder, len(kept), recipe, _Chunk([path for path, _ in kept], tokens, size), workers=workers)
+    make = _Chunk([path for path, _ in kept], tokens, size)
+    return build_data(folder, len(kept), recipe, make, workers=workers, chunk=chunk_of(size))
 
 
 def captioned(source: Path) -> dict[Path, list[str]]:
@@ -99,9 +103,8 @@ class _Whole:
 
     def __call__(self, path: Path) -> bool:
         try:
-            with Image.open(path) as image:
-                image.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            read_picture(path)
+        except AstrogateError:
             return False
         return True
 
@@ -117,6 +120,4 @@ class _Chunk:
 
     def _square(self, path: Path) -> NDArray[np.uint8]:
         """The middle of a picture, the right way up, [size, size, 3]."""
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        return np.asarray(ImageOps.fit(upright, (self.size, self.size), Image.Resampling.LANCZOS))
+        return np.asarray(ImageOps.fit(read_picture(path), (self.size, self.size), Image.Resampling.LANCZOS))

@@ -40,7 +40,7 @@ def train_prior(prior: Any, on: Embedded, schedule: Schedule, *, drop: float = 0
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         index = order.at(step)
-        x, text = (on.own(index) - mean) / std, on.texts(index, rng, drop)
+        x, text = (on.own(index) - mean) / std, on.dropped(on.texts(index, rng), drop)
         noise, t = torch.randn_like(x), torch.randint(steps, (len(index),), device=on.device)
         with torch.autocast(on.device.split(":")[0], torch.bfloat16):
             found = prior(

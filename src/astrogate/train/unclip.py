@@ -6,9 +6,11 @@ cut off goes on. Under `accelerate launch` each process has a device of its own 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ import torch
 
 from astrogate.core.errors import AstrogateError
 from astrogate.measure.features import Clip
+from astrogate.models.checks import check_folder, digest
 from astrogate.models.image_conditions import ImageConditions
-from astrogate.models.load import check_folder, digest, shipped_folder
+from astrogate.models.load import shipped_folder
 from astrogate.models.unclip_load import save_codebook
 from astrogate.ops.quantise import fit_codebook
 from astrogate.train.ar_prior import dot_edges, train_ar_prior
@@ -40,6 +43,8 @@ from astrogate.train.unet import cache_moments
 from astrogate.train.upsampler import FACTOR, train_upsampler, upsampler_scheduler
 from astrogate.train.world_data import world_data
 
+#: How long processes wait for the first one to build the data.
+_PATIENCE = timedelta(hours=12)
 PARTS = ("prior", "ar_prior", "decoder", "upsampler", "upsampler_2")
 
 
@@ -58,14 +63,16 @@ class Source:
 
 
 def menagerie_source(preset: str) -> Source:
-    """The world, and the shipped model's CLIP and VAE."""
-    size, cores = PRESETS[preset].size, os.cpu_count() or 1
+    """The world, at the size of the shipped model, with its CLIP and VAE; `preset` says how many pictures."""
+    shipped, cores = shipped_folder(), os.cpu_count() or 1
+    size = int(json.loads((shipped / "card.json").read_text())["size"])
+    counts = dict(zip((size * FACTOR, size * FACTOR**2), UNCLIP_PRESETS[preset].large, strict=True))
 
     def pictures(folder: Path, side: int) -> PictureData:
-        count = PRESETS[preset].pictures if side == size else UNCLIP_PRESETS[preset].large
+        count = counts.get(side, PRESETS[preset].pictures)
         return world_data(folder, count, size=side, seed=1, captions=6, workers=cores)
 
-    return Source(pictures, shipped_folder() / "clip", shipped_folder() / "vae", size)
+    return Source(pictures, shipped / "clip", shipped / "vae", size)
 
 
 def folder_source(folder: Path, clip: Path, vae: Path | None, size: int) -> Source:
@@ -89,8 +96,9 @@ def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, se
         raise AstrogateError(f"there is no part {name!r}", f"choose one of {', '.join(PARTS)}")
     if (run / name).exists():
         return run / name
+    _check(name, source)
     torch.manual_seed(seed)
-    crew = PartialState(cpu=preset.device == "cpu")
+    crew = PartialState(cpu=preset.device == "cpu", timeout=_PATIENCE)
     device, schedule = str(crew.device), preset.schedules[name]
     if name.startswith("upsampler"):
         side = source.size * FACTOR ** (2 if name.endswith("2") else 1)
@@ -111,8 +119,7 @@ def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, se
         return _keep(crew, run, name, (("", model), ("scheduler", prior_scheduler())), known)
     if name == "ar_prior":
         return _train_ar(preset, on, crew, known)
-    if source.vae is None:
-        raise AstrogateError("a decoder draws latents", "name an AutoencoderKL folder with --vae")
+    assert source.vae is not None
     with crew.main_process_first():
         vae = _vae(source.vae, device)
         moments = cache_moments(vae, data, key=digest(source.vae)[:8], device=device)
@@ -126,6 +133,18 @@ def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, se
         ("scheduler", scheduler),
     )
     return _keep(crew, run, name, saved, {**known, "vae": digest(source.vae)})
+
+
+def _check(name: str, source: Source) -> None:
+    """Refuse what could not be trained, before any picture is read."""
+    if name.startswith("upsampler"):
+        return
+    if name == "decoder" and source.vae is None:
+        raise AstrogateError("a decoder draws latents", "name an AutoencoderKL folder with --vae")
+    config = json.loads((source.clip / "config.json").read_text())
+    width, embedding = config["text_config"].get("hidden_size", 512), config.get("projection_dim", 512)
+    if name != "decoder" and width != embedding:
+        raise AstrogateError(f"a CLIP of text width {width}, embedding {embedding}", "choose one where they are equal")
 
 
 def _train_ar(preset: UnclipPreset, on: Embedded, crew: Any, known: dict[str, str]) -> Path:

@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.load import UNCLIP_SHIPPED, digest, shipped_folder
-from astrogate.models.unclip_load import OWN, own_part
+from astrogate.models.checks import digest
+from astrogate.models.load import OWN, UNCLIP_SHIPPED, shipped_folder
+from astrogate.models.unclip_load import own_part
 from astrogate.train.stages import TRAINED_ON, forget_paths
 
 _LIMIT, _FILE_LIMIT = 22 * 2**20, 16 * 2**20
@@ -45,6 +46,10 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
     shipped = clip is None or vae is None
     frozen = {"clip": clip or shipped_folder() / "clip", "vae": vae or shipped_folder() / "vae"}
     known = {name: digest(folder) for name, folder in frozen.items()}
+    index = target / "model_index.json"
+    ours = index.exists() and json.loads(index.read_text()).get("_class_name") == OWN
+    if target.exists() and not ours and any(target.iterdir()):
+        raise AstrogateError(f"{target} holds something else", "name a new folder, or a stack of ours to replace")
     if not (run / "decoder").is_dir():
         raise AstrogateError(f"{run} holds no decoder", "train it first: astrogate train decoder")
     fresh = target.with_name(f".{target.name}.part")
@@ -64,10 +69,14 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
     for part in () if shipped else ("text_encoder", "image_encoder", "tokenizer", "feature_extractor", "vae"):
         own_part(part, frozen["vae" if part == "vae" else "clip"], torch.float16).save_pretrained(fresh / part)
     (fresh / "model_index.json").write_text(json.dumps({"_class_name": OWN}))
+    forget_paths(fresh)
     if shipped:
         shutil.copy(shipped_folder() / "language.json", fresh)
-        _write_card(fresh, trained_on)
-    forget_paths(fresh)
+    else:  # what is in the stack stands for the folders that it came from
+        stands = {"clip": ("text_encoder", "image_encoder"), "vae": ("vae",)}
+        inside = {name: {part: digest(fresh / part) for part in parts} for name, parts in stands.items()}
+        trained_on = {k: {p: d for name in v for p, d in inside[name].items()} for k, v in trained_on.items()}
+    _write_card(fresh, trained_on, UNCLIP_SHIPPED if shipped else "stack")
     sizes = {path: path.stat().st_size for path in fresh.rglob("*") if path.is_file()}
     if shipped and (sum(sizes.values()) > _LIMIT or max(sizes.values()) > _FILE_LIMIT):
         largest = max(sizes, key=lambda path: sizes[path])
@@ -75,16 +84,18 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
             f"the stack is {sum(sizes.values()) / 2**20:.2f} MiB, its largest file {largest.name}",
             "keep it within 22 MiB, and a file within 16",
         )
-    shutil.rmtree(target, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
     fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
     return sum(sizes.values())
 
 
-def _write_card(folder: Path, trained_on: Mapping[str, Mapping[str, str]]) -> None:
+def _write_card(folder: Path, trained_on: Mapping[str, Mapping[str, str]], name: str) -> None:
     """Which parts there are and what each was trained on, as the loader checks it."""
-    forget_paths(folder)
     parts = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.is_dir()}
     known = {part: dict(needs) for part, needs in trained_on.items() if needs}
-    card = {"astrogate": UNCLIP_SHIPPED, "parts": parts, "trained_on": known}
+    card = {"astrogate": name, "parts": parts, "trained_on": known}
     (folder / "card.json").write_text(json.dumps(card, indent=1))

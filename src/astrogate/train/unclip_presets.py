@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from astrogate.core.errors import AstrogateError
 from astrogate.train.loop import Schedule
 
 
@@ -16,7 +15,8 @@ from astrogate.train.loop import Schedule
 class UnclipPreset:
     """`prior` is layers, heads and width of a head, `ar` layers and heads; `decoder` and `upsampler` are widths.
 
-    `buckets` and `levels` are those of the symbols and of the dot product; `large` pictures train the upsamplers.
+    `buckets` and `levels` are those of the symbols and of the dot product; `large` is how many pictures train each of
+    the upsamplers.
     """
 
     prior: tuple[int, int, int]
@@ -25,7 +25,7 @@ class UnclipPreset:
     levels: int
     decoder: tuple[int, ...]
     upsampler: tuple[int, ...]
-    large: int
+    large: tuple[int, int]
     schedules: dict[str, Schedule]
     device: str
 
@@ -38,7 +38,7 @@ UNCLIP_PRESETS = {
         levels=16,
         decoder=(48, 96, 144),
         upsampler=(32, 64, 64),
-        large=6_000,
+        large=(6_000, 400),
         schedules={
             "prior": Schedule(steps=14_000, batch=128, lr=1e-3, minutes=25, warmup=200, decay=0.6, ema=0.999),
             "ar_prior": Schedule(steps=8_000, batch=64, lr=1e-3, minutes=25, warmup=200, decay=0.6, ema=0.998),
@@ -55,7 +55,7 @@ UNCLIP_PRESETS = {
         levels=16,
         decoder=(48, 96, 144),
         upsampler=(24, 48, 48),
-        large=20_000,
+        large=(20_000, 1_500),
         schedules={
             "prior": Schedule(steps=60_000, batch=1024, lr=1e-3, minutes=4, warmup=500, decay=0.6, ema=0.9995),
             "ar_prior": Schedule(steps=30_000, batch=512, lr=1e-3, minutes=4, warmup=500, decay=0.6, ema=0.9995),
@@ -69,18 +69,15 @@ UNCLIP_PRESETS = {
 
 
 def build_prior(preset: UnclipPreset, clip: Any) -> Any:
-    """A `PriorTransformer` for a CLIPModel. Raises AstrogateError for text states of another width than z_i."""
+    """A `PriorTransformer` for a CLIPModel whose text states are as wide as its embedding."""
     from diffusers import PriorTransformer
 
-    width, embedding = clip.config.text_config.hidden_size, clip.config.projection_dim
-    if width != embedding:
-        raise AstrogateError(f"a CLIP of text width {width}, embedding {embedding}", "choose one where they are equal")
     layers, heads, head = preset.prior
     return PriorTransformer(
         num_attention_heads=heads,
         attention_head_dim=head,
         num_layers=layers,
-        embedding_dim=embedding,
+        embedding_dim=clip.config.projection_dim,
         num_embeddings=clip.config.text_config.max_position_embeddings,
         additional_embeddings=4,
     )
@@ -91,8 +88,6 @@ def build_ar_prior(preset: UnclipPreset, clip: Any, rank: int) -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     text = clip.config.text_config
-    if text.hidden_size != clip.config.projection_dim:
-        raise AstrogateError(f"a CLIP of text width {text.hidden_size}", "choose one as wide as its embedding")
     layers, heads = preset.ar
     return GPT2LMHeadModel(
         GPT2Config(

@@ -62,9 +62,14 @@ def train_upsampler(
     order, scheduler = Batches(len(data), schedule.batch, seed), upsampler_scheduler(kind)
     height = int(data.arrays["images"].shape[1])
     side, steps = height // 4, scheduler.config.num_train_timesteps
+    places = (height - side) // FACTOR + 1
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
-        crops = [_crop(picture, side, rng) for picture in data.images(order.at(step))]
+        corners = FACTOR * rng.integers(places, size=(schedule.batch, 2))
+        crops = [
+            data.crop(int(item), int(top), int(left), side)
+            for item, (top, left) in zip(order.at(step), corners, strict=True)
+        ]
         low = torch.stack([low_of((crop + 1) / 2, kind if rng.random() < corrupted else "none", rng) for crop in crops])
         x, given = torch.stack(crops).to(device), condition(low.to(device), FACTOR)
         noise, t = torch.randn_like(x), torch.randint(steps, (len(x),), device=device)
@@ -73,9 +78,3 @@ def train_upsampler(
         return (found - scheduler.get_velocity(x, noise, t)).square().mean()
 
     return fit(nn.ModuleDict({name: unet}), loss, schedule, folder=folder, name=name, seed=seed)[name]
-
-
-def _crop(picture: Tensor, side: int, rng: np.random.Generator) -> Tensor:
-    """A random square [3, side, side] of a picture, aligned to the factor."""
-    y, x = (FACTOR * int(rng.integers((full - side) // FACTOR + 1)) for full in picture.shape[1:])
-    return picture[:, y : y + side, x : x + side]

@@ -12,7 +12,7 @@ from astrogate.menagerie.captions import WORDS, caption
 from astrogate.menagerie.drawing import draw_with_mask
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
 from astrogate.menagerie.world import Scene, scene_at, visible
-from astrogate.train.data import Arrays, PictureData, build_data
+from astrogate.train.data import Arrays, PictureData, build_data, chunk_of
 from astrogate.train.tokenizer import build_tokenizer
 
 MAX_LENGTH = 32
@@ -64,4 +64,4 @@ def world_data(folder: Path, count: int, *, size: int, seed: int, captions: int,
         "captions": captions,
         "words": sha256(" ".join(WORDS).encode()).hexdigest()[:16],
     }
-    return build_data(folder, count, recipe, _Chunk(size, seed, captions), workers=workers)
+    return build_data(folder, count, recipe, _Chunk(size, seed, captions), workers=workers, chunk=chunk_of(size))
