@@ -15,8 +15,9 @@ import torch
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Steer
 from astrogate.core.recipe import Recipe
+from astrogate.models.levels import spread
 from astrogate.models.load import load
-from astrogate.models.priors import best_of, prior_levels
+from astrogate.models.priors import best_of
 from astrogate.models.unclip import UnCLIP
 from astrogate.models.unclip_load import save_unclip
 from astrogate.ops.ddim import clean, noise_of, step
@@ -218,7 +219,7 @@ def test_the_priors_step_is_unclips() -> None:
 
     scheduler = cosine(prediction_type="sample", clip_sample_range=1.0)
     scheduler.set_timesteps(5)
-    levels = prior_levels(scheduler, 5)
+    levels = spread(scheduler, 5)
     assert [t for t, _ in levels[:-1]] == scheduler.timesteps.tolist()
     x, x0 = torch.randn(2, 3, WIDTH, dtype=torch.float64)
     for (t, a), (after, a_next) in pairwise(levels[:-1]):

@@ -133,3 +133,28 @@ def unclip(output: Path, captions: int, device: str | None) -> None:
     stack = as_unclip(load(UNCLIP_SHIPPED, device=device))
     write_unclip_card(stack, load(device=device), load_oracle(), output, captions=captions, tell=click.echo)
     click.echo(f"wrote {output}")
+
+
+@bench.command(short_help="How many dimensions image embeddings use, by CLIP.")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--pictures", "count", default=2000, show_default=True, help="Held-out drawings.")
+def rank(folders: tuple[Path, ...], count: int) -> None:
+    """Print the rank of the embedding space of CLIPModel FOLDERS (the shipped one by default): the principal components
+    that leave 1 % of the variance, and the effective rank. Training with --sam is said to lower it.
+    """
+    from astrogate.measure.features import Clip
+    from astrogate.models.load import shipped_folder
+    from astrogate.ops.quantise import effective_rank, fit_codebook
+    from astrogate.studies.card import drawings, held_out_scenes
+
+    if count < 200:
+        raise AstrogateError(f"{count} pictures", "ask for 200 or more")
+    pictures = None
+    for folder in folders or (shipped_folder() / "clip",):
+        clip = Clip(folder)
+        pictures = drawings(held_out_scenes(count)[0], clip.side)[0] if pictures is None else pictures
+        z = clip.images(pictures)
+        components = len(fit_codebook(z, error=0.01).basis)
+        click.echo(
+            f"{folder}: {components} of {z.shape[1]} components leave 1 %, effective rank {effective_rank(z):.1f}"
+        )

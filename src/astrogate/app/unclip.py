@@ -119,6 +119,7 @@ def _save(frames: Sequence[Frame], output: Path, labels: Sequence[str], rows: Se
 )
 @click.option("--candidates", default=2, show_default=True, help="Drawn by the prior; the best fitting is kept.")
 @click.option("--prior-guidance", default=None, type=float, help="Guidance of the prior.  [default: the stack's own]")
+@click.option("--noise-level", default=0, show_default=True, help="Noise on the embedding, to forgive the prior.")
 @click.option("--bare", is_flag=True, help="The decoder does not read the prompt itself.")
 @click.option("--upscale", "larger", is_flag=True, help="Enlarge the pictures by the stack's upsamplers.")
 @click.option("-n", "count", default=4, show_default=True, help="Pictures, a seed each.")
@@ -129,6 +130,7 @@ def imagine(
     kind: Literal["diffusion", "ar", "none"],
     candidates: int,
     prior_guidance: float | None,
+    noise_level: int,
     bare: bool,
     larger: bool,
     count: int,
@@ -151,6 +153,7 @@ def imagine(
         candidates=candidates,
         guidance_scale=prior_guidance,
         captioned=not bare,
+        noise_level=noise_level,
     )
     frames = _draw(stack, points, recipe)
     if larger:

@@ -25,16 +25,18 @@ def prior(
     candidates: int = 2,
     guidance_scale: float | None = None,
     captioned: bool = True,
+    noise_level: int = 0,
 ) -> list[Point]:
     """A point for each prompt and seed, whose image embedding a prior has drawn.
 
     Of `candidates` the one that fits the caption best is kept. `guidance_scale` is the prior's own (None: as the stack
-    was made for). With `captioned` False the decoder does not read the prompt itself. Raises AstrogateError for a prior
-    that the stack lacks and for as many seeds as not prompts.
+    was made for). With `captioned` False the decoder does not read the prompt itself. `noise_level` blurs the
+    embedding, which forgives a prior's errors. Raises AstrogateError for a prior that the stack lacks and for as many
+    seeds as not prompts.
     """
     stack = unclip(model)
     found = stack.imagine(prompts, seeds=seeds, kind=kind, candidates=candidates, guidance_scale=guidance_scale)
     return [
-        stack.point_at(z, prompt if captioned else "", seed=seed)
+        stack.point_at(z, prompt if captioned else "", seed=seed, noise_level=noise_level)
         for z, prompt, seed in zip(found, prompts, seeds, strict=True)
     ]

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from astrogate.core.errors import AstrogateError
+from astrogate.models.levels import spread
 from astrogate.models.towers import Texts
 from astrogate.ops.ddim import noise_of, step
 from astrogate.ops.quantise import Codebook
@@ -59,7 +59,7 @@ class DiffusionPrior:
         """See `Prior.draw`."""
         model, guided = self.model, guidance_scale != 1
         seen = text.doubled(empty) if guided else text
-        levels, limit = prior_levels(self.scheduler, num_inference_steps), self._limit()
+        levels, limit = spread(self.scheduler, num_inference_steps), self._limit()
         x = _noise(generators, model.config.embedding_dim).to(text.embeds.device)
         for (t, a), (_, a_next) in itertools.pairwise(levels):
             x0 = model(
@@ -80,15 +80,6 @@ class DiffusionPrior:
     def _limit(self) -> float | None:
         config = self.scheduler.config
         return float(config.clip_sample_range) if config.get("clip_sample") else None
-
-
-def prior_levels(scheduler: Any, num_inference_steps: int) -> list[tuple[int, float]]:
-    """Evenly spaced timesteps from the last to the first, each with its cumulative product of alphas; then (-1, 1)."""
-    if num_inference_steps < 2:
-        raise AstrogateError(f"{num_inference_steps} steps of a prior", "use 2 or more")
-    last = len(scheduler.alphas_cumprod) - 1
-    timesteps = [round(last * i / (num_inference_steps - 1)) for i in reversed(range(num_inference_steps))]
-    return [(t, float(scheduler.alphas_cumprod[t])) for t in timesteps] + [(-1, 1.0)]
 
 
 def _noise(generators: Sequence[torch.Generator], width: int) -> Tensor:

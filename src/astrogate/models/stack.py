@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from astrogate.models.priors import Prior
@@ -56,3 +57,11 @@ class Stack:
     priors: Mapping[str, Prior] = field(default_factory=dict[str, Prior])
     prior_guidance: float = 1.0
     upsamplers: Sequence[Upsampler] = ()
+
+
+def joined(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """The denoiser's arguments of two calls as those of one, row after row."""
+    return {
+        k: joined(v, b[k]) if isinstance(v, Mapping) else None if v is None else torch.cat([v, b[k]])
+        for k, v in a.items()
+    }

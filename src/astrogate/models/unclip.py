@@ -22,8 +22,10 @@ from astrogate.core.point import Half, Point, Segment
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator, noise
 from astrogate.models import sampling
+from astrogate.models.image_conditions import LEVELS
+from astrogate.models.levels import leading
 from astrogate.models.priors import best_of
-from astrogate.models.stack import Stack
+from astrogate.models.stack import Stack, joined
 from astrogate.models.text import check_length, check_prompt, check_words, end_of_text, segment
 from astrogate.ops.ddim import clean, noise_of, step
 
@@ -121,6 +123,8 @@ class UnCLIP:
         tensors = {"latents": noise(shape, seed), _IMAGE: z, f"negative_{_IMAGE}": missing, **texts}
         origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
         if self.stack.noised is not None:
+            if not 0 <= noise_level < LEVELS:
+                raise AstrogateError(f"noise level {noise_level}", f"choose 0 to {LEVELS - 1}")
             levels = torch.tensor([noise_level])
             if noise_level:
                 drawn = torch.randn(z.shape, generator=generator(seed ^ _APART))
@@ -250,7 +254,7 @@ class UnCLIP:
         if guidance_scale <= 1:
             return self._predicted(x, timestep, self._conditions(points, "positive", u))
         halves = [self._conditions(points, half, u) for half in ("negative", "positive")]
-        without, eps = self._predicted(torch.cat([x, x]), timestep, _joined(*halves)).chunk(2)
+        without, eps = self._predicted(torch.cat([x, x]), timestep, joined(*halves)).chunk(2)
         return without + guidance_scale * (eps - without)
 
     def _predicted(self, x: Tensor, timestep: int, conditions: Mapping[str, Any]) -> Tensor:
@@ -286,11 +290,7 @@ class UnCLIP:
 
     def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
         """DDIM's timesteps with leading spacing. See `core.protocols.Predictor`."""
-        alphas, config = self.stack.scheduler.alphas_cumprod, self.stack.scheduler.config
-        stride, offset = len(alphas) // num_inference_steps, int(config.get("steps_offset", 0))
-        timesteps = [min(i * stride + offset, len(alphas) - 1) for i in reversed(range(num_inference_steps))]
-        last = 1.0 if config.get("set_alpha_to_one", True) else float(alphas[0])
-        return [(t, float(alphas[t])) for t in timesteps] + [(-1, last)]
+        return leading(self.stack.scheduler, num_inference_steps)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -305,11 +305,3 @@ class UnCLIP:
 
     def module(self, site: str) -> nn.Module:
         return sampling.part(self._pipe, site, self.name)
-
-
-def _joined(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of two calls as those of one, row after row."""
-    return {
-        k: _joined(v, b[k]) if isinstance(v, Mapping) else None if v is None else torch.cat([v, b[k]])
-        for k, v in a.items()
-    }

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.seeds import generator
-from astrogate.models.priors import prior_levels
+from astrogate.models.levels import spread
 from astrogate.ops.ddim import clean, noise_of, step
 
 
@@ -42,7 +42,7 @@ class Upsampler:
         given = condition(pictures, self.factor).to(self.unet.device, self.unet.dtype)
         drawn = [torch.randn((1, *given.shape[1:]), generator=generator(seed)) for seed in seeds]
         x = torch.cat(drawn).to(given)
-        levels = prior_levels(self.scheduler, num_inference_steps or self.num_inference_steps)
+        levels = spread(self.scheduler, num_inference_steps or self.num_inference_steps)
         for (t, a), (_, a_next) in itertools.pairwise(levels):
             unet = self.unet if self.last is None or a_next < 1 else self.last
             out = unet(torch.cat([x, given], 1), t).sample[:, : x.shape[1]]
