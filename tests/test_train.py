@@ -79,7 +79,7 @@ def test_batches_show_everything_once_an_epoch() -> None:
     order = Batches(10, 5, 0)
     for epoch in range(3):
         assert sorted(np.concatenate([order.at(2 * epoch), order.at(2 * epoch + 1)])) == list(range(10))
-    with pytest.raises(ValueError, match="fill a batch"):
+    with pytest.raises(AstrogateError, match="fill a batch"):
         Batches(3, 4, 0)
 
 

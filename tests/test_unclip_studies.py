@@ -29,11 +29,11 @@ from tests.test_unclip_chain import TINY
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack hardly trained, on the shipped CLIP and VAE."""
     run_folder, target = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("package") / "unclip"
-    source = unclip.menagerie_source("cpu")
     preset = replace(TINY, prior=(1, 2, 16), ar=(1, 4), decoder=(16, 32, 32))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(unclip.PRESETS, "cpu", replace(unclip.PRESETS["cpu"], pictures=160))
         patch.setitem(unclip.UNCLIP_PRESETS, "cpu", preset)
+        source = unclip.menagerie_source("cpu")
         for name in ("prior", "ar_prior", "decoder", "upsampler"):
             train_part(name, source, preset, run_folder)
     unclip_packing.assemble_stack(run_folder, target)

@@ -20,7 +20,7 @@ from astrogate.models import sampling
 from astrogate.models.guiding import guiding
 from astrogate.models.hooks import steering
 from astrogate.models.quiet import quiet
-from astrogate.models.text import check_length, check_prompt, check_words, end_of_text, segment
+from astrogate.models.text import check_length, check_prompt, check_words, end_of_text, segment, tokenized
 
 _SITES = {"prompt_embeds": ("encoder_hidden_states",)}
 
@@ -73,10 +73,7 @@ class StableDiffusion:
         """
         check_words(prompts, self.language)
         tokenizer, encoder = self.pipe.tokenizer, self.pipe.text_encoder
-        limit = tokenizer.model_max_length
-        ids = tokenizer(
-            list(prompts), padding=padding, max_length=limit, truncation=True, return_tensors="pt"
-        ).input_ids
+        ids = tokenized(tokenizer, prompts, padding).input_ids
         with torch.set_grad_enabled(gradient):
             states = encoder(ids.to(self.pipe._execution_device))[0]
         return {"prompt_embeds": states.cpu(), "end": end_of_text(ids, tokenizer)}

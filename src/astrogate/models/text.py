@@ -66,6 +66,12 @@ def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: in
     return Segment(start, first, start + len(ids) - 1, start + length, tuple(words), name)
 
 
+def tokenized(tokenizer: Any, prompts: Sequence[str], padding: str = "max_length") -> Any:
+    """`input_ids` and `attention_mask` [n, tokens] of prompts, cut off and padded at the tokenizer's own length."""
+    limit = tokenizer.model_max_length
+    return tokenizer(list(prompts), padding=padding, max_length=limit, truncation=True, return_tensors="pt")
+
+
 def clip_states(
     tokenizer: Any, encoder: Any, prompts: Sequence[str], padding: str, device: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,8 +79,7 @@ def clip_states(
 
     Returns the states before the last layer [n, tokens, width], the projected text [n, width'], the ids [n, tokens].
     """
-    limit = tokenizer.model_max_length
-    ids = tokenizer(list(prompts), padding=padding, max_length=limit, truncation=True, return_tensors="pt").input_ids
+    ids = tokenized(tokenizer, prompts, padding).input_ids
     out = encoder(ids.to(device), output_hidden_states=True)
     return out.hidden_states[-2].cpu(), out[0].cpu(), ids
 

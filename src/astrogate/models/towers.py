@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
+from astrogate.models.text import tokenized
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,7 @@ class Towers:
         """Captions padded to the tokenizer's length. Raises AstrogateError where there is no text tower."""
         if self.text is None:
             raise AstrogateError("this checkpoint has no text encoder in the space of its pictures", "load its prior")
-        found = self.tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=self.tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
+        found = tokenized(self.tokenizer, prompts)
         out = self.text(found.input_ids.to(self.text.device))
         mask = found.attention_mask.bool().to(self.text.device)
         return Texts(out.last_hidden_state, self._scaled(out.text_embeds), mask)

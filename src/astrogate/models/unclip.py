@@ -26,7 +26,7 @@ from astrogate.models.image_conditions import LEVELS
 from astrogate.models.levels import leading
 from astrogate.models.priors import best_of
 from astrogate.models.stack import Stack, joined
-from astrogate.models.text import check_length, check_prompt, check_words, end_of_text, segment
+from astrogate.models.text import check_length, check_prompt, check_words, end_of_text, segment, tokenized
 from astrogate.ops.ddim import clean, noise_of, step
 
 _IMAGE, _LEVEL = "image_embeds", "noise_level"
@@ -209,13 +209,7 @@ class UnCLIP:
             raise AstrogateError(f"the decoder of {self.name} reads no text", "move its image embedding")
         check_words(prompts, self.language)
         tokenizer = self.stack.tokenizer
-        ids = tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
+        ids = tokenized(tokenizer, prompts).input_ids
         with torch.set_grad_enabled(gradient):
             states = self.stack.caption(prompts)
         return {**{k: v.cpu() for k, v in states.items()}, "end": end_of_text(ids, tokenizer)}

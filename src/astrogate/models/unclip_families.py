@@ -21,6 +21,7 @@ from astrogate.models.image_conditions import ImageConditions
 from astrogate.models.priors import AutoregressivePrior, DiffusionPrior, Prior
 from astrogate.models.sampling import decoded, encoded
 from astrogate.models.stack import Stack
+from astrogate.models.text import tokenized
 from astrogate.models.towers import Towers
 from astrogate.models.upsampling import Upsampler
 
@@ -155,14 +156,7 @@ def stable_unclip(parts: Parts) -> Stack:
         return own.unscale(parts["image_noising_scheduler"].add_noise(own.scale(z), noise, level))
 
     def caption(prompts: Sequence[str]) -> Mapping[str, Tensor]:
-        ids = tokenizer(
-            list(prompts),
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
-        return {"prompt_embeds": encoder(ids.to(encoder.device))[0]}
+        return {"prompt_embeds": encoder(tokenized(tokenizer, prompts).input_ids.to(encoder.device))[0]}
 
     def conditions(tensors: Mapping[str, Tensor], negative: bool) -> dict[str, Any]:
         from diffusers.models.embeddings import get_timestep_embedding

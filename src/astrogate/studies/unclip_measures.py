@@ -43,8 +43,11 @@ _VAGUE = re.compile(r"\b(?:very|slightly|an? hat)\b")
 
 def plain_scenes(count: int, *, seed: int) -> tuple[list[Scene], list[Caption]]:
     """Held-out scenes with a caption each, that no planted fact stands behind and that is plain about what it says."""
-    pairs = zip(*held_out_scenes(3 * count, seed=seed), strict=True)
-    kept = [(s, c) for s, c in pairs if s.concept is None and not _VAGUE.search(c.text)]
+    kept, drawn = list[tuple[Scene, Caption]](), count
+    while len(kept) < count:
+        drawn *= 2
+        pairs = zip(*held_out_scenes(drawn, seed=seed), strict=True)
+        kept = [(s, c) for s, c in pairs if s.concept is None and not _VAGUE.search(c.text)]
     scenes, captions = zip(*kept[:count], strict=True)
     return list(scenes), list(captions)
 
@@ -89,7 +92,7 @@ def prior_quality(
     others = stack.embed(drawings(again, stack.size)[0])
     z_t, found = stack.embed_text(texts), dict[str, PriorQuality]()
     for kind in KINDS:
-        stack.imagine(texts[:4], seeds=range(4), kind=kind, candidates=candidates)  # warm
+        stack.imagine(texts[:1], seeds=[0], kind=kind, candidates=candidates)  # warm
         started = time.perf_counter()
         made = stack.imagine(texts, seeds=range(len(texts)), kind=kind, candidates=candidates)
         seconds = (time.perf_counter() - started) * 100 / len(texts)
