@@ -202,7 +202,7 @@ def test_the_decoder_draws_what_the_embedding_says(
     net = unet(WIDTH, class_embed_type="projection", projection_class_embeddings_input_dim=2 * WIDTH)
     scheduler = build_scheduler()
     on = source(data, z, clip, empty, tmp_path)
-    net, conditions = train_decoder(net, conditions, scheduler, moments, on, replace(QUICK, steps=240))
+    net, conditions = train_decoder(net, conditions, scheduler, moments, on, replace(QUICK, steps=320))
     assert torch.allclose(conditions.normalizer.mean, torch.from_numpy(z.astype(np.float32)).mean(0), atol=1e-4)
     own = torch.stack([torch.from_numpy(z[kinds == k].astype(np.float32)).mean(0) for k in range(4)])
     text, t = encode_texts(clip, empty.expand(4, -1), clip_tokenizer().eos_token_id), torch.full((4,), 700)
@@ -214,5 +214,5 @@ def test_the_decoder_draws_what_the_embedding_says(
         return float((net(noisy, t, context, class_labels=labels).sample - noise).square().mean())
 
     with torch.no_grad():
-        assert error(own) < 0.8 * error(own.roll(1, 0))
+        assert error(own) < 0.85 * error(own.roll(1, 0))
         assert error(own) < error(conditions.missing(4))

@@ -40,7 +40,7 @@ class PictureData:
 
     def crop(self, item: int, top: int, left: int, side: int) -> Tensor:
         """A square of one picture as float32 [3, side, side] in [-1, 1]; the rest of it is not read."""
-        square = np.asarray(self.arrays["images"][item, top : top + side, left : left + side])
+        square = np.array(self.arrays["images"][item, top : top + side, left : left + side])
         return torch.from_numpy(square).permute(2, 0, 1).float().div_(127.5).sub_(1)
 
     def masks(self, index: NDArray[np.int64]) -> Tensor:
