@@ -295,6 +295,12 @@ def test_a_stable_stack_with_a_prior_imagines(tmp_path: Path) -> None:
     assert stack.point("a dog").tensors["image_embeds"].shape == (WIDTH,)
 
 
+def test_a_shipped_stack_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("astrogate.models.load.shipped_unclip", lambda: tmp_path / "nowhere")
+    with pytest.raises(AstrogateError, match="are not in this package: train them"):
+        load("menagerie-unclip", device="cpu")
+
+
 def test_bad_input_is_named(folders: Folders, mine: UnCLIP, tmp_path: Path) -> None:
     stable = opened(folders("stable"), "stable")
     with pytest.raises(AstrogateError, match="has no prior"):
@@ -313,6 +319,8 @@ def test_bad_input_is_named(folders: Folders, mine: UnCLIP, tmp_path: Path) -> N
         load(str(folders("kandinsky")), device="cpu")
     with pytest.raises(AstrogateError, match="no space 'x'"):
         mine.denoise([mine.point_at(z_of(mine)).with_steers(Steer({"x": torch.ones(1)}))], RECIPE)
+    with pytest.raises(AstrogateError, match="leave prior out"):
+        load("menagerie", device="cpu", prior=str(folders("stable")))
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "model_index.json").write_text(json.dumps({"_class_name": "UnCLIPPipeline"}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from astrogate.app.options import Loading, Range, check_output, loads
+from astrogate.app.options import RANGE, Loading, check_output, loads
 from astrogate.core.errors import AstrogateError
 
 _cells = click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
@@ -20,7 +20,7 @@ def bench() -> None:
 
 @bench.command(short_help="Rank correlation of scale and read factor within strips.")
 @click.option("--seeds", default=8, show_default=True, help="Seeds a subject.")
-@click.option("--scales", default="-2:2", show_default=True, type=Range())
+@click.option("--scales", default="-2:2", show_default=True, type=RANGE)
 @click.option("--device", default=None)
 def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
     """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects a seed."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from astrogate.app.options import Editing, Loading, Range, check_output, edits, loads
+from astrogate.app.options import RANGE, Editing, Loading, check_output, edits, loads
 from astrogate.core.errors import AstrogateError
 
 _file = click.argument("path", type=click.Path(path_type=Path))
@@ -125,7 +125,7 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
 @click.option("--prompt", "prompts", multiple=True, help="What to calibrate on; repeatable.  [default: a dog]")
 @click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
 @click.option("--on", default=None, help="Calibrate for these words of the prompts alone.")
-@click.option("--window", default="0:1", show_default=True, type=Range(), help="Shares of the steps.")
+@click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps.")
 @click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder.  [default: the shipped one]")
 @click.option("-o", "--output", default=None, type=click.Path(path_type=Path), help="[default: the file itself]")
 @edits

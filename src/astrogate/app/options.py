@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 class _Parsed(click.ParamType):
     """Text that `parse` turns into a tuple; one line says what is wrong with what it does not take."""
 
-    problem, remedy = "", ""
-
-    def parse(self, text: str) -> tuple[Any, ...]:
-        raise NotImplementedError
+    def __init__(self, name: str, parse: Callable[[str], tuple[Any, ...]], problem: str, remedy: str) -> None:
+        self.name, self.parse, self.problem, self.remedy = name, parse, problem, remedy
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         if isinstance(value, tuple):
@@ -38,43 +36,30 @@ class _Parsed(click.ParamType):
             raise AstrogateError(f"{value!r} {self.problem}", self.remedy) from None
 
 
-class Range(_Parsed):
-    """Two numbers, LOW:HIGH."""
-
-    name, problem, remedy = "low:high", "is not a range", "write two numbers, e.g. --scales=-2:2"
-
-    def parse(self, text: str) -> tuple[float, float]:
-        low, _, high = text.partition(":")
-        return float(low), float(high)
+def _range(text: str) -> tuple[float, float]:
+    low, _, high = text.partition(":")
+    return float(low), float(high)
 
 
-class HoldType(_Parsed):
-    """A share to hold, and from which share of the steps attention is to the unedited picture, SHARE[:ATTEND]."""
-
-    name, problem, remedy = "share[:attend]", "is no hold", "write e.g. --hold 1, or --hold 0.5:0.2"
-
-    def parse(self, text: str) -> tuple[float, float]:
-        share, _, attend = text.partition(":")
-        return float(share), float(attend or 1.0)
+def _hold(text: str) -> tuple[float, float]:
+    share, _, attend = text.partition(":")
+    return float(share), float(attend or 1.0)
 
 
-class CurveType(_Parsed):
-    """Pairs SHARE:WEIGHT, with commas between."""
-
-    name, problem, remedy = "u:w,...", "is not a curve", "write pairs, e.g. --curve 0.2:0,0.5:1"
-
-    def parse(self, text: str) -> Curve:
-        return tuple((float(u), float(w)) for u, w in (pair.split(":") for pair in text.split(",") if text))
+def _curve(text: str) -> Curve:
+    return tuple((float(u), float(w)) for u, w in (pair.split(":") for pair in text.split(",") if text))
 
 
-class Held(_Parsed):
-    """A direction and the scale that it is held at, SPEC=SCALE."""
+def _held(text: str) -> tuple[str, float]:
+    spec, _, scale = text.rpartition("=")
+    return spec, float(scale)
 
-    name, problem, remedy = "spec=scale", "has no scale", "write e.g. --also tall:short=1.5"
 
-    def parse(self, text: str) -> tuple[str, float]:
-        spec, _, scale = text.rpartition("=")
-        return spec, float(scale)
+#: Two numbers; a share to hold and when attention begins; pairs of share and weight; a direction and its scale.
+RANGE = _Parsed("low:high", _range, "is not a range", "write two numbers, e.g. --scales=-2:2")
+HOLD = _Parsed("share[:attend]", _hold, "is no hold", "write e.g. --hold 1, or --hold 0.5:0.2")
+CURVE = _Parsed("u:w,...", _curve, "is not a curve", "write pairs, e.g. --curve 0.2:0,0.5:1")
+HELD = _Parsed("spec=scale", _held, "has no scale", "write e.g. --also tall:short=1.5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +162,7 @@ _SEEDS = (
     click.option("--seeds", default=1, show_default=True, help="How many seeds, one after the other."),
 )
 _HOLD = (
-    click.option(
-        "--hold", default=None, type=HoldType(), help="Keep the rest as in the unedited picture: 1, or 0.5:0.2."
-    ),
+    click.option("--hold", default=None, type=HOLD, help="Keep the rest as in the unedited picture: 1, or 0.5:0.2."),
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from astrogate.app.options import CurveType, Editing, Held, Range, direction_of, draw, edits
+from astrogate.app.options import CURVE, HELD, RANGE, Editing, direction_of, draw, edits
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from astrogate.core.protocols import Model
 
 _NAMED = 'A saved direction, or two words, e.g. "fat:thin".'
-_window = click.option("--window", default="0:1", show_default=True, type=Range(), help="Shares of the steps.")
+_window = click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps.")
 _count = click.option("-n", "count", default=7, show_default=True, help="Pictures in a strip.")
 
 
@@ -41,15 +41,13 @@ def _check_named(named: tuple[str, ...], toward: str | None, away: str | None) -
 @click.option("--toward", default=None, help="The word to move towards, e.g. fat.")
 @click.option("--away", default=None, help="The word to move away from, e.g. thin.")
 @click.option("--direction", "named", multiple=True, help=f"{_NAMED} Repeatable: they slide together.")
-@click.option(
-    "--also", multiple=True, type=Held(), help="A direction held at a scale, e.g. tall:short=1.5. Repeatable."
-)
-@click.option("--scales", default=None, type=Range(), help="First and last scale.  [default: -2:2, calibrated -1:1]")
+@click.option("--also", multiple=True, type=HELD, help="A direction held at a scale, e.g. tall:short=1.5. Repeatable.")
+@click.option("--scales", default=None, type=RANGE, help="First and last scale.  [default: -2:2, calibrated -1:1]")
 @_count
 @click.option("--on", default=None, help="Move these words of the prompt alone.")
 @_window
 @click.option(
-    "--curve", "curves", multiple=True, type=CurveType(), help="Weights over the steps, e.g. 0.2:0,0.5:1; or one each."
+    "--curve", "curves", multiple=True, type=CURVE, help="Weights over the steps, e.g. 0.2:0,0.5:1; or one each."
 )
 @click.option("--half", default="positive", type=click.Choice(["positive", "negative", "both"]), help="Of guidance.")
 @_output("slide.png")
@@ -113,9 +111,9 @@ def slide(
 @click.argument("word")
 @click.option("--on", required=True, help="The words of the prompt that it is put before, e.g. dog.")
 @click.option("--against", default=None, help="The word to put there at scales below 0, e.g. thin.")
-@click.option("--scales", default=None, type=Range(), help="First and last scale.  [default: 0:1.5, against -1.5:1.5]")
+@click.option("--scales", default=None, type=RANGE, help="First and last scale.  [default: 0:1.5, against -1.5:1.5]")
 @_count
-@click.option("--window", default="0.2:1", show_default=True, type=Range(), help="Shares of the steps.")
+@click.option("--window", default="0.2:1", show_default=True, type=RANGE, help="Shares of the steps.")
 @_output("insert.png")
 @edits
 def insert(
@@ -165,7 +163,7 @@ _WHEN = {"early": (0.0, 0.3), "late": (0.3, 1.0), "always": (0.0, 1.0)}
 @click.command(short_help="Draw a strip of a style's strength.")
 @click.argument("prompt")
 @click.option("--phrase", required=True, help='The style, e.g. "Monet style".')
-@click.option("--strength", default="0:0.5", show_default=True, type=Range(), help="First and last; below 0 weakens.")
+@click.option("--strength", default="0:0.5", show_default=True, type=RANGE, help="First and last; below 0 weakens.")
 @click.option("-n", "count", default=6, show_default=True, help="Pictures in a strip.")
 @click.option("--when", default="always", show_default=True, type=click.Choice(list(_WHEN)), help="Steps that move.")
 @click.option("--difference", is_flag=True, help="Move by what the phrase changes in this prompt.")
@@ -212,10 +210,10 @@ def style(
 @click.argument("prompt")
 @click.option("--direction", "named", default=None, help=_NAMED)
 @click.option("--phrase", default=None, help="A phrase to guide towards, by itself.")
-@click.option("--scales", default="0:4", show_default=True, type=Range(), help="First and last strength of the term.")
+@click.option("--scales", default="0:4", show_default=True, type=RANGE, help="First and last strength of the term.")
 @click.option("--edit", default=2.0, show_default=True, help="Scale of the direction in the edit.")
 @click.option("--quantile", default=0.9, show_default=True, help="Share of the picture that the mask leaves alone.")
-@click.option("--window", default="0.2:1", show_default=True, type=Range(), help="Shares of the steps.")
+@click.option("--window", default="0.2:1", show_default=True, type=RANGE, help="Shares of the steps.")
 @click.option("--on", default=None, help="Move these words of the prompt alone.")
 @click.option("-n", "count", default=5, show_default=True, help="Pictures in a strip.")
 @_output("guide.png")
@@ -269,7 +267,7 @@ def guide(
 @click.argument("prompt")
 @click.option("--across", required=True, help=_NAMED)
 @click.option("--down", required=True, help=_NAMED)
-@click.option("--scales", default=None, type=Range(), help="First and last scale.  [default: -2:2, calibrated -1:1]")
+@click.option("--scales", default=None, type=RANGE, help="First and last scale.  [default: -2:2, calibrated -1:1]")
 @click.option("-n", "count", default=5, show_default=True, help="Pictures a side.")
 @click.option("--on", default=None, help="Move these words of the prompt alone.")
 @_window

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from astrogate.app.options import Range, check_output, progress, taking
+from astrogate.app.options import RANGE, check_output, progress, taking
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def imagine(
 
 @click.command(short_help="Vary a picture: keep what CLIP sees of it.")
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option("--eta", default="0:1", show_default=True, type=Range(), help="First and last share of DDPM's noise.")
+@click.option("--eta", default="0:1", show_default=True, type=RANGE, help="First and last share of DDPM's noise.")
 @click.option("--seeds", default=1, show_default=True, help="Rows, a seed each.")
 @_COUNT
 @_ITERATIONS
@@ -226,7 +226,7 @@ def blend(first: Path, second: Path, noises: int, count: int, iterations: int, o
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--from", "before", default="", help='What the picture shows, e.g. "a dog"; by default nothing is said.')
 @click.option("--to", "after", required=True, help='What it should become, e.g. "a cat".')
-@click.option("--theta", default="0:0.5", show_default=True, type=Range(), help="First and last share of the way.")
+@click.option("--theta", default="0:0.5", show_default=True, type=RANGE, help="First and last share of the way.")
 @_COUNT
 @_ITERATIONS
 @_output("diff.png")

@@ -98,6 +98,8 @@ def load(
     if single is None:
         folder, name = _locate(name, offline)
     second = None if prior is None else _locate(prior, offline)[0]
+    if folder is None and prior is not None:
+        raise AstrogateError(f"{name} draws without a prior", "leave prior out")
     try:
         if folder is None:
             kind, pipe = _single_file(Path(name), config, found, offline)
@@ -193,11 +195,13 @@ def _locate(name: str, offline: bool) -> tuple[Path, str]:
     if folder.is_dir():
         check_folder(folder)
         return folder, name
+    if name == UNCLIP_SHIPPED:
+        raise AstrogateError(f"the weights of {name} are not in this package", "train them, or name another checkpoint")
     repo, _, revision = name.partition("@")
     if repo.count("/") != 1 or repo.startswith((".", "/", "~")) or repo.endswith("/"):
         raise AstrogateError(
             f"unknown model {name!r}",
-            f'use "{SHIPPED}", "{UNCLIP_SHIPPED}", a diffusers folder, or a hub id "owner/name"',
+            f'use "{SHIPPED}", a diffusers folder, or a hub id "owner/name"',
         )
     from huggingface_hub import snapshot_download
 

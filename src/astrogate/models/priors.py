@@ -143,4 +143,4 @@ def best_of(draws: Sequence[Tensor], text: Tensor) -> Tensor:
     """Row by row the draw [b, d] whose cosine with z_t [b, d] is the largest (the paper takes the better of two)."""
     every = torch.stack(list(draws))
     cosines = torch.cosine_similarity(every, text[None], dim=-1)
-    return every[cosines.argmax(0), torch.arange(len(text))]
+    return every[cosines.argmax(0), torch.arange(len(text), device=text.device)]
