@@ -1,7 +1,8 @@
 """A walk that is killed at random moments and started again, beside one that is not; and its memory by length.
 
 Twenty SIGKILLs, then the last run to its end: frames equal within 1/255, no finished frame drawn again, and at most one
-batch lost at each kill. Run: python benchmarks/resume.py
+batch lost at each kill. A run notes every batch that it begins; lost is what was begun and is not in the cache.
+Run: python benchmarks/resume.py
 """
 
 from __future__ import annotations
@@ -11,11 +12,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from astrogate.core.point import Point
+    from astrogate.core.recipe import Recipe
 
 KILLS, FRAMES, BATCH, STEPS = 20, 300, 8, 20
 
@@ -24,7 +34,29 @@ def command(folder: Path, name: str, n: int, steps: int = STEPS) -> list[str]:
     """A walk of `n` frames into a folder of its own, with its own cache."""
     given = ["-n", n, "--steps", steps, "--batch", BATCH, "--cache", folder / f"{name}-cache", "-o", folder / name]
     ends = ["walk", "a painting of a cat", "--from-seed", 1, "--to-seed", 2, "--device", "cpu"]
-    return [sys.executable, "-m", "astrogate", *map(str, [*ends, *given])]
+    return [sys.executable, __file__, *map(str, [folder / f"{name}.log", *ends, *given])]
+
+
+def watched(log: Path, arguments: list[str]) -> None:
+    """The command line, with a line in `log` for every batch that is begun."""
+    from astrogate.app.cli import main as command_line
+    from astrogate.models.stable_diffusion import StableDiffusion
+
+    draw = StableDiffusion.denoise
+
+    def denoise(model: StableDiffusion, points: Sequence[Point], recipe: Recipe) -> Tensor:
+        with log.open("a") as file:
+            file.write(f"{len(points)}\n")
+        return draw(model, points, recipe)
+
+    StableDiffusion.denoise = denoise  # type: ignore[method-assign]
+    sys.argv[1:] = arguments
+    command_line()
+
+
+def begun(folder: Path) -> int:
+    """Rows of all batches that were begun."""
+    return sum(map(int, (folder / "broken.log").read_text().split()))
 
 
 def cached(folder: Path) -> dict[str, int]:
@@ -46,7 +78,7 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run(command(folder, "whole", FRAMES), check=True)
-        again, kills = 0, 0
+        again, kills, lost = 0, 0, [0]
         while kills < KILLS:
             before = cached(folder)
             run = subprocess.Popen(command(folder, "broken", FRAMES))
@@ -60,6 +92,7 @@ def main() -> None:
             kills += 1
             after = cached(folder)
             again += sum(after.get(frame) != written for frame, written in before.items())
+            lost.append(begun(folder) - len(after))
         before = cached(folder)
         subprocess.run(command(folder, "broken", FRAMES), check=True)
         again += sum(cached(folder).get(frame) != written for frame, written in before.items())
@@ -68,9 +101,10 @@ def main() -> None:
             int(np.abs(np.subtract(*(np.asarray(Image.open(p), np.int16) for p in pair))).max()) for pair in pairs
         )
         print(f"{kills} kills: finished frames drawn again: {again}; frames differ by {apart}/255 at most")
+        print(f"frames lost at a kill: {max(b - a for a, b in pairwise(lost))} at most (a batch: {BATCH})")
         short, long = (peak(command(folder, f"n{n}", n, steps=1)) for n in (FRAMES, 10 * FRAMES))
         print(f"peak memory: {short:.0f} MB at {FRAMES} frames, {long:.0f} at {10 * FRAMES}: {long / short:.3f} times")
 
 
 if __name__ == "__main__":
-    main()
+    watched(Path(sys.argv[1]), sys.argv[2:]) if sys.argv[1:] else main()
