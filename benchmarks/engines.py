@@ -24,7 +24,8 @@ ITEMS = 16
 
 def specs() -> list[dict[str, Any]]:
     """Short paths of the shipped model."""
-    common = {"model": "menagerie", "clip": None, "frames": 8, "steps": 20, "guidance": 4.0, "timing": "uniform"}
+    settings = {"frames": 8, "steps": 20, "guidance": 4.0, "dtype": None}
+    common = {"model": "menagerie", "clip": None, **settings, "timing": "uniform"}
     return [{**common, "prompt": "a painting of a dog", "seeds": [i, i + 100], "by": "slerp"} for i in range(ITEMS)]
 
 

@@ -38,7 +38,14 @@ from astrogate.studies.score import score_pictures
 #: Raise it when the work on an item changes.
 _VERSION = 1
 _TIMINGS = ("uniform", "eased", "perceptual")
-_DEFAULTS: dict[str, Any] = {"model": SHIPPED, "clip": None, "frames": 16, "steps": 20, "guidance": 4.0}
+_DEFAULTS: dict[str, Any] = {
+    "model": SHIPPED,
+    "clip": None,
+    "frames": 16,
+    "steps": 20,
+    "guidance": 4.0,
+    "dtype": None,
+}
 
 
 def read_sweep(path: Path) -> list[dict[str, Any]]:
@@ -60,7 +67,8 @@ def read_sweep(path: Path) -> list[dict[str, Any]]:
     allowed = f"pairs of one of {get_args(By)} and one of {_TIMINGS}"
     _check_list(path, "ways", ways, lambda w: _two(w, str) and w[0] in get_args(By) and w[1] in _TIMINGS, allowed)
     common = _DEFAULTS | {name: asked[name] for name in _DEFAULTS if name in asked}
-    kinds = {"model": str, "clip": (str, type(None)), "frames": int, "steps": int, "guidance": (int, float)}
+    text = (str, type(None))
+    kinds = {"model": str, "clip": text, "frames": int, "steps": int, "guidance": (int, float), "dtype": text}
     for name, kind in kinds.items():
         if not isinstance(common[name], kind):
             raise AstrogateError(
@@ -68,7 +76,7 @@ def read_sweep(path: Path) -> list[dict[str, Any]]:
             )
     if common["frames"] < 2:
         raise AstrogateError(f"{path}: {common['frames']} frames", "ask for 2 or more")
-    Recipe(common["steps"], common["guidance"])
+    Recipe(common["steps"], common["guidance"], dtype=common["dtype"])
     return [
         {**common, "prompt": prompt, "seeds": list(pair), "by": by, "timing": timing}
         for prompt in prompts
@@ -102,7 +110,7 @@ class PathWork:
 
     def __call__(self, spec: Spec) -> dict[str, Any]:
         """The scores of one path."""
-        recipe = Recipe(spec["steps"], spec["guidance"])
+        recipe = Recipe(spec["steps"], spec["guidance"], dtype=spec["dtype"])
         start, end = (self.model.point(spec["prompt"], seed=seed) for seed in spec["seeds"])
         way = walk(start, end, by=spec["by"])
         times, jumps = self._times(way, spec, recipe)
