@@ -156,7 +156,9 @@ def calibrate(
     points = [point for prompt in prompts or ("a dog",) for point in setup.points(model, prompt)]
     ceiling = method.CEILING if ceiling is None else ceiling
     placing = partial(place, on=on, window=window)
-    result = method.calibrate(model, found, points, clip, ceiling=ceiling, recipe=recipe, placing=placing)
+    result = method.calibrate(
+        model, found, points, clip, ceiling=ceiling, recipe=recipe, batch_size=setup.batch, placing=placing
+    )
     save_direction(result, output or path)
     low, high = result.strength(-1.0), result.strength(1.0)
     click.echo(f"{output or path}: scale -1 is strength {low:+.3g}, scale 1 is {high:+.3g}")

@@ -22,7 +22,6 @@ _cache = click.option("--cache", default="runs/frames", show_default=True, type=
 _clip = click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder that compares the pictures.")
 _fps = click.option("--fps", default=24.0, show_default=True, help="Frames a second.")
 _fast = click.option("--fast", "quick", is_flag=True, help="bfloat16, and for long runs torch.compile, where they pay.")
-_batch = click.option("--batch", default=8, show_default=True, help="Pictures drawn at once.")
 
 
 def _output(name: str) -> Any:
@@ -45,7 +44,6 @@ def _output(name: str) -> Any:
 )
 @click.option("-n", "count", default=60, show_default=True, help="Frames.")
 @_fps
-@_batch
 @_fast
 @_cache
 @_clip
@@ -64,7 +62,6 @@ def walk(
     timing: str,
     count: int,
     fps: float,
-    batch: int,
     quick: bool,
     cache: Path,
     clip_folder: str | None,
@@ -102,7 +99,7 @@ def walk(
     model = setup.load()
     keys = _keys(model, setup, texts, (seed, from_seed, to_seed), images, by)
     way = loop(keys[0], keys[1]) if closed and len(texts) == 1 else travel(*keys, by=by, closed=closed)
-    with fast(model, recipe, count) if quick else nullcontext((recipe, batch)) as (chosen, size):
+    with fast(model, recipe, count) if quick else nullcontext((recipe, setup.batch)) as (chosen, size):
         write(_timed(model, way, timing, count, chosen, size, FrameCache(cache), clip))
     click.echo(f"{output}: {count} frames")
 
@@ -236,7 +233,6 @@ def _writer(output: Path, fps: float, count: int) -> Callable[[Iterable[Frame]],
 )
 @click.option("-n", "count", default=60, show_default=True, help="Frames.")
 @_fps
-@_batch
 @_cache
 @_output("pan.mp4")
 @draws
@@ -248,7 +244,6 @@ def pan(
     stride: int | None,
     count: int,
     fps: float,
-    batch: int,
     cache: Path,
     output: Path,
     setup: Setup,
@@ -287,5 +282,5 @@ def pan(
     else:
         points = setup.points(model, prompt)
         way = method.pan(*points, closed=closed) if how == "noise" else method.wipe(points[0], points[-1])
-        write(render(model, sample(way, count), recipe=recipe, batch_size=batch, cache=kept))
+        write(render(model, sample(way, count), recipe=recipe, batch_size=setup.batch, cache=kept))
     click.echo(f"{output}: {how}")

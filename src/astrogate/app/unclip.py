@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from astrogate.app.options import RANGE, check_output, progress, taking
+from astrogate.app.options import BATCH, RANGE, check_output, progress, taking
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Stacked:
     offline: bool
     steps: int
     guidance: float
+    batch: int
     seed: int
 
     def recipe(self) -> Recipe:
@@ -83,6 +84,7 @@ def _stacked(steps: int, guidance: float) -> Callable[[Callable[..., None]], Cal
             click.option("--offline", is_flag=True, help="Never ask the hub; use the local cache."),
             click.option("--steps", default=steps, show_default=True, help="Denoising steps."),
             click.option("--guidance", default=guidance, show_default=True, help="Guidance scale; 1 is none."),
+            BATCH,
             click.option("--seed", default=0, show_default=True, help="The first seed."),
         ),
     )
@@ -92,10 +94,10 @@ def _output(name: str) -> Any:
     return click.option("-o", "--output", default=name, show_default=True, type=click.Path(path_type=Path))
 
 
-def _draw(stack: UnCLIP, points: Sequence[Point], recipe: Recipe) -> list[Frame]:
+def _draw(stack: UnCLIP, points: Sequence[Point], recipe: Recipe, batch: int) -> list[Frame]:
     from astrogate.rendering.render import render
 
-    return list(progress(render(stack, points, recipe=recipe), len(points)))
+    return list(progress(render(stack, points, recipe=recipe, batch_size=batch), len(points)))
 
 
 def _save(frames: Sequence[Frame], output: Path, labels: Sequence[str], rows: Sequence[str] = (), **more: Any) -> None:
@@ -155,7 +157,7 @@ def imagine(
         captioned=not bare,
         noise_level=noise_level,
     )
-    frames = _draw(stack, points, recipe)
+    frames = _draw(stack, points, recipe, setup.batch)
     if larger:
         frames = list(progress(upscale(stack, frames), count))
     _save(
@@ -190,7 +192,7 @@ def vary(
     etas = scales(first.eta, last.eta, count)
     stack = setup.load()
     points = varied(setup.encoded(stack, [image], iterations)[0], seeds, seed=setup.seed)
-    columns = [_draw(stack, points, replace(first, eta=value)) for value in etas]
+    columns = [_draw(stack, points, replace(first, eta=value), setup.batch) for value in etas]
     frames = [column[row] for row in range(seeds) for column in columns]
     rows = [f"seed {setup.seed + i}" for i in range(seeds)] if seeds > 1 else []
     _save(frames, output, [f"eta {value:.2g}" for value in etas], rows, etas=etas)
@@ -219,7 +221,13 @@ def blend(first: Path, second: Path, noises: int, count: int, iterations: int, o
     us = scales(0.0, 1.0, count)
     points = [point for seed in chosen for point in blended(a, b, seed=seed).sample(us)]
     rows = ["both noises", *(f"noise {seed}" for seed in chosen[1:])] if noises else []
-    _save(_draw(stack, points, recipe), output, [f"{u:.2g}" for u in us], rows, pictures=[first.name, second.name])
+    _save(
+        _draw(stack, points, recipe, setup.batch),
+        output,
+        [f"{u:.2g}" for u in us],
+        rows,
+        pictures=[first.name, second.name],
+    )
 
 
 @click.command(short_help="Change a picture by the difference of two captions.")
@@ -251,7 +259,13 @@ def diff(
     recipe, stack = setup.recipe(), setup.load()
     point = setup.encoded(stack, [image], iterations)[0]
     points = [textdiff(stack, point, before, after, value) for value in thetas]
-    _save(_draw(stack, points, recipe), output, [f"{value:.2g}" for value in thetas], before=before, after=after)
+    _save(
+        _draw(stack, points, recipe, setup.batch),
+        output,
+        [f"{value:.2g}" for value in thetas],
+        before=before,
+        after=after,
+    )
 
 
 @click.command(short_help="See a picture through the first components of CLIP's space.")
@@ -276,7 +290,7 @@ def probe(image: Path, ranks: str, pictures: Path | None, iterations: int, outpu
     codebook = _components(stack, pictures)
     point = setup.encoded(stack, [image], iterations)[0]
     points = [*probed(point, codebook, chosen), point]
-    _save(_draw(stack, points, recipe), output, [*(f"{rank}" for rank in chosen), "all"], ranks=chosen)
+    _save(_draw(stack, points, recipe, setup.batch), output, [*(f"{rank}" for rank in chosen), "all"], ranks=chosen)
 
 
 def _components(stack: Any, folder: Path | None) -> Codebook:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor
 
@@ -46,6 +47,7 @@ def calibrate(
     effect: Callable[[Tensor], Tensor] | None = None,
     ceiling: float = CEILING,
     recipe: Recipe | None = None,
+    batch_size: int = 8,
     placing: Callable[..., Steer] = place,
 ) -> Direction:
     """The same direction with its range: scale 1 and -1 change pictures by `ceiling`, on average over `points`.
@@ -62,12 +64,13 @@ def calibrate(
     if not 0 < ceiling < math.inf:
         raise AstrogateError(f"a ceiling of {ceiling:g}", "use a distance above 0")
     bare = replace(direction, calibration=None)
-    still = to_tensor(render(model, points, recipe=recipe))
+    drawn = partial(render, model, recipe=recipe, batch_size=batch_size)
+    still = to_tensor(drawn(points))
     start = 0.0 if effect is None else float(effect(still).mean())
 
     def probe(strength: float) -> _Probe:
         moved = [p.with_steers(placing(bare, p, scale=strength)) for p in points]
-        pictures = to_tensor(render(model, moved, recipe=recipe))
+        pictures = to_tensor(drawn(moved))
         far = float(distance.between(still, pictures).mean())
         sign = 1 if strength > 0 else -1
         return _Probe(strength, far, far if effect is None else sign * (float(effect(pictures).mean()) - start))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from astrogate.models.image_conditions import ImageConditions
 from astrogate.train.embeddings import Embedded
 from astrogate.train.loop import Schedule, fit
-from astrogate.train.unet import drawn_latents, snr_weights
+from astrogate.train.unet import drawn_latents, for_training, snr_weights
 
 
 def train_decoder(
@@ -43,7 +43,7 @@ def train_decoder(
     normalizer.mean.data.copy_(on.z.mean(0, keepdim=True))
     normalizer.std.data.copy_(on.z.std(0, keepdim=True))
     normalizer.requires_grad_(False)
-    unet = unet.to(device, memory_format=torch.channels_last)
+    unet = for_training(unet, device)
     order, weights = on.batches(schedule), snr_weights(scheduler).to(device)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
