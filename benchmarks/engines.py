@@ -19,7 +19,7 @@ from astrogate.studies.jobs import Store, key_of
 from astrogate.studies.ray_engine import on_ray
 from astrogate.studies.sweep import PathWork
 
-ITEMS = 16
+ITEMS = 24
 
 
 def specs() -> list[dict[str, Any]]:
@@ -37,13 +37,18 @@ def throughput(folder: Path, workers: int) -> float:
 
 def killed(folder: Path) -> int:
     """How many workers were killed while a sweep ran to its end."""
-    kills = 0
+    kills, others = 0, _workers()
     for done, _ in enumerate(on_ray(partial(PathWork, device="cpu"), specs(), Store(folder), workers=2)):
         if done == ITEMS // 3:
-            found = subprocess.run(["pgrep", "-f", "ray::_Worker"], capture_output=True, text=True).stdout.split()
-            os.kill(int(found[0]), signal.SIGKILL)
+            os.kill(min(_workers() - others), signal.SIGKILL)
             kills += 1
     return kills
+
+
+def _workers() -> set[int]:
+    """The processes of all workers on this machine."""
+    found = subprocess.run(["pgrep", "-f", "ray::_Worker"], capture_output=True, text=True).stdout
+    return {int(pid) for pid in found.split()}
 
 
 def main() -> None:

@@ -1,12 +1,14 @@
 """300 frames from noise to noise, beside the seed's plain diffusers loop: cost, equal frames, fast mode, retiming.
 
-Same weights, scheduler and steps, same process, warmed; process CPU time. Run: python benchmarks/walk.py [frames]
+Same weights, scheduler and steps, same process, warmed; process CPU time, medians of interleaved repeats.
+Run: python benchmarks/walk.py [frames [repeats]]
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -14,14 +16,13 @@ import torch
 from clock import cpu_seconds
 
 import astrogate as ag
-from astrogate.methods.pace import retimed
 from astrogate.models.fast import fast
 from astrogate.models.load import shipped_folder
 
 PROMPT, RECIPE, BATCH = "a painting of a cat", ag.Recipe(), 16
 
 
-def main(n: int) -> None:
+def main(n: int, repeats: int = 3) -> None:
     """Print the ratios and the differences of the pictures."""
     from diffusers import StableDiffusionPipeline
 
@@ -48,22 +49,35 @@ def main(n: int) -> None:
 
     def again(cache: ag.FrameCache) -> None:
         clip = ag.Clip(shipped_folder() / "clip")
-        list(retimed(model, path, n, clip, recipe=RECIPE, batch_size=BATCH, cache=cache))
+        options = {"recipe": RECIPE, "batch_size": BATCH, "cache": cache}
+        list(ag.render(model, path.sample(ag.retimed(model, path, n, clip, **options)), **options))
 
     plain(2), list(ag.render(model, start, recipe=RECIPE))
-    with TemporaryDirectory() as folder:
-        cache = ag.FrameCache(Path(folder))
-        theirs, own, rapid = cpu_seconds(plain), cpu_seconds(lambda: ours(cache)), cpu_seconds(quick)
-        retiming = cpu_seconds(lambda: again(cache))
-    print(f"{n} frames, {torch.get_num_threads()} threads: plain diffusers {theirs:.1f} s CPU")
-    for name, seconds, wanted in (("ours", own, 0.5), ("fast", rapid, 0.25)):
+    spent: dict[str, list[float]] = {"plain": [], "ours": [], "fast": [], "retiming": []}
+    for _ in range(repeats):
+        with TemporaryDirectory() as folder:
+            cache = ag.FrameCache(Path(folder))
+            spent["plain"].append(cpu_seconds(plain))
+            spent["ours"].append(cpu_seconds(lambda cache=cache: ours(cache)))
+            spent["fast"].append(cpu_seconds(quick))
+            spent["retiming"].append(cpu_seconds(lambda cache=cache: again(cache)))
+    ratios = {
+        name: [a / b for a, b in zip(spent[name], spent["ours" if name == "retiming" else "plain"], strict=True)]
+        for name in ("ours", "fast", "retiming")
+    }
+    print(f"{n} frames, {torch.get_num_threads()} threads: plain diffusers {median(spent['plain']):.1f} s CPU")
+    for name, wanted in (("ours", 0.5), ("fast", 0.25)):
         apart = np.stack([np.abs(a - b) for a, b in zip(drawn["plain"], drawn[name], strict=True)])
         print(
-            f"{name}: {seconds:.1f} s, ratio {seconds / theirs:.2f} (to reach: {wanted}); frames differ by "
+            f"{name}: ratio {_told(ratios[name])} (to reach: {wanted}); frames differ by "
             f"{apart.mean():.3f}/255 in the mean, {apart.max()}/255 at most"
         )
-    print(f"retiming what is drawn: {retiming:.1f} s, {retiming / own:.1%} of drawing it (to reach: 5 %)")
+    print(f"retiming what is drawn, beside drawing it: ratio {_told(ratios['retiming'])} (to reach: 0.05)")
+
+
+def _told(ratios: list[float]) -> str:
+    return f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f} over {len(ratios)})"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
+    main(*map(int, sys.argv[1:] or [300]))

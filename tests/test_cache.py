@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from astrogate.core.direction import Direction, place
-from astrogate.core.point import Point
+from astrogate.core.point import Guide, Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.walk import walk
@@ -47,6 +49,7 @@ def test_the_key_changes_with_all_that_makes_a_picture(tiny: Model) -> None:
     point = tiny.point("a dog", seed=1)
     vector = Direction({"end": torch.ones(point.tensors["prompt_embeds"].shape[-1])}, tiny.fingerprint)
     steer = place(vector, point, scale=0.5)
+    guided = Guide({"prompt_embeds": torch.ones_like(point.tensors["prompt_embeds"])})
     variants = [
         (point, RECIPE, "w"),
         (point, RECIPE, "other"),
@@ -56,6 +59,13 @@ def test_the_key_changes_with_all_that_makes_a_picture(tiny: Model) -> None:
         (point.with_steers(steer), RECIPE, "w"),
         (point.with_steers(replace(steer, window=(0.2, 1.0))), RECIPE, "w"),
         (point.with_steers(steer.scaled(2)), RECIPE, "w"),
+        (point.with_steers(replace(steer, half="both")), RECIPE, "w"),
+        (point.with_steers(replace(steer, curve=((0.2, 0.5), (0.8, 1.0)))), RECIPE, "w"),
+        (point.with_steers(steer).held(0.5), RECIPE, "w"),
+        (point.with_steers(steer).held(0.5, 0.3), RECIPE, "w"),
+        (point.with_guides(guided), RECIPE, "w"),
+        (point.with_guides(guided.scaled(2)), RECIPE, "w"),
+        (point.with_guides(replace(guided, quantile=0.5)), RECIPE, "w"),
         (replace(point, origin={**point.origin, "draw": 1}), RECIPE, "w"),
         (replace(point, extras={"image": torch.zeros(3, 8, 8)}), RECIPE, "w"),
     ]
@@ -90,6 +100,19 @@ def test_a_second_run_draws_nothing(tiny: Model, tmp_path: Path) -> None:
     assert torch.equal(finer[::2], first)
 
 
+def test_equal_points_of_a_batch_are_drawn_once(tiny: Model, tmp_path: Path) -> None:
+    first, second = points(tiny, 2)
+    model, given = Counting(tiny), [first, first, second, first, second]
+    pictures = to_tensor(render(model, given, recipe=RECIPE, batch_size=5, cache=FrameCache(tmp_path)))
+    assert model.drawn == 5  # one batch, padded
+    assert len(list(tmp_path.rglob("*.png"))) == 2
+    assert torch.equal(pictures[[0, 0, 2, 0, 2]], pictures)
+    assert not torch.equal(pictures[0], pictures[2])
+    again = Counting(tiny)
+    list(render(again, (p for p in [*given, *given]), recipe=Recipe(3), batch_size=2, cache=FrameCache(tmp_path)))
+    assert again.drawn == 2
+
+
 def test_an_interrupted_run_goes_on(tiny: Model, tmp_path: Path) -> None:
     whole = to_tensor(render(tiny, points(tiny), recipe=RECIPE, batch_size=4))
     broken = Counting(tiny, batches=1)
@@ -108,7 +131,10 @@ def test_a_broken_frame_is_drawn_again(tiny: Model, tmp_path: Path) -> None:
     assert len(files) == 4
     files[0].write_bytes(files[0].read_bytes()[:-200])
     files[1].write_bytes(b"")
-    files[2].write_bytes(files[3].read_bytes().replace(b"sha256\x00", b"sha256\x00f"))
+    with Image.open(files[2]) as image:
+        info = PngInfo()
+        info.add_text("sha256", image.text["sha256"])
+        ImageOps.invert(image.convert("RGB")).save(files[2], pnginfo=info)
     model = Counting(tiny)
     again = to_tensor(render(model, points(tiny, 4), recipe=RECIPE, batch_size=1, cache=cache))
     assert model.drawn == 3

@@ -58,7 +58,7 @@ BAD = {
     "no steps": ((*SLIDE[:-4], "--steps", "0"), "0 steps"),
     "a bad guidance": ((*SLIDE, "--guidance", "-3"), "guidance -3"),
     "a bad size": ((*SLIDE, "--size", "13"), "13 pixels"),
-    "a batch of none": ((*SLIDE, "--batch", "0"), "batch size 0"),
+    "a batch of none": ((*SLIDE, "--batch", "0"), "not in the range"),
     "a bad dtype": ((*SLIDE, "--dtype", "int8"), "dtype 'int8'"),
     "an unknown scheduler": ((*SLIDE, "--scheduler", "Wishful"), "unknown scheduler"),
     "an unknown device": ((*SLIDE[:-2], "--device", "toaster"), "toaster"),

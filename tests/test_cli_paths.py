@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from shutil import which
@@ -70,7 +71,9 @@ def test_several_prompts_hold_their_noise_or_move_it(using: tuple[str, ...], tmp
     assert [p["prompt"] for p in points[::2]] == ["a dog", "a cat", "a man"]
     assert {p["seed"] for p in points} == {0}
     walked(*three, "--from-seed", "1", "--to-seed", "2", "-n", "5", "-o", str(tmp_path / "moved"), *using)
-    assert [p["seed"] for p in seeds_of(tmp_path / "moved")[::4]] == [1, 2]
+    moved = seeds_of(tmp_path / "moved")
+    assert [p["seed"] for p in moved[::4]] == [1, 2]
+    assert (moved[2]["prompt"], moved[2]["noise"]["u"], moved[2]["noise"]["to"]["seed"]) == ("a cat", 0.5, 2)
 
 
 def test_loops_come_back(using: tuple[str, ...], tmp_path: Path) -> None:
@@ -115,9 +118,10 @@ def test_pictures_as_ends(using: tuple[str, ...], tiny_folder: Path, tmp_path: P
     picture = tmp_path / "start.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(picture)
     given = ("--start-image", str(picture), "--guidance", "1", "-n", "3", "-o", str(tmp_path / "f"))
-    code, _, err = run("walk", "a cat", *given, *using)
+    code, out, err = run("walk", "a cat", *given, *using)
     assert code == 0
     assert "resized" in err
+    assert " dB" in out
     first = seeds_of(tmp_path / "f")[0]
     assert first["inverted"]["steps"] == 2
     code, _, err = run("walk", "a cat", "--start-image", str(picture), "--scheduler", "EulerDiscrete", *using)
@@ -187,6 +191,37 @@ def test_a_folder_of_another_walk_is_not_mixed_with_this_one(using: tuple[str, .
     code, _, err = run("walk", "a cat", "-n", "3", "-o", str(tmp_path / "frames"), *using)
     assert code == 2
     assert "4 frames of another walk" in err
+    kept = (tmp_path / "frames" / "00001.png").read_bytes()
+    walked("a cat", "-n", "4", "-o", str(tmp_path / "frames"), *using)
+    assert (tmp_path / "frames" / "00001.png").read_bytes() == kept
+    code, _, err = run("walk", "a cat", "--by", "nlerp", "-n", "4", "-o", str(tmp_path / "frames"), *using)
+    assert code == 2
+    assert "00001.png is of another walk" in err
+    assert (tmp_path / "frames" / "00001.png").read_bytes() == kept
+
+
+def test_a_full_disk_and_control_c(using: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "walk.mp4"
+    given = ("walk", "a cat", "-n", "4", "-o", str(target), *using)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("astrogate.core.files.os.fsync", full)
+        code, _, err = run(*given)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert ".png: No space left on device" in err
+    with monkeypatch.context() as patch:
+        patch.setattr("astrogate.models.stable_diffusion.StableDiffusion.decode", _interrupted)
+        code, _, err = run(*given)
+    assert (code, err.strip()) == (130, "astrogate: stopped")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    walked(*given[1:])
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def test_scores_of_nothing(tmp_path: Path) -> None:

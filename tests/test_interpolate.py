@@ -65,6 +65,7 @@ def test_mix_of_many_is_a_draw_again_and_a_corner_its_point() -> None:
     points = [draw(4, 64, 64, seed=s) for s in range(4)]
     assert float(mix(points, [0.1, 0.2, 0.3, 0.4]).std()) == pytest.approx(1, abs=0.02)
     assert mix(points, [0, 0, 1, 0]) is points[2]
+    assert torch.equal(mix(points[:2], [-1, 0]), -points[0])
     assert torch.equal(mix(points[:2], [0.3, 0.7]), nlerp(*points[:2], 0.7))
 
 
@@ -87,6 +88,8 @@ def test_weights_that_cancel_raise() -> None:
     a = draw(4)
     with pytest.raises(AstrogateError, match="cancel"):
         mix([a, a], [1.0, -1.0], correlations=torch.ones(2, 2))
+    with pytest.raises(AstrogateError, match="the ends are opposite"):
+        nlerp(a, -a, 0.5, correlation=-1.0)
     with pytest.raises(AstrogateError, match="weight for each"):
         mix([a], [0.5, 0.5])
 
@@ -115,6 +118,10 @@ class TestPitfalls:
         for size in (1e-3, 1e-5, 1e-7):
             b = a + size * draw(16, seed=1)
             assert torch.allclose(slerp(a, b, 0.25), a + 0.25 * (b - a), atol=1e-6)
+        x = torch.tensor([1.0, 0.0], dtype=torch.float64)
+        y = torch.tensor([1.0, 5e-7], dtype=torch.float64)
+        assert angle(x, slerp(x, y, 0.25)) == pytest.approx(0.25 * 5e-7, rel=1e-6)
+        assert float(slerp(x, 3 * x, 0.25)[0]) == pytest.approx(1.5)
 
     def test_antiparallel_raises_and_does_not_shrink_to_nothing(self) -> None:
         with pytest.raises(AstrogateError, match="third point"):

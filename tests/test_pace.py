@@ -14,8 +14,9 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
-from astrogate.methods.pace import pace
+from astrogate.methods.pace import pace, retimed
 from astrogate.rendering.cache import FrameCache
+from astrogate.rendering.render import render
 
 
 class Grey:
@@ -99,6 +100,34 @@ def test_key_points_stay_and_closed_paths_leave_out_the_end() -> None:
 def test_a_path_that_stands_still_is_paced_evenly() -> None:
     found = pace(Grey(lambda u: 0.5), line(), 5, Squared())  # type: ignore[arg-type]
     assert found.times == (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def test_few_pictures_are_held_however_many_are_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counted(Squared):
+        most = 0
+
+        def between(self, a: Tensor, b: Tensor) -> Tensor:
+            Counted.most = max(Counted.most, len(a))
+            return super().between(a, b)
+
+    found = pace(Grey(lambda u: u**2), line(), 400, Counted())  # type: ignore[arg-type]
+    assert len(found.probed) > 400
+    assert Counted.most <= 50
+    levels = np.asarray(found.times) ** 2
+    assert np.diff(levels).max() < 2 / 399  # pictures have eight bits
+
+
+def test_retimed_takes_uniform_frames_evenly(tmp_path: Folder) -> None:
+    model, cache = Grey(lambda u: u**3), FrameCache(tmp_path)
+    times = retimed(model, line(), 41, Squared(), cache=cache)  # type: ignore[arg-type]
+    drawn = model.drawn
+    assert len(times) == 41
+    assert set(times) <= {i / 40 for i in range(41)}
+    assert [times[0], times[-1]] == [0, 1]
+    levels = np.asarray(times) ** 3
+    assert np.abs(levels - np.linspace(0, 1, 41)).max() < 0.04
+    list(render(model, line().sample(times), cache=cache))  # type: ignore[arg-type]
+    assert model.drawn == drawn
 
 
 def test_pacing_twice_draws_once(tmp_path: Folder) -> None:

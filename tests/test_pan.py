@@ -11,7 +11,7 @@ from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.methods.pan import pan, views, wipe
 from astrogate.ops.timing import uniform
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.render import _decode_joined, render, to_tensor
 
 RECIPE = Recipe(2)
 
@@ -87,6 +87,19 @@ def test_windows_that_do_not_fit(tiny: Model) -> None:
     wide = tiny.point("a dog", seed=1, width=2 * tiny.size)
     with pytest.raises(AstrogateError, match="stride of"):
         tiny.denoise([wide], Recipe(2, stride=2 * tiny.size))
+
+
+def test_a_canvas_is_decoded_round_its_sides() -> None:
+    """On a decoder that blurs across: what is decoded joined is the blur round the ring."""
+
+    class Blur:
+        def decode(self, latents: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.avg_pool1d(latents[:, 0], 5, 1, 2)[:, None]
+
+    z = torch.randn(1, 1, 4, 32, generator=torch.Generator().manual_seed(0))
+    ring = sum(z.roll(shift, -1) for shift in range(-2, 3)) / 5
+    assert torch.allclose(_decode_joined(Blur(), z), ring, atol=1e-6)  # type: ignore[arg-type]
+    assert not torch.allclose(Blur().decode(z), ring, atol=1e-2)
 
 
 def test_views_of_a_canvas_go_round() -> None:

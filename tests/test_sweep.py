@@ -17,24 +17,24 @@ from astrogate.core.errors import AstrogateError
 from astrogate.studies.jobs import Store, in_process, key_of, run_item
 from astrogate.studies.ray_engine import on_ray
 from astrogate.studies.sweep import read_sweep
-from astrogate.studies.sweep_page import agreement, blurred_first, study_of, summary, unevenness
+from astrogate.studies.sweep_page import agreement, blurred_first, study_of, summary, unevenness, write_page
 from tests.checkpoints import clip_model
 from tests.test_cli import run
 
 
 class Square:
-    """Squares a number, and notes every time that it does; a marked one kills its process the first time."""
+    """Squares a number, and notes every time that it does; a marked one kills its process the first few times."""
 
     digest = "1"
 
-    def __init__(self, folder: Path, deadly: int = -1) -> None:
-        self.folder, self.deadly = folder, deadly
+    def __init__(self, folder: Path, deadly: int = -1, times: int = 1) -> None:
+        self.folder, self.deadly, self.times = folder, deadly, times
 
     def __call__(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         note = self.folder / f"{spec['n']}-{time.monotonic_ns()}"
         note.touch()
         time.sleep(0.02)
-        if spec["n"] == self.deadly and len(list(self.folder.glob(f"{spec['n']}-*"))) == 1:
+        if spec["n"] == self.deadly and len(list(self.folder.glob(f"{spec['n']}-*"))) <= self.times:
             os.kill(os.getpid(), signal.SIGKILL)
         return {"square": spec["n"] ** 2}
 
@@ -94,6 +94,13 @@ def test_ray_finishes_though_a_worker_is_killed(notes: Path, tmp_path: Path) -> 
     assert sum(times) <= 14
 
 
+@pytest.mark.slow
+def test_an_item_that_always_kills_is_named_and_given_up(notes: Path, tmp_path: Path) -> None:
+    with pytest.raises(AstrogateError, match=r"a worker failed at \{'n': 5\}"):
+        list(on_ray(partial(Square, notes, 5, 100), SPECS[4:6], Store(tmp_path / "store"), workers=1))
+    assert 2 <= len(list(notes.glob("5-*"))) <= 5
+
+
 class Broken:
     """Fails as a user's mistake does."""
 
@@ -119,10 +126,10 @@ def planted() -> list[tuple[dict[str, Any], dict[str, Any]]]:
     items = []
     for prompt in range(10):
         for by, timing, interp, sharp, read, steps in (
-            ("lerp", "uniform", 30.0, 0.5, 0.2, [1, 1, 4]),
-            ("nlerp", "uniform", 25.0, 0.9, 0.7, [1, 1, 4]),
-            ("slerp", "uniform", 24.0, 0.95, 0.8, [1, 1, 4]),
-            ("slerp", "perceptual", 24.0, 0.95, 0.8, [1, 1, 1.5]),
+            ("lerp", "uniform", 30.0, 0.5, 0.2, [1, 4, 9]),
+            ("nlerp", "uniform", 25.0, 0.9, 0.7, [1, 4, 9]),
+            ("slerp", "uniform", 24.0, 0.95, 0.8, [1, 4, 9]),
+            ("slerp", "perceptual", 24.0, 0.95, 0.8, [1, 1.5, 40]),
         ):
             scores = dict.fromkeys(("istd", "ppl", "pdv", "evenness", "jump", "ghosting"), 0.5)
             result = {
@@ -130,7 +137,7 @@ def planted() -> list[tuple[dict[str, Any], dict[str, Any]]]:
                 "noise": {"norm": 0.7 if by == "lerp" else 1.0, "ks": 0.0, "p": 1.0, "neighbours": 0.0},
                 "times": [0, 1 / 3, 2 / 3, 1],
                 "distances": steps,
-                "jumps": [[0.9, 0.95]] if timing == "perceptual" and prompt == 0 else [],
+                "jumps": [[0.9, 0.95]] if timing == "perceptual" and prompt < 8 else [],
                 "read": {"subject": [1.0, read, read, 1.0]},
             }
             items.append(({"prompt": f"p{prompt}", "seeds": [1, 2], "by": by, "timing": timing}, result))
@@ -146,9 +153,9 @@ def test_a_sweep_says_what_was_planted() -> None:
     assert agreement(study, "sharpness").value == 1
     assert agreement(study, "ppl").value == 0.5
     assert study.over(lambda case: study.value(case, "lerp, uniform", "oracle")).value == pytest.approx(0.2)
-    assert unevenness(study, "slerp, uniform").value == pytest.approx(3)
-    assert unevenness(study, "slerp, perceptual").value == pytest.approx(0.5)
-    assert summary(study)["flagged"] == pytest.approx(0.1)
+    assert unevenness(study, "slerp, uniform").value == pytest.approx(0.6)
+    assert unevenness(study, "slerp, perceptual").value == pytest.approx(0.2)
+    assert summary(study)["flagged"] == pytest.approx(0.8)
 
 
 def test_a_sweep_from_its_file_to_its_page(tiny_folder: Path, tmp_path: Path) -> None:
@@ -166,6 +173,11 @@ def test_a_sweep_from_its_file_to_its_page(tiny_folder: Path, tmp_path: Path) ->
         assert "6 paths" in out
     assert "| interp_score | high |" in page.read_text()
     assert json.loads(page.with_suffix(".json").read_text())["cases"] == 2
+
+
+def test_a_page_of_results_that_are_elsewhere_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AstrogateError, match=r"1 of 1 results are not in .*: name a folder that all workers share"):
+        write_page(Store(tmp_path), ["gone"], tmp_path / "few.toml", tmp_path / "few.md")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from weakref import WeakSet
+from weakref import finalize
 
 import av
 import numpy as np
@@ -14,10 +14,6 @@ from PIL import Image
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.rendering.video import FORMATS, side_by_side, video
-
-
-class Watched(Frame):
-    """A frame that can be referred to weakly."""
 
 
 def frames(n: int, size: tuple[int, int] = (32, 32)) -> Iterator[Frame]:
@@ -71,22 +67,28 @@ def test_what_breaks_off_leaves_nothing(kind: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_frames_are_not_collected(tmp_path: Path) -> None:
-    """The encoder lets go of a frame before it asks for one further on."""
-    alive: WeakSet[Frame] = WeakSet()
-    most = 0
+@pytest.mark.parametrize("kind", [".gif", ".mp4"])
+def test_pictures_are_not_collected(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder lets go of a picture, and of its enlargement, before it asks for one further on."""
+    alive = most = 0
+    resize, crop = Image.Image.resize, Image.Image.crop
 
-    def counted() -> Iterator[Frame]:
-        nonlocal most
-        for frame in frames(100):
-            held = Watched(frame.image, frame.point, frame.recipe)
-            alive.add(held)
-            most = max(most, len(alive))
-            yield held
-            del frame, held
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
 
-    video(counted(), tmp_path / "long.gif", tile=64)
-    assert most <= 4
+    def watched(image: Image.Image) -> Image.Image:
+        nonlocal alive, most
+        alive += 1
+        most = max(most, alive)
+        finalize(image, gone)
+        return image
+
+    monkeypatch.setattr(Image.Image, "resize", lambda *args: watched(resize(*args)))
+    monkeypatch.setattr(Image.Image, "crop", lambda *args: watched(crop(*args)))
+    given = (Frame(watched(frame.image), frame.point, frame.recipe) for frame in frames(60))
+    video(given, tmp_path / f"long{kind}", tile=64)
+    assert 2 <= most <= 8
 
 
 def test_side_by_side(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from astrogate.methods.insert import inserted as inserted
     from astrogate.methods.neighbourhood import neighbourhood as neighbourhood
     from astrogate.methods.pace import pace as pace
+    from astrogate.methods.pace import retimed as retimed
     from astrogate.methods.pan import pan as pan
     from astrogate.methods.pan import views as views
     from astrogate.methods.pan import wipe as wipe
@@ -60,7 +61,13 @@ if TYPE_CHECKING:
     from astrogate.models.fast import fast as fast
     from astrogate.models.load import load as load
     from astrogate.models.load import wrap as wrap
+    from astrogate.ops.interpolate import lerp as lerp
+    from astrogate.ops.interpolate import mix as mix
+    from astrogate.ops.interpolate import nlerp as nlerp
+    from astrogate.ops.interpolate import slerp as slerp
+    from astrogate.ops.timing import eased as eased
     from astrogate.ops.timing import sample as sample
+    from astrogate.ops.timing import uniform as uniform
     from astrogate.rendering.cache import FrameCache as FrameCache
     from astrogate.rendering.invert import invert as invert
     from astrogate.rendering.png import save_png as save_png
@@ -90,6 +97,7 @@ _HOME = {
     "calibrate": "methods.calibrate",
     "clip_guided": "methods.clip_guided",
     "contrast": "methods.contrast",
+    "eased": "ops.timing",
     "encode": "methods.encode",
     "fast": "models.fast",
     "grid": "methods.slide",
@@ -97,10 +105,13 @@ _HOME = {
     "insert": "methods.insert",
     "inserted": "methods.insert",
     "invert": "rendering.invert",
+    "lerp": "ops.interpolate",
     "load": "models.load",
     "load_direction": "core.direction_file",
     "loop": "methods.walk",
+    "mix": "ops.interpolate",
     "neighbourhood": "methods.neighbourhood",
+    "nlerp": "ops.interpolate",
     "pace": "methods.pace",
     "pan": "methods.pan",
     "phrase": "methods.phrase",
@@ -109,15 +120,18 @@ _HOME = {
     "probe": "methods.probe",
     "redrawn": "methods.walk",
     "render": "rendering.render",
+    "retimed": "methods.pace",
     "sample": "ops.timing",
     "save_direction": "core.direction_file",
     "save_png": "rendering.png",
     "sheet": "rendering.sheet",
     "side_by_side": "rendering.video",
+    "slerp": "ops.interpolate",
     "slide": "methods.slide",
     "textdiff": "methods.textdiff",
     "to_tensor": "rendering.render",
     "toward": "methods.guidance",
+    "uniform": "ops.timing",
     "upscale": "rendering.upscale",
     "vary": "methods.vary",
     "video": "rendering.video",

@@ -46,12 +46,12 @@ class _Group(click.Group):
             code = _fail(f"{error.format_message()} (see --help)")
         except OSError as error:
             code = _fail(f"{error.filename or 'a file'}: {error.strerror or error}: free it, or name another")
+        except (click.Abort, KeyboardInterrupt):  # click's is a RuntimeError
+            code = _fail("stopped", 130)
         except (MemoryError, RuntimeError) as error:
             if "memory" not in f"{type(error).__name__} {error}".lower():
                 raise
             code = _fail("out of memory: draw fewer pictures at once, smaller ones, or with --offload")
-        except (click.Abort, KeyboardInterrupt):
-            code = _fail("stopped", 130)
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from astrogate.app.key_points import key_points, tell_ends
 from astrogate.app.options import Sampling, Setup, check_output, draws, progress, samples
 from astrogate.core.errors import AstrogateError
 
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame, Recipe
     from astrogate.rendering.cache import FrameCache
 
-_cache = click.option("--cache", default="runs/frames", show_default=True, type=click.Path(path_type=Path))
+_cache = click.option(
+    "--cache", default="runs/frames", show_default=True, type=click.Path(path_type=Path), help="Where frames are kept."
+)
 _clip = click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder that compares the pictures.")
 _fps = click.option("--fps", default=24.0, show_default=True, help="Frames a second.")
 _fast = click.option("--fast", "quick", is_flag=True, help="bfloat16, and for long runs torch.compile, where they pay.")
@@ -81,6 +86,7 @@ def walk(
     from astrogate.methods.walk import walk as travel
     from astrogate.models.fast import fast
     from astrogate.rendering.cache import FrameCache
+    from astrogate.rendering.render import render
 
     if bool(prompt) == bool(prompts):
         raise AstrogateError("a walk needs PROMPT or --prompts", "name one of them, --prompts twice or more")
@@ -88,74 +94,23 @@ def walk(
     recipe = setup.recipe()
     write = _writer(output, fps, count)
     check_output(cache / "x.png")
-    if closed and len(texts) == 1 and by != "slerp":
-        raise AstrogateError(f"a loop of one prompt goes round a circle, not by {by}", "leave --by out")
     images = (start_image, end_image)
+    circling = closed and len(texts) == 1 and not any(images)
+    if circling and by != "slerp":
+        raise AstrogateError(f"a loop of one prompt goes round a circle, not by {by}", "leave --by out")
     if any(images):
         if recipe.scheduler not in (None, "DDIM", "DDIMScheduler"):
             raise AstrogateError(f"{recipe.scheduler} does not draw a picture back", "use --scheduler DDIM, or none")
         recipe = replace(recipe, scheduler="DDIM")
     clip = clip_for(setup.model, clip_folder) if timing in ("perceptual", "retimed") else None
     model = setup.load()
-    keys = _keys(model, setup, texts, (seed, from_seed, to_seed), images, by)
-    way = loop(keys[0], keys[1]) if closed and len(texts) == 1 else travel(*keys, by=by, closed=closed)
-    with fast(model, recipe, count) if quick else nullcontext((recipe, setup.batch)) as (chosen, size):
-        write(_timed(model, way, timing, count, chosen, size, FrameCache(cache), clip))
+    keys = key_points(model, setup, texts, (seed, from_seed, to_seed), images, by)
+    way = loop(keys[0], keys[1]) if circling else travel(*keys, by=by, closed=closed)
+    kept = FrameCache(cache)
+    with fast(model, recipe, count) if quick else nullcontext((recipe, 8)) as (chosen, size):
+        write(_timed(model, way, timing, count, chosen, setup.batch or size, kept, clip))
+        tell_ends(images, list(render(model, [keys[0], keys[-1]], recipe=chosen, cache=kept)) if any(images) else [])
     click.echo(f"{output}: {count} frames")
-
-
-def _keys(
-    model: Model,
-    setup: Sampling,
-    texts: list[str],
-    seeds: tuple[int, int | None, int | None],
-    images: tuple[Path | None, Path | None],
-    by: Literal["slerp", "nlerp", "lerp"],
-) -> list[Point]:
-    """The key points: a prompt each, with noise on the way from the first end's to the last one's."""
-    from dataclasses import replace
-
-    from astrogate.methods.walk import redrawn
-    from astrogate.methods.walk import walk as travel
-
-    seed, first, last = seeds
-    points = [setup.point(model, text, seed if first is None else first) for text in texts]
-    if len(points) == 1:
-        points = [points[0], points[0]]
-    if last is not None:
-        end = redrawn(points[-1], last)
-    elif len(texts) == 1 and images[1] is None:
-        if first is not None:
-            raise AstrogateError("--from-seed alone", "name --to-seed too, or leave both out")
-        end = redrawn(points[-1], seed, draw=1)
-    else:
-        end = points[-1]
-    points[0] = points[0] if images[0] is None else _inverted(model, setup, points[0], images[0])
-    points[-1] = end if images[1] is None else _inverted(model, setup, end, images[1])
-    if len(points) > 2:
-        noise = (points[0].tensors["latents"], points[-1].tensors["latents"])
-        if not noise[0].equal(noise[1]):
-            way = travel(points[0], points[-1], by=by, spaces=("latents",))
-            between = [way(i / (len(points) - 1)).tensors["latents"] for i in range(1, len(points) - 1)]
-            points[1:-1] = [
-                replace(p, tensors={**p.tensors, "latents": z}) for p, z in zip(points[1:-1], between, strict=True)
-            ]
-        else:
-            points[1:-1] = [replace(p, tensors={**p.tensors, "latents": noise[0]}) for p in points[1:-1]]
-    return points
-
-
-def _inverted(model: Any, setup: Sampling, point: Point, image: Path) -> Point:
-    """The point, with the noise from which DDIM draws a picture file."""
-    from astrogate.rendering.invert import fitted, invert
-    from astrogate.rendering.picture import read_picture
-
-    factor = model.pipe.vae_scale_factor
-    height, width = (side * factor for side in point.tensors["latents"].shape[-2:])
-    pictures = fitted(read_picture(image), height, width)[None]
-    return invert(
-        model, pictures, [point], num_inference_steps=setup.steps, guidance_scale=setup.guidance, iterations=10
-    )[0]
 
 
 def _timed(
@@ -174,9 +129,11 @@ def _timed(
     from astrogate.rendering.render import render
 
     if timing == "retimed":
-        return retimed(model, way, count, clip, recipe=recipe, batch_size=batch, cache=cache)
-    if timing == "perceptual":
-        found = pace(model, way, count, clip, recipe=recipe, batch_size=batch, cache=cache)
+        with _counting(way) as counted:
+            times = retimed(model, counted, count, clip, recipe=recipe, batch_size=batch, cache=cache)
+    elif timing == "perceptual":
+        with _counting(way) as counted:
+            found = pace(model, counted, count, clip, recipe=recipe, batch_size=batch, cache=cache)
         for low, high in found.jumps:
             click.echo(f"the picture jumps between {low:.3f} and {high:.3f} of the way", err=True)
         times = list(found.times)
@@ -185,9 +142,25 @@ def _timed(
     return render(model, way.sample(times), recipe=recipe, batch_size=batch, cache=cache)
 
 
+@contextmanager
+def _counting(way: Way) -> Generator[Way]:
+    """The same path; while open, a bar counts the pictures that are compared before any is written."""
+    from dataclasses import replace
+
+    from tqdm import tqdm
+
+    with tqdm(unit="picture", desc="timing", disable=not sys.stderr.isatty(), leave=False) as bar:
+
+        def at(u: float) -> Point:
+            bar.update()
+            return way.at(u)
+
+        yield replace(way, at=at)
+
+
 def _writer(output: Path, fps: float, count: int) -> Callable[[Iterable[Frame]], None]:
     """What writes frames to `output`, by its kind; fails before any work if it can't."""
-    from astrogate.rendering.png import save_png
+    from astrogate.rendering.png import records, save_png
     from astrogate.rendering.sheet import sheet
     from astrogate.rendering.video import check_video, video
 
@@ -203,7 +176,10 @@ def _writer(output: Path, fps: float, count: int) -> Callable[[Iterable[Frame]],
 
     def as_folder(frames: Iterable[Frame]) -> None:
         for i, frame in enumerate(progress(frames, count)):
-            save_png(frame.image, output / f"{i:05}.png", frame=frame, more={"frame": i})
+            target, more = output / f"{i:05}.png", {"frame": i}
+            if target.exists() and not records(target, frame, more):
+                raise AstrogateError(f"{target} is of another walk", "empty the folder, or name another one")
+            save_png(frame.image, target, frame=frame, more=more)
 
     if not output.suffix:
         check_output(output / "00000.png")
@@ -282,5 +258,5 @@ def pan(
     else:
         points = setup.points(model, prompt)
         way = method.pan(*points, closed=closed) if how == "noise" else method.wipe(points[0], points[-1])
-        write(render(model, sample(way, count), recipe=recipe, batch_size=setup.batch, cache=kept))
+        write(render(model, sample(way, count), recipe=recipe, batch_size=setup.batch or 8, cache=kept))
     click.echo(f"{output}: {how}")

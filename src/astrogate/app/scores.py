@@ -79,11 +79,12 @@ def sweep(
     from astrogate.studies.sweep import PathWork, read_sweep
     from astrogate.studies.sweep_page import write_page
 
-    specs, store = read_sweep(file), Store(output)
+    specs, store = read_sweep(file), Store(output.absolute())
     check_output(output / "x.json")
     if page is not None:
         check_output(page)
-    make = partial(PathWork, specs[0]["model"], specs[0]["clip"], device)
+    model, clip = (_anywhere(specs[0][name]) for name in ("model", "clip"))
+    make = partial(PathWork, model, clip, device)
     if engine == "ray":
         keys = on_ray(make, specs, store, workers=workers, address=address)
     else:
@@ -93,3 +94,8 @@ def sweep(
     if page is not None:
         write_page(store, done, file, page)
         click.echo(f"wrote {page}")
+
+
+def _anywhere(name: str | None) -> str | None:
+    """A folder by its whole path, so that workers find it from theirs; any other name as it is."""
+    return str(Path(name).absolute()) if name and Path(name).is_dir() else name

@@ -5,18 +5,18 @@
 A coarse grid is drawn first; then every stretch longer than a wanted step is halved, all of them in one batch a round,
 until none is left or it is as narrow as `smallest`: what is still twice too long then is a jump of the model's own,
 which no timing can spread. It is flagged and counts as one step. D grows with the square of a small change, so its root
-is what adds up.
+is what adds up. Pictures pass by way of a frame cache, some at a time: however many are probed, few are held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
-
-import torch
-from torch import Tensor
+from pathlib import Path as Folder
+from tempfile import TemporaryDirectory
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path
@@ -26,7 +26,7 @@ from astrogate.ops.timing import even, nearest, uniform
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.render import render, to_tensor
 
-#: Pairs of pictures that are compared at once.
+#: How many pictures are held, and compared, at once.
 _TOGETHER = 50
 
 
@@ -64,20 +64,22 @@ def pace(
     count = n if path.closed else n - 1
     smallest = min(smallest, 1 / (4 * count))
     us = uniform(max(probes, 2 * len(path.keys) - 1), path.keys)
-    drawn = partial(_drawn, model, path, recipe=recipe, batch_size=batch_size, cache=cache)
-    pictures = drawn(us)
-    steps = _steps(distance, us, pictures, {})
-    while True:
-        jumps, wanted = _jumps(steps, count, smallest)
-        halves = [(a + b) / 2 for (a, b), d in steps.items() if d > wanted and b - a >= 2 * smallest]
-        if not halves:
-            break
-        pictures |= drawn(halves)
-        us = sorted(pictures)
-        steps = _steps(distance, us, pictures, steps)
-    lengths = [wanted if pair in jumps else steps[pair] for pair in pairwise(us)]
+    with TemporaryDirectory() as folder:
+        drawn = partial(render, model, recipe=recipe, batch_size=batch_size, cache=cache or FrameCache(Folder(folder)))
+        steps = _lengths(path, us, list(pairwise(us)), drawn, distance)
+        while True:
+            jumps, wanted = _jumps(steps, count, smallest)
+            long = [(a, b) for (a, b), d in steps.items() if d > wanted and b - a >= 2 * smallest]
+            if not long:
+                break
+            halves = {pair: sum(pair) / 2 for pair in long}
+            new = [pair for (a, b), u in halves.items() for pair in ((a, u), (u, b))]
+            kept = {pair: d for pair, d in steps.items() if pair not in halves}
+            steps = dict(sorted((kept | _lengths(path, list(halves.values()), new, drawn, distance)).items()))
+    us = [*(a for a, _ in steps), path.keys[-1]]
+    lengths = [wanted if pair in jumps else d for pair, d in steps.items()]
     times = even(us, lengths, n, path.keys, closed=path.closed)
-    return Pace(tuple(times), tuple(sorted(jumps)), tuple(us), tuple(steps[pair] for pair in pairwise(us)))
+    return Pace(tuple(times), tuple(sorted(jumps)), tuple(us), tuple(steps.values()))
 
 
 def _jumps(
@@ -94,34 +96,19 @@ def _jumps(
         jumps |= more
 
 
-def _drawn(
-    model: Model,
+def _lengths(
     path: Path,
-    us: Sequence[float],
-    *,
-    recipe: Recipe | None,
-    batch_size: int,
-    cache: FrameCache | None,
-) -> dict[float, Tensor]:
-    """The pictures at `us`, as uint8 [3, h, w]: they stay until the path is paced."""
-    frames = render(model, path.sample(us), recipe=recipe, batch_size=batch_size, cache=cache)
-    return {u: (to_tensor([frame])[0] * 255).round().byte() for u, frame in zip(us, frames, strict=True)}
-
-
-def _steps(
+    fresh: Sequence[float],
+    pairs: Collection[tuple[float, float]],
+    drawn: Callable[..., Iterator[Frame]],
     distance: Distance,
-    us: Sequence[float],
-    pictures: Mapping[float, Tensor],
-    known: Mapping[tuple[float, float], float],
 ) -> dict[tuple[float, float], float]:
-    """The lengths of all stretches between neighbouring `us`; those that are known are not measured again."""
-    out: dict[tuple[float, float], float] = {}
-    new = [pair for pair in pairwise(us) if pair not in known]
-    for first in range(0, len(new), _TOGETHER):
-        part = new[first : first + _TOGETHER]
-        a, b = (torch.stack([pictures[pair[side]] for pair in part]) / 255 for side in (0, 1))
-        out |= zip(part, distance.between(a, b).clamp(min=0).sqrt().tolist(), strict=True)
-    return {pair: known[pair] if pair in known else out[pair] for pair in pairwise(us)}
+    """The lengths of the stretches `pairs`. What is `fresh` is drawn first, in full batches; then all come by."""
+    for first in range(0, len(fresh), _TOGETHER):
+        deque(drawn(list(path.sample(fresh[first : first + _TOGETHER]))), maxlen=0)
+    us, wanted = sorted({u for pair in pairs for u in pair}), set(pairs)
+    steps = _measured(drawn(path.sample(us)), distance)
+    return {pair: d for pair, d in zip(pairwise(us), steps, strict=True) if pair in wanted}
 
 
 def retimed(
@@ -133,24 +120,13 @@ def retimed(
     recipe: Recipe | None = None,
     batch_size: int = 8,
     cache: FrameCache | None = None,
-) -> Iterator[Frame]:
-    """The `n` uniform frames of a path, each as often as an even pace shows it: nothing is drawn but those frames.
-
-    They pass twice, once to be measured and once to be shown, so a cache is wanted.
-    """
+) -> list[float]:
+    """`n` times at an even pace, each the nearest of the `n` uniform ones: a cache that has these draws nothing new."""
     us = uniform(n, path.keys, closed=path.closed)
-
-    def frames() -> Iterator[Frame]:
-        return render(model, path.sample(us), recipe=recipe, batch_size=batch_size, cache=cache)
-
-    steps = list(_measured(frames(), distance))
+    frames = render(model, path.sample(us), recipe=recipe, batch_size=batch_size, cache=cache)
+    steps = list(_measured(frames, distance))
     keys = [*(key for key in path.keys if key < us[-1]), us[-1]]
-    shown = enumerate(frames())
-    at, frame = next(shown)
-    for index in nearest(us, even(us, steps, n, keys)):
-        while at < index:
-            at, frame = next(shown)
-        yield frame
+    return [us[i] for i in nearest(us, even(us, steps, n, keys))]
 
 
 def _measured(frames: Iterator[Frame], distance: Distance) -> Iterator[float]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from PIL import Image
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path
@@ -61,7 +62,7 @@ def views(canvas: Frame, n: int, *, width: int | None = None, closed: bool = Tru
     width = width or image.height
     if not 0 < width <= image.width or n < 2:
         raise AstrogateError(f"{n} views of {width} pixels", f"ask for two or more, of at most {image.width} pixels")
-    double = image.copy().resize((2 * image.width, image.height))
+    double = Image.new(image.mode, (2 * image.width, image.height))
     double.paste(image, (0, 0))
     double.paste(image, (image.width, 0))
     way = image.width if closed else image.width - width

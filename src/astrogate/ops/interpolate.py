@@ -49,6 +49,8 @@ def nlerp(a: Tensor, b: Tensor, u: float, *, correlation: float = 0.0) -> Tensor
     _check(a, b)
     if u in (0, 1):
         return lerp(a, b, u)
+    if not correlation > 1e-9 - 1:
+        raise AstrogateError("the ends are opposite, so half way nothing is left", "go by way of a third point")
     return mix([a, b], [1 - u, u], correlations=torch.tensor([[1.0, correlation], [correlation, 1.0]]))
 
 
@@ -96,14 +98,14 @@ def mix(
 ) -> Tensor:
     """A weighted sum of draws from N(mean, S) that is such a draw itself; `correlations` [n, n], None: independent.
 
-    A single weight that is not 0 gives its point itself. Raises AstrogateError for weights that cancel out.
+    A single weight, above 0, gives its point itself. Raises AstrogateError for weights that cancel out.
     """
     if len(points) != len(weights) or not points:
         raise AstrogateError(f"{len(points)} points and {len(weights)} weights", "give a weight for each point")
     for point in points[1:]:
         _check(points[0], point)
     w = torch.tensor(list(weights), dtype=torch.float64)
-    if int(w.count_nonzero()) == 1:
+    if int(w.count_nonzero()) == 1 and float(w.max()) > 0:
         return points[int(w.abs().argmax())]
     r = torch.eye(len(w), dtype=torch.float64) if correlations is None else correlations.double()
     variance = float(w @ r @ w)

@@ -65,10 +65,23 @@ def parameters(frame: Frame) -> str:
     return "\n".join(lines)
 
 
+def records(path: Path, frame: Frame, more: Mapping[str, Any]) -> bool:
+    """Whether a PNG file is one that `save_png` wrote with this record."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("astrogate") == _text(frame, more)
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def _text(frame: Frame, more: Mapping[str, Any] | None) -> str:
+    return json.dumps({**record(frame), **(more or {})})
+
+
 def save_png(image: Image.Image, path: Path, *, frame: Frame, more: Mapping[str, Any] | None = None) -> None:
     """Write a picture or a sheet, whole or not at all; `frame` stands for its settings, `more` joins the record."""
     info = PngInfo()
     info.add_text("parameters", parameters(frame))
-    info.add_text("astrogate", json.dumps({**record(frame), **(more or {})}))
+    info.add_text("astrogate", _text(frame, more))
     with whole_file(path) as file:
         image.save(file, "PNG", pnginfo=info)

@@ -24,11 +24,17 @@ from astrogate.rendering.cache import FrameCache, frame_key
 
 @dataclass(slots=True)
 class _Waiting:
-    """A point in the queue, its key in the cache and its picture, once there is one."""
+    """A point in the queue, its key in the cache, and its picture or another of the same key that is to be drawn."""
 
     point: Point
     key: str = ""
-    image: Image.Image | None = None
+    picture: Image.Image | None = None
+    same: _Waiting | None = None
+
+    @property
+    def image(self) -> Image.Image | None:
+        """The picture, once there is one."""
+        return self.picture if self.same is None else self.same.picture
 
 
 def render(
@@ -54,21 +60,21 @@ def render(
         batch_size = -(-len(points) // rounds) if rounds else batch_size
     weights = "" if cache is None else model.weights
     queue: deque[_Waiting] = deque()
-    missing: list[_Waiting] = []
-    for point in points:
-        item = _Waiting(point)
+    missing: dict[str, _Waiting] = {}
+    for i, point in enumerate(points):
+        item = _Waiting(point, str(i))
         if cache is not None:
             item.key = frame_key(point, recipe, weights)
-            item.image = cache.get(item.key)
+            item.picture = cache.get(item.key)
         queue.append(item)
-        if item.image is None:
-            missing.append(item)
+        if item.picture is None and (first := missing.setdefault(item.key, item)) is not item:
+            item.same = first
         if len(missing) == batch_size or len(queue) == 8 * batch_size:
-            _draw(model, missing, recipe, batch_size, cache)
-            missing = []
+            _draw(model, list(missing.values()), recipe, batch_size, cache)
+            missing = {}
         while queue and queue[0].image is not None:
             yield _framed(queue.popleft(), recipe)
-    _draw(model, missing, recipe, batch_size, cache)
+    _draw(model, list(missing.values()), recipe, batch_size, cache)
     yield from (_framed(item, recipe) for item in queue)
 
 
@@ -88,7 +94,7 @@ def _draw(model: Model, missing: Sequence[_Waiting], recipe: Recipe, batch_size:
         pictures = _decode_joined(model, latents)
     _check_size(recipe, pictures)
     for item, image in zip(missing, to_images(pictures[: len(missing)]), strict=True):
-        item.image = image
+        item.picture = image
         if cache is not None:
             cache.put(item.key, image)
 

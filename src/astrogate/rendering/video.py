@@ -1,7 +1,7 @@
 """Frames -> video, one at a time: MP4 (H.264) and WebM (VP9) for players, GIF and WebP for pages.
 
-Frames are encoded as they come and never collected. A GIF gets a palette of its own for every frame, since a common one
-would need them all. The file appears whole or not at all.
+Frames are encoded as they come: MP4 and WebM hold a codec's few frames of look-ahead, GIF one (so it gets a palette of
+its own for every frame), while WebP's codec keeps all it has encoded to the end. The file appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from PIL import Image
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
 from astrogate.core.recipe import Frame
+from astrogate.rendering.picture import read_picture
 from astrogate.rendering.sheet import sheet
 
 if TYPE_CHECKING:
@@ -85,9 +86,7 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
             files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
             if not files:
                 raise AstrogateError(f"there are no pictures in {path}", "name a folder of PNG files, or a video")
-            for file in files:
-                with Image.open(file) as image:
-                    yield image.convert("RGB")
+            yield from map(read_picture, files)
         else:
             import av
 

@@ -1,17 +1,22 @@
 """The engine on Ray Core actors (Moritz et al. 2018): workers of one thread each, on this machine or a cluster.
 
-An actor that dies is started again and its item is done again, as often as it takes; `run_item` makes that harmless.
+An actor that dies is started again and its item is done again, up to `_TRIES` times; `run_item` makes that harmless.
+Items go to actors that are up, so one that finds no processor holds nothing back.
 The dashboard stays off: it has let strangers in (CVE-2023-48022).
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from astrogate.core.errors import AstrogateError
 from astrogate.studies.jobs import Maker, Spec, Store, run_item
+
+#: How often an item that takes its worker down is tried again.
+_TRIES = 3
 
 
 def on_ray(
@@ -39,23 +44,27 @@ def on_ray(
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise AstrogateError(f"no Ray cluster at {address!r} ({error})", "start one, or leave --address out") from error
-    kind: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Worker)
+    kind: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_TRIES)(_Worker)
     try:
         actors = [kind.remote(make, store) for _ in range(min(workers, len(specs)))]
-        waiting = iter(specs)
-        running = {actor.run.remote(spec): actor for actor, spec in zip(actors, waiting, strict=False)}
-        while running:
+        waiting, left = deque(specs), len(specs)
+        running: dict[Any, tuple[Any, Spec | None]] = {actor.up.remote(): (actor, None) for actor in actors}
+        while left:
             (done,), _ = ray.wait(list(running))
-            actor = running.pop(done)
-            yield _result(done)
-            if (spec := next(waiting, None)) is not None:
-                running[actor.run.remote(spec)] = actor
+            actor, spec = running.pop(done)
+            key = _result(done, spec)
+            if spec is not None:
+                left -= 1
+                yield key
+            if waiting:
+                spec = waiting.popleft()
+                running[actor.run.remote(spec)] = (actor, spec)
     finally:
         ray.shutdown()
 
 
-def _result(done: Any) -> str:
-    """The key of a finished item; what went wrong with it, in one line."""
+def _result(done: Any, spec: Spec | None) -> str:
+    """The key of a finished item, "" of an actor that is up; what went wrong with it, in one line."""
     import ray
 
     try:
@@ -65,7 +74,8 @@ def _result(done: Any) -> str:
         if isinstance(cause, AstrogateError):
             raise cause from None
         last = str(error).strip().splitlines()[-1]
-        raise AstrogateError(f"a worker failed ({last})", "run it with --engine process to see more") from error
+        at = "" if spec is None else f" at {dict(spec)}"
+        raise AstrogateError(f"a worker failed{at} ({last})", "run it with --engine process to see more") from error
 
 
 class _Worker:
@@ -73,6 +83,10 @@ class _Worker:
 
     def __init__(self, make: Maker, store: Store) -> None:
         self.work, self.store = make(), store
+
+    def up(self) -> str:
+        """Nothing, once the worker is there."""
+        return ""
 
     def run(self, spec: Spec) -> str:
         """Do an item; see `run_item`."""

@@ -154,13 +154,13 @@ def _moves(draw: Draw, start: Point, end: Point) -> list[Section]:
     width = start.tensors["latents"].shape[-1]
     columns = list(range(0, width + 1, max(1, width // 32)))
     moved = [pan(start, end)(t / width) for t in columns]
-    mixed = [wipe(start, end)(t / width) for t in columns]
+    mixed = [wipe(start, end)(1 - t / width) for t in columns]
     labels = [f"t = {t}" for t in columns]
     return [
         Section("Translation", text="The window moves over both noises.", slider=_slider(labels, draw(moved))),
         Section(
             "Slice mixing",
-            text="Columns of one noise are replaced by the other's, in their places.",
+            text="The first t columns of one noise, the rest the other's, in their places.",
             slider=_slider(labels, draw(mixed)),
         ),
     ]

@@ -14,6 +14,7 @@ from astrogate.core.recipe import Frame
 from astrogate.measure.features import Clip
 from astrogate.measure.paths import PathScore, score_path
 from astrogate.menagerie.oracle import load_oracle
+from astrogate.rendering.invert import fitted
 
 #: The height at which frames are scored: what CLIP ViT-B and ViT-L take.
 SIDE = 224
@@ -56,8 +57,7 @@ def score_pictures(
 
 def end_distance(pictures: Tensor, start: Image.Image, end: Image.Image, clip: Clip) -> float:
     """The larger perceptual distance of the first and last of pictures [n, 3, h, w] from what they should show."""
-    height, width = pictures.shape[-2:]
-    ends = shrunk([image.resize((width, height), Image.Resampling.LANCZOS) for image in (start, end)])
+    ends = torch.stack([fitted(image, *pictures.shape[-2:]) for image in (start, end)])
     return float(clip.between(pictures[[0, -1]], ends).max())
 
 

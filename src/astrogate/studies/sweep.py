@@ -36,7 +36,7 @@ from astrogate.studies.jobs import Spec
 from astrogate.studies.score import score_pictures
 
 #: Raise it when the work on an item changes.
-_VERSION = 1
+_VERSION = 2
 _TIMINGS = ("uniform", "eased", "perceptual")
 _DEFAULTS: dict[str, Any] = {
     "model": SHIPPED,
@@ -117,10 +117,8 @@ class PathWork:
         points = list(way.sample(times))
         pictures = to_tensor(render(self.model, points, recipe=recipe, batch_size=min(len(points), 16)))
         middle = points[len(points) // 2].tensors["latents"]
-        ends = to_tensor(render(self.model, [start, end], recipe=recipe))
-        fidelity = float(self.clip.between(pictures[[0, -1]], ends).max())
         return {
-            "scores": score_pictures(pictures, self.clip, spec["prompt"], fidelity=fidelity).to_json(),
+            "scores": score_pictures(pictures, self.clip, spec["prompt"]).to_json(),
             "noise": asdict(score_noise(middle)),
             "times": list(times),
             "distances": self.clip.between(pictures[:-1], pictures[1:]).tolist(),

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from astrogate.core.errors import AstrogateError
 from astrogate.core.files import write_text
 from astrogate.measure.paths import jump
 from astrogate.measure.scores import Estimate, bootstrap, mean
@@ -157,6 +158,11 @@ def summary(study: Study) -> dict[str, Any]:
 def write_page(store: Store, keys: Sequence[str], source: Path, output: Path) -> None:
     """The page of a finished sweep, with all numbers as JSON beside it."""
     items = [item for key in keys if (item := store.get(key)) is not None]
+    if len(items) < len(keys):
+        raise AstrogateError(
+            f"{len(keys) - len(items)} of {len(keys)} results are not in {store.folder}",
+            "name a folder that all workers share",
+        )
     found = summary(study_of(items))
     write_text(output, page("sweep.md", **found, better=BETTER, source=source.name))
     write_text(output.with_suffix(".json"), json.dumps(found, indent=1, default=asdict))
