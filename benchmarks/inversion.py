@@ -1,7 +1,7 @@
 """Inversion of Menagerie pictures: how well DDIM draws them again, by the number of fixed-point iterations.
 
-Thirty-two held-out drawings with their captions, 50 steps, float32, unguided and at the guidance of drawing; PSNR beside
-the autoencoder's own reconstruction, the plain inverse (one iteration) among them. Run: python benchmarks/inversion.py
+Thirty-two held-out drawings with their captions, 50 steps, float32, unguided and at the guidance of drawing. PSNR is
+against the autoencoder's own reconstruction; one iteration is the plain inverse. Run: python benchmarks/inversion.py
 """
 
 from __future__ import annotations
