@@ -15,6 +15,7 @@ from PIL import Image
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.models.fast import fast
+from astrogate.models.stable_diffusion import StableDiffusion
 from tests.checkpoints import clip_model
 from tests.test_cli import run
 
@@ -100,6 +101,22 @@ def test_timings(timing: str, using: tuple[str, ...], clip_folder: str, tmp_path
     assert len(list(out.glob("*.png"))) == 6
     if timing == "retimed":
         assert len(list((tmp_path / "cache").rglob("*.png"))) == 6
+
+
+@pytest.mark.parametrize(("given", "drawn"), [((), 6), (("--batch", "2"), 2)])
+def test_fast_takes_its_own_batch_unless_one_is_named(
+    given: tuple[str, ...], drawn: int, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    denoise = StableDiffusion.denoise
+    monkeypatch.setattr(
+        StableDiffusion,
+        "denoise",
+        lambda self, points, recipe: sizes.append(len(points)) or denoise(self, points, recipe),
+    )
+    quick = ("--fast", "--model", str(tiny_folder), "--steps", "2", "--device", "cpu", "--cache", str(tmp_path / "c"))
+    walked("a cat", "-n", "6", "-o", str(tmp_path / "fast"), *quick, *given)
+    assert set(sizes) == {drawn}
 
 
 def test_fast_walks_leave_no_trace(using: tuple[str, ...], tiny: Model, tmp_path: Path) -> None:

@@ -47,6 +47,13 @@ def test_imagine(folder: str, tmp_path: Path) -> None:
     assert out.read_bytes() != small
 
 
+def test_a_walk_between_pictures_points_to_blend(folder: str, images: tuple[str, str], tmp_path: Path) -> None:
+    given = ("--start-image", images[0], "-n", "3", "-o", str(tmp_path / "f"), "--cache", str(tmp_path / "cache"))
+    code, _, err = run("walk", "a dog", *given, "--model", folder, *QUICK)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "use `astrogate blend`" in err
+
+
 def test_manipulations(folder: str, images: tuple[str, str], tmp_path: Path) -> None:
     a, b = images
     out, common = tmp_path / "x.png", ("-o", str(tmp_path / "x.png"), "--model", folder, *QUICK, "--iterations", "1")

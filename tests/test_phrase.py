@@ -4,61 +4,16 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from scipy.spatial import geometric_slerp
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.phrase import between, phrase
-from astrogate.ops.interpolate import angle, lerp, slerp
+from astrogate.ops.interpolate import angle
 
 RECIPE = Recipe(3)
-
-
-def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
-
-
-def test_slerp_agrees_with_scipy() -> None:
-    a, b = (x / x.norm() for x in (draw(6, seed=1), draw(6, seed=2)))
-    steps = np.linspace(0, 1, 9)
-    theirs = geometric_slerp(
-        a.double().numpy() / a.double().norm().item(), b.double().numpy() / b.double().norm().item(), steps
-    )
-    for u, expected in zip(steps, theirs, strict=True):
-        assert torch.allclose(slerp(a, b, float(u)), torch.from_numpy(expected).float(), atol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_slerp_keeps_the_norm_and_the_ends(dtype: torch.dtype) -> None:
-    a, b = (draw(4, 128, 128, seed=s, dtype=dtype) for s in (1, 2))
-    assert torch.equal(slerp(a, b, 0), a)
-    assert torch.equal(slerp(a, b, 1), b)
-    for u in (0.1, 0.5, 0.9):
-        c = slerp(a, b, u)
-        assert c.dtype == dtype
-        expected = (1 - u) * a.double().norm() + u * b.double().norm()
-        assert float(c.double().norm() / expected) == pytest.approx(1, abs=1e-3)
-        assert angle(a, c) == pytest.approx(u * angle(a, b), abs=2e-3)
-
-
-def test_slerp_at_its_limits() -> None:
-    a = draw(8)
-    assert torch.allclose(slerp(a, a * 3, 0.5), a * 2)
-    near = a + 1e-9 * draw(8, seed=1)
-    assert torch.isfinite(slerp(a, near, 0.3)).all()
-    with pytest.raises(AstrogateError, match="opposite"):
-        slerp(a, -a, 0.5)
-    with pytest.raises(AstrogateError, match="zero"):
-        slerp(a, torch.zeros(8), 0.5)
-    with pytest.raises(AstrogateError, match="shapes"):
-        slerp(a, draw(7), 0.5)
-    quarter = slerp(torch.tensor([1.0, 0]), torch.tensor([0, 1.0]), -1.0)
-    assert torch.allclose(quarter, torch.tensor([0, -1.0]), atol=1e-6)
-    assert torch.equal(lerp(a, draw(8, seed=2), 1), draw(8, seed=2))
 
 
 def test_strength_zero_is_the_point_and_one_adds_the_phrase(tiny: Model) -> None:

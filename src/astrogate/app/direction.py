@@ -157,7 +157,7 @@ def calibrate(
     ceiling = method.CEILING if ceiling is None else ceiling
     placing = partial(place, on=on, window=window)
     result = method.calibrate(
-        model, found, points, clip, ceiling=ceiling, recipe=recipe, batch_size=setup.batch or 8, placing=placing
+        model, found, points, clip, ceiling=ceiling, recipe=recipe, batch_size=setup.batch, placing=placing
     )
     save_direction(result, output or path)
     low, high = result.strength(-1.0), result.strength(1.0)

@@ -91,7 +91,7 @@ class Sampling(Loading):
     guidance: float
     true_cfg: float
     scheduler: str | None
-    batch: int | None
+    batch: int
 
     def recipe(self) -> Recipe:
         """The sampler settings, checked."""
@@ -150,7 +150,7 @@ _LOADING = (
     click.option("--offload", is_flag=True, help="Keep what does not work off the GPU."),
     click.option("--offline", is_flag=True, help="Never ask the hub; use the local cache."),
 )
-BATCH = click.option("--batch", default=None, type=click.IntRange(1), help="Pictures drawn at once.  [default: 8]")
+BATCH = click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Pictures drawn at once.")
 _SAMPLING = (
     click.option("--negative", default="", help="Negative prompt."),
     click.option("--size", default=None, type=int, help="Side of a picture in pixels."),
@@ -230,7 +230,7 @@ def draw(
     from astrogate.rendering.render import render
     from astrogate.rendering.sheet import sheet
 
-    frames = list(progress(render(model, points, recipe=setup.recipe(), batch_size=setup.batch or 8), len(points)))
+    frames = list(progress(render(model, points, recipe=setup.recipe(), batch_size=setup.batch), len(points)))
     seeds = list(setup.chosen())
     rows = rows or ([f"seed {s}" for s in seeds] if len(seeds) > 1 else [])
     page = sheet(frames, columns=len(labels), labels=labels, rows=rows)

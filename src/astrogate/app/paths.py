@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from astrogate.app.key_points import key_points, tell_ends
 from astrogate.app.options import Sampling, Setup, check_output, draws, progress, samples
@@ -107,8 +108,9 @@ def walk(
     keys = key_points(model, setup, texts, (seed, from_seed, to_seed), images, by)
     way = loop(keys[0], keys[1]) if circling else travel(*keys, by=by, closed=closed)
     kept = FrameCache(cache)
-    with fast(model, recipe, count) if quick else nullcontext((recipe, 8)) as (chosen, size):
-        write(_timed(model, way, timing, count, chosen, setup.batch or size, kept, clip))
+    named = click.get_current_context().get_parameter_source("batch") != ParameterSource.DEFAULT
+    with fast(model, recipe, count) if quick else nullcontext((recipe, setup.batch)) as (chosen, size):
+        write(_timed(model, way, timing, count, chosen, setup.batch if named else size, kept, clip))
         tell_ends(images, list(render(model, [keys[0], keys[-1]], recipe=chosen, cache=kept)) if any(images) else [])
     click.echo(f"{output}: {count} frames")
 
@@ -258,5 +260,5 @@ def pan(
     else:
         points = setup.points(model, prompt)
         way = method.pan(*points, closed=closed) if how == "noise" else method.wipe(points[0], points[-1])
-        write(render(model, sample(way, count), recipe=recipe, batch_size=setup.batch or 8, cache=kept))
+        write(render(model, sample(way, count), recipe=recipe, batch_size=setup.batch, cache=kept))
     click.echo(f"{output}: {how}")

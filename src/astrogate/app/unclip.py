@@ -33,7 +33,7 @@ class Stacked:
     offline: bool
     steps: int
     guidance: float
-    batch: int | None
+    batch: int
     seed: int
 
     def recipe(self) -> Recipe:
@@ -94,10 +94,10 @@ def _output(name: str) -> Any:
     return click.option("-o", "--output", default=name, show_default=True, type=click.Path(path_type=Path))
 
 
-def _draw(stack: UnCLIP, points: Sequence[Point], recipe: Recipe, batch: int | None) -> list[Frame]:
+def _draw(stack: UnCLIP, points: Sequence[Point], recipe: Recipe, batch: int) -> list[Frame]:
     from astrogate.rendering.render import render
 
-    return list(progress(render(stack, points, recipe=recipe, batch_size=batch or 8), len(points)))
+    return list(progress(render(stack, points, recipe=recipe, batch_size=batch), len(points)))
 
 
 def _save(frames: Sequence[Frame], output: Path, labels: Sequence[str], rows: Sequence[str] = (), **more: Any) -> None:

@@ -1,4 +1,4 @@
-"""Frames -> video, one at a time: MP4 (H.264) and WebM (VP9) for players, GIF and WebP for pages.
+"""Frames -> video: MP4 (H.264) and WebM (VP9) for players, GIF and WebP for pages.
 
 Frames are encoded as they come: MP4 and WebM hold a codec's few frames of look-ahead, GIF one (so it gets a palette of
 its own for every frame), while WebP's codec keeps all it has encoded to the end. The file appears whole or not at all.
