@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from astrogate.train.embeddings import Embedded
 from astrogate.train.loop import Schedule, fit
+from astrogate.train.unet import for_training
 
 
 def prior_scheduler() -> Any:
@@ -30,7 +31,7 @@ def prior_scheduler() -> Any:
 def train_prior(prior: Any, on: Embedded, schedule: Schedule, *, drop: float = 0.1) -> Any:
     """Train a `PriorTransformer`."""
     torch.manual_seed(on.seed)
-    prior = prior.to(on.device)
+    prior = for_training(prior, on.device)
     order, scheduler = on.batches(schedule), prior_scheduler()
     prior.clip_mean.data.copy_(on.z.mean(0, keepdim=True))
     prior.clip_std.data.copy_(on.z.std(0, keepdim=True))

@@ -40,7 +40,7 @@ UNCLIP_PRESETS = {
         upsampler=(32, 64, 64),
         large=(6_000, 400),
         schedules={
-            "prior": Schedule(steps=14_000, batch=128, lr=1e-3, minutes=25, warmup=200, decay=0.6, ema=0.999),
+            "prior": Schedule(steps=14_000, batch=64, lr=1e-3, minutes=35, warmup=200, decay=0.6, ema=0.999),
             "ar_prior": Schedule(steps=8_000, batch=64, lr=1e-3, minutes=25, warmup=200, decay=0.6, ema=0.998),
             "decoder": Schedule(steps=24_000, batch=64, lr=8e-4, minutes=130, warmup=300, decay=0.5, ema=0.999),
             "upsampler": Schedule(steps=8_000, batch=8, lr=8e-4, minutes=40, warmup=100, decay=0.6, ema=0.998),
@@ -96,6 +96,10 @@ def build_ar_prior(preset: UnclipPreset, clip: Any, rank: int) -> Any:
             n_embd=text.hidden_size,
             n_layer=layers,
             n_head=heads,
+            activation_function="gelu_pytorch_tanh",
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
             bos_token_id=None,
             eos_token_id=None,
         )
