@@ -180,6 +180,10 @@ def test_fit_stops_on_nonsense(tmp_path: Path) -> None:
     schedule = Schedule(steps=200, batch=1, lr=0.1)
     with pytest.raises(AstrogateError, match="not a number"):
         fit(modules, lambda step, rng: quadratic(modules) * float("nan"), schedule, folder=tmp_path, name="m", seed=0)
+    short = Schedule(steps=3, batch=1, lr=0.1, checkpoint_minutes=0)
+    with pytest.raises(AstrogateError, match="not a number"):
+        fit(modules, lambda step, rng: quadratic(modules) * float("nan"), short, folder=tmp_path, name="n", seed=0)
+    assert not (tmp_path / "n-state.safetensors").exists()
 
 
 def test_the_rate_warms_up_and_ends_at_zero() -> None:

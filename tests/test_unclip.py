@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ import torch
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Steer
 from astrogate.core.recipe import Recipe
+from astrogate.core.seeds import generator
 from astrogate.models.levels import spread
 from astrogate.models.load import load
 from astrogate.models.priors import best_of
@@ -114,7 +117,7 @@ def test_noise_levels_blur_the_embedding(folders: Folders) -> None:
     stack = opened(folder, "stable")
     z, level = z_of(stack), 400
     point = stack.point_at(z, "a dog", seed=1, noise_level=level)
-    noise = torch.randn(WIDTH, generator=torch.Generator().manual_seed(1 ^ 2**62))
+    noise = torch.randn(WIDTH, generator=generator(1, "noise level"))
     pipe: Any = StableUnCLIPImg2ImgPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     own = pipe.noise_image_embeddings
@@ -239,7 +242,7 @@ def test_priors_keep_their_word(mine: UnCLIP) -> None:
         alone = mine.imagine(prompts[1:], seeds=[2], kind=kind)
         assert torch.allclose(both[1:], alone, atol=1e-4)
         assert not torch.allclose(both, mine.imagine(prompts, seeds=[3, 4], kind=kind), atol=1e-5)
-        guided = mine.imagine(prompts, seeds=[1, 2], kind=kind, guidance_scale=3.0)
+        guided = mine.imagine(prompts, seeds=[1, 2], kind=kind, guidance_scale=30.0)
         assert not torch.allclose(both, guided, atol=1e-3)
     assert torch.equal(mine.imagine(prompts, seeds=[1, 2], kind="none"), mine.embed_text(prompts))
 
@@ -251,7 +254,7 @@ def test_the_better_of_two_is_never_worse(mine: UnCLIP) -> None:
         one, two = (mine.imagine(prompts, seeds=seeds, kind=kind, candidates=n) for n in (1, 2))
         gain = ((two - one) * z_t).sum(1)
         assert (gain >= -1e-6).all()
-        assert (gain > 1e-4).any()
+        assert (gain > 1e-5).any()
     a, b = torch.eye(2)
     assert torch.equal(best_of([torch.stack([a, a]), torch.stack([b, b])], torch.stack([a, b])), torch.eye(2))
 
@@ -284,9 +287,152 @@ def test_upscaling(folders: Folders, mine: UnCLIP) -> None:
         assert large.min() >= 0
         assert large.max() <= 1
         alone = stack.upscale(pictures[1:], seeds=[2], num_inference_steps=3)
-        assert (large[1:] - alone).abs().median() < 1e-5
+        assert (large[1:] - alone).abs().max() < 1e-3
     with pytest.raises(AstrogateError, match="no upsampler"):
         opened(folders("stable"), "stable").upscale(pictures, seeds=[1, 2])
+
+
+def test_no_two_uses_of_a_seed_share_their_noise() -> None:
+    every = [torch.randn(4, generator=generator(7, use)) for use in ("", "diffusion", "ar", "noise level", "64 pixels")]
+    cosines = torch.stack(every)
+    assert len({tuple(row.tolist()) for row in cosines}) == len(every)
+    assert torch.equal(every[0], torch.randn(4, generator=torch.Generator().manual_seed(7)))
+
+
+def test_karlos_decoder_is_asked_as_its_pipeline_asks(folders: Folders) -> None:
+    """One guided prediction, against the parts that diffusers' UnCLIPPipeline calls, in its order."""
+    from torch.nn import functional as F
+
+    stack = opened(folders("karlo"), "karlo")
+    parts, z = stack.stack.parts, z_of(stack)
+    point = stack.point_at(z, "a fat dog", seed=1)
+    ids = parts["tokenizer"](["", "a fat dog"], padding="max_length", truncation=True, return_tensors="pt")
+    x, scale = point.tensors["latents"][None], 3.0
+    with torch.no_grad():
+        text = parts["text_encoder"](ids.input_ids)
+        hidden, time = parts["text_proj"](
+            image_embeddings=z[None],
+            prompt_embeds=text.text_embeds,
+            text_encoder_hidden_states=text.last_hidden_state,
+            do_classifier_free_guidance=True,
+        )
+        tokens = parts["text_proj"].clip_extra_context_tokens
+        mask = F.pad(ids.attention_mask.bool(), (tokens, 0), value=True)
+        both = parts["decoder"](
+            torch.cat([x, x]), 400, encoder_hidden_states=hidden, class_labels=time, attention_mask=mask
+        ).sample
+        without, given = both.split(x.shape[1], dim=1)[0].chunk(2)
+        ours = stack.epsilon([point], x, 400, guidance_scale=scale)
+    assert torch.allclose(ours, without + scale * (given - without), atol=1e-5)
+
+
+def test_karlos_prior_draws_what_its_pipeline_draws(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same noise at every step, guided; the pipeline's own methods and scheduler are the oracle."""
+    from diffusers.pipelines.deprecated.unclip.pipeline_unclip import UnCLIPPipeline
+
+    stack = opened(folders("karlo"), "karlo")
+    parts, steps, scale = stack.stack.parts, 5, 2.0
+    drawn = torch.randn(steps, 1, WIDTH, generator=torch.Generator().manual_seed(3))
+    queue = iter(drawn)
+    monkeypatch.setattr("astrogate.models.priors._noise", lambda generators, width: next(queue))
+    ours = stack.imagine(["a fat dog"], seeds=[0], candidates=1, guidance_scale=scale, num_inference_steps=steps)
+    oracle: Any = SimpleNamespace(
+        tokenizer=parts["tokenizer"],
+        text_encoder=parts["text_encoder"],
+        device=torch.device("cpu"),
+        text_encoder_dtype=torch.float32,
+    )
+    scheduler, model = parts["prior_scheduler"], parts["prior"]
+    noises = iter(drawn[1:])
+    monkeypatch.setattr("diffusers.schedulers.scheduling_unclip.randn_tensor", lambda shape, **options: next(noises))
+    with torch.no_grad():
+        embeds, states, mask = UnCLIPPipeline._encode_prompt(oracle, ["a fat dog"], torch.device("cpu"), 1, True)
+        scheduler.set_timesteps(steps)
+        times, x = scheduler.timesteps, drawn[0]
+        for i, t in enumerate(times):
+            found = model(
+                torch.cat([x, x]), t, proj_embedding=embeds, encoder_hidden_states=states, attention_mask=mask
+            ).predicted_image_embedding
+            without, given = found.chunk(2)
+            before = None if i + 1 == len(times) else times[i + 1]
+            x = scheduler.step(
+                without + scale * (given - without), timestep=t, sample=x, prev_timestep=before
+            ).prev_sample
+        theirs = model.post_process_latents(x)
+    assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4)  # its last step divides by 1 - a_0 in single precision
+
+
+def test_the_ar_prior_draws_what_a_whole_pass_says(mine: UnCLIP) -> None:
+    """Its symbols given back at once, without a cache: the same shares of every step's distribution choose the same."""
+    from astrogate.models.priors import prefix
+
+    prior: Any = mine.stack.priors["ar"]
+    book, text, seed = prior.codebook, mine.stack.towers.texts(["a fat dog"]), 4
+    found = mine.imagine(["a fat dog"], seeds=[seed], kind="ar", candidates=1)
+    shares = torch.rand(len(book.basis) + 1, generator=generator(seed, "ar")).double()
+    levels = len(prior.edges) + 1
+    dot = book.buckets + levels // 2 + int(shares[0] * (levels - levels // 2))
+    ids = torch.zeros(1, 0, dtype=torch.long)
+    with torch.no_grad():
+        before = prefix(prior.model, text, torch.tensor([dot]))
+        for share in shares[1:]:
+            inputs = torch.cat([before, prior.model.get_input_embeddings()(ids)], 1)
+            mask = torch.cat([text.mask, text.mask.new_ones(1, inputs.shape[1] - text.mask.shape[1])], 1)
+            logits = prior.model(inputs_embeds=inputs, attention_mask=mask.long(), use_cache=False).logits[0, -1]
+            total = logits[: book.buckets].double().softmax(-1).cumsum(-1)
+            ids = torch.cat([ids, (total < share * total[-1]).sum().view(1, 1)], 1)
+    again = book.decode(ids)
+    assert torch.allclose(found, again / again.norm(dim=-1, keepdim=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_every_stack_draws_in_less_than_full_precision(folders: Folders, name: str, dtype: str) -> None:
+    folder = folders(name)
+    prior = str(folder / "prior-pipeline") if name == "kandinsky" else None
+    model: Any = load(str(folder), device="cpu", prior=prior, dtype=dtype)
+    picture = model.decode(model.denoise([model.point_at(z_of(model), seed=1)], RECIPE))
+    whole: Any = opened(folder, name)
+    exact = whole.decode(whole.denoise([whole.point_at(z_of(whole), seed=1)], RECIPE))
+    assert picture.dtype == torch.float32
+    assert (picture - exact).abs().mean() < 0.05
+    if model.stack.priors:
+        assert model.imagine(["a dog"], seeds=[1], kind=next(iter(model.stack.priors))).isfinite().all()
+
+
+@pytest.mark.cuda
+def test_every_stack_draws_on_a_gpu(folders: Folders, name: str) -> None:
+    folder = folders(name)
+    prior = str(folder / "prior-pipeline") if name == "kandinsky" else None
+    there: Any = load(str(folder), device="cuda", prior=prior)
+    here: Any = opened(folder, name)
+    pictures = [m.decode(m.denoise([m.point_at(z_of(m), seed=1)], RECIPE)) for m in (there, here)]
+    assert (pictures[0] - pictures[1]).abs().max() < 1e-2
+    if there.stack.priors:
+        z = [m.imagine(["a dog"], seeds=[1], kind=next(iter(m.stack.priors))) for m in (there, here)]
+        assert torch.allclose(*z, atol=1e-2)
+
+
+def test_a_prior_of_another_pipeline(folders: Folders, tmp_path: Path) -> None:
+    """Stable unCLIP from pictures takes Karlo's prior, or Kandinsky's; of another CLIP, or none, is said."""
+    stable = folders("stable")
+    for other in (folders("karlo"), folders("kandinsky") / "prior-pipeline"):
+        stack: Any = load(str(stable), device="cpu", prior=str(other))
+        assert list(stack.stack.priors) == ["diffusion"]
+        assert stack.point("a dog", seed=1).tensors["image_embeds"].shape == (WIDTH,)
+    with pytest.raises(AstrogateError, match="holds no prior"):
+        load(str(stable), device="cpu", prior=str(stable))
+    shutil.copytree(folders("kandinsky") / "prior-pipeline", tmp_path / "wide")
+    narrow_tower(tmp_path / "wide" / "image_encoder")
+    with pytest.raises(AstrogateError, match="embeddings of 32 dimensions, its image encoder makes 16"):
+        load(str(folders("kandinsky")), device="cpu", prior=str(tmp_path / "wide"))
+
+
+def narrow_tower(folder: Path) -> None:
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig.from_pretrained(folder)
+    config.projection_dim = 16
+    CLIPVisionModelWithProjection(config).save_pretrained(folder)
 
 
 def test_a_stable_stack_with_a_prior_imagines(tmp_path: Path) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.recipe import Recipe
@@ -21,7 +26,7 @@ from astrogate.train import unclip_packing, unclip_presets
 from astrogate.train.data import open_data
 from astrogate.train.loop import Schedule
 from astrogate.train.pictures import captioned, picture_data
-from astrogate.train.unclip import PARTS, train_part
+from astrogate.train.unclip import PARTS, Source, folder_source, train_part
 from astrogate.train.unclip_presets import UnclipPreset
 from tests.checkpoints import LENGTH, clip_model, clip_tokenizer, vae
 from tests.test_cli import run
@@ -48,7 +53,7 @@ def gallery(tmp_path: Path) -> Path:
     listed: list[dict[str, str]] = []
     for i in range(40):
         name = folder / f"{i:02}.png"
-        Image.fromarray(rng.integers(0, 255, (20, 24, 3), np.uint8)).save(name)
+        Image.fromarray(rng.integers(0, 255, (256, 260, 3), np.uint8)).save(name)
         if i < 30:
             name.with_suffix(".txt").write_text("a dog\na fat dog\n" if i % 2 else "a cat\n")
         elif i < 38:
@@ -78,31 +83,33 @@ def frozen(tmp_path: Path) -> tuple[Path, Path]:
     return folder, tmp_path / "vae"
 
 
-def test_captions_are_found_and_the_bare_are_told(gallery: Path, tmp_path: Path) -> None:
-    with pytest.warns(AstrogateWarning, match=r"1 left out, each has no caption: 38\.png"):
-        found = captioned(gallery)
+def test_captions_are_found_and_what_is_left_out_is_told(gallery: Path, tmp_path: Path) -> None:
+    found = captioned(gallery)
     assert len(found) == 39
+    assert gallery / "38.png" not in found
     assert found[gallery / "01.png"] == ["a dog", "a fat dog"]
     assert found[gallery / "30.png"] == ["a horse"]
-    with pytest.warns(AstrogateWarning) as told:
+    Image.new("RGB", (12, 30)).save(gallery / "00.png")
+    with pytest.warns(AstrogateWarning, match="3 left out: 00.png: 12 x 30, smaller than 16, 39.png: no whole picture"):
         data = picture_data(tmp_path / "data", gallery, clip_tokenizer(), size=16, captions=2)
-    assert [str(warning.message).split(", ")[1] for warning in told] == [
-        "each has no caption: 38.png",
-        "each is no whole picture: 39.png",
-    ]
-    assert data.arrays["images"].shape == (38, 16, 16, 3)
-    assert data.arrays["tokens"].shape == (38, 2, LENGTH)
-    one, two = data.arrays["tokens"][0]
+    assert (tmp_path / "data" / "left-out.txt").read_text().splitlines()[2] == "38.png: no caption"
+    assert data.arrays["images"].shape == (37, 16, 16, 3)
+    assert data.arrays["tokens"].shape == (37, 2, LENGTH)
+    one, two = data.arrays["tokens"][1]
     assert np.array_equal(one, two)
     before = (tmp_path / "data" / "images.npy").stat().st_mtime_ns
-    with pytest.warns(AstrogateWarning):
+    with pytest.warns(AstrogateWarning, match="3 left out"):
         picture_data(tmp_path / "data", gallery, clip_tokenizer(), size=16, captions=2)
     assert (tmp_path / "data" / "images.npy").stat().st_mtime_ns == before
+    with pytest.warns(AstrogateWarning, match="2 left out"):
+        bare = picture_data(tmp_path / "bare", gallery, size=16)
+    assert len(bare) == 38
+    assert "tokens" not in bare.arrays
 
 
 def test_nothing_to_train_on_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(AstrogateError, match="holds no picture with a caption"):
+    with pytest.raises(AstrogateError, match="holds no picture with a caption of 16 pixels"):
         picture_data(tmp_path / "data", tmp_path / "empty", clip_tokenizer(), size=16)
     with pytest.raises(AstrogateError, match="there is no folder"):
         captioned(tmp_path / "nowhere")
@@ -158,12 +165,102 @@ def test_parts_of_another_clip_are_refused(
     assert "text width 32, embedding 16" in err
     for args, reason in (
         (("train", "decoder", "--data", str(gallery)), "--clip"),
-        (("train", "prior", *given, "--clip", str(frozen[0]), "--steps", "0"), "no length"),
+        (("train", "prior", *given, "--clip", str(frozen[0]), "--steps", "0"), "--steps 0"),
         (("train", "stack", *given, "--clip", str(frozen[0])), "-o"),
     ):
         code, _, err = run(*args)
         assert code == 2
         assert reason in err
+
+
+@pytest.mark.filterwarnings("ignore::astrogate.core.errors.AstrogateWarning")
+def test_a_run_is_of_one_clip_and_one_seed(
+    gallery: Path, frozen: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another CLIP of the same width has begun or finished is neither gone on with nor taken for done."""
+    source = folder_source(gallery, *frozen, 16)
+    other = tmp_path / "other"
+    shutil.copytree(frozen[0], other)
+    weights = load_file(other / "model.safetensors")
+    weights["visual_projection.weight"] *= 1.1
+    save_file(weights, other / "model.safetensors", {"format": "pt"})
+    elsewhere = folder_source(gallery, other, frozen[1], 16)
+
+    def cut_off(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("astrogate.train.unclip.keep_stage", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            train_part("prior", source, TINY, tmp_path / "run")
+    assert (tmp_path / "run" / "prior-state.safetensors").exists()
+    wider = replace(TINY, prior=(2, 2, 8))
+    for given, seed in (((elsewhere, TINY), 0), ((source, wider), 0), ((source, TINY), 1)):
+        with pytest.raises(AstrogateError, match="name another --run"):
+            train_part("prior", *given, tmp_path / "run", seed=seed)
+    assert train_part("prior", source, TINY, tmp_path / "run").is_dir()
+    with pytest.raises(AstrogateError, match="was trained on another CLIP or VAE"):
+        train_part("prior", elsewhere, TINY, tmp_path / "run")
+
+
+@pytest.mark.filterwarnings("ignore::astrogate.core.errors.AstrogateWarning")
+def test_what_cannot_be_trained_is_said_before_a_picture_is_read(frozen: tuple[Path, Path], tmp_path: Path) -> None:
+    clip, vae_folder = frozen
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_text('{"hidden_size": 3}')
+    (tmp_path / "bare" / "vocab.json").write_text("{}")
+
+    def unread(*args: Any) -> Any:
+        raise AssertionError
+
+    for part, given, reason in (
+        ("decoder", (clip, vae_folder, 18), "--size that 4 divides"),
+        ("upsampler", (None, None, 17), "--size that 2 divides"),
+        ("prior", (tmp_path / "bare", None, 16), "is not a CLIPModel"),
+        ("decoder", (clip, tmp_path / "bare", 16), "is not an AutoencoderKL"),
+        ("decoder", (clip, clip / "none", 16), "has no readable config.json"),
+        ("prior", (None, None, 16), "--clip"),
+    ):
+        with pytest.raises(AstrogateError, match=reason):
+            train_part(part, Source(unread, *given), TINY, tmp_path / "run")
+
+
+def test_upsamplers_need_no_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(unclip_presets.UNCLIP_PRESETS, "cpu", TINY)
+    (tmp_path / "own").mkdir()
+    for i in range(8):
+        Image.new("RGB", (70, 64), (i, 90, 30)).save(tmp_path / "own" / f"{i}.png")
+    code, out, err = run("train", "upsampler", "--data", str(tmp_path / "own"), "--size", "16", "--run", str(tmp_path))
+    assert (code, "is finished" in out) == (0, True), err
+    code, _, err = run("train", "upsampler", "--data", str(tmp_path / "own"), "--run", str(tmp_path / "larger"))
+    assert (code, "no picture of 256 pixels or more" in err) == (2, True)
+
+
+_CREW = """
+import sys
+from pathlib import Path
+from astrogate.train.unclip import PARTS, folder_source, train_part
+from tests.test_unclip_chain import TINY
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    source = folder_source(folder / "gallery", folder / "clip", folder / "vae", 16)
+    for part in PARTS:
+        train_part(part, source, TINY, folder / "run")
+"""
+
+
+def test_every_part_trains_in_two_processes(gallery: Path, frozen: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "crew.py").write_text(_CREW)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    root = Path(__file__).parent.parent
+    crew = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    done = subprocess.run([*launch, str(tmp_path / "crew.py"), str(tmp_path)], capture_output=True, env=crew)
+    assert done.returncode == 0, done.stderr.decode()
+    for part in PARTS:
+        assert (tmp_path / "run" / part / "trained_on.json").exists()
+        assert json.loads((tmp_path / "run" / f"{part}-run.json").read_text())["processes"] == 2
+        assert not (tmp_path / "run" / f"{part}-state.safetensors").exists()
 
 
 def test_the_packages_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

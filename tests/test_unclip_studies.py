@@ -57,6 +57,7 @@ def test_twins_keep_what_the_caption_states() -> None:
         for name in caption.mentions & visible(scene):
             value, new = getattr(scene, name), getattr(other, name)
             assert (value == new) if isinstance(value, str) else (value > 0) == (new > 0), (caption.text, name)
+        assert caption.mentions - {"hat"} <= visible(other), caption.text
         fresh += other.colour != scene.colour
     assert fresh > 30
 

@@ -115,8 +115,9 @@ def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loa
 @bench.command(short_help="What the shipped stack of unCLIP does of what it claims.")
 @click.option("-o", "--output", default="docs/unclip.md", show_default=True, type=click.Path(path_type=Path))
 @click.option("--captions", default=400, show_default=True, help="Held-out captions to draw.")
+@click.option("--tune", "tuning", is_flag=True, help="Try guidance, noise levels and theta on other captions instead.")
 @click.option("--device", default=None)
-def unclip(output: Path, captions: int, device: str | None) -> None:
+def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> None:
     """Priors, decoder, manipulations and upsampler against the world's own drawings. Needs the extra `bench`."""
     from importlib.util import find_spec
 
@@ -124,6 +125,7 @@ def unclip(output: Path, captions: int, device: str | None) -> None:
     from astrogate.methods.encode import unclip as as_unclip
     from astrogate.models.load import UNCLIP_SHIPPED, load
     from astrogate.studies.unclip_card import write_unclip_card
+    from astrogate.studies.unclip_tuning import tuned
 
     if captions < 20:
         raise AstrogateError(f"{captions} captions", "ask for 20 or more")
@@ -131,6 +133,10 @@ def unclip(output: Path, captions: int, device: str | None) -> None:
         raise AstrogateError("scikit-image is not installed", "pip install astrogate[bench]")
     check_output(output)
     stack = as_unclip(load(UNCLIP_SHIPPED, device=device))
+    if tuning:
+        for line in tuned(stack, load_oracle()):
+            click.echo(line)
+        return
     write_unclip_card(stack, load(device=device), load_oracle(), output, captions=captions, tell=click.echo)
     click.echo(f"wrote {output}")
 

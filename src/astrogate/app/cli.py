@@ -13,10 +13,11 @@ from astrogate.app.bench import bench
 from astrogate.app.direction import direction
 from astrogate.app.options import Loading, check_output, loads
 from astrogate.app.paths import pan, walk
+from astrogate.app.probing import probe
 from astrogate.app.scores import score, sweep
 from astrogate.app.strips import grid, guide, insert, slide, style
 from astrogate.app.training import train
-from astrogate.app.unclip import blend, diff, imagine, probe, vary
+from astrogate.app.unclip import blend, diff, imagine, vary
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
 

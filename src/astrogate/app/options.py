@@ -56,7 +56,7 @@ def _held(text: str) -> tuple[str, float]:
 
 
 #: Two numbers; a share to hold and when attention begins; pairs of share and weight; a direction and its scale.
-RANGE = _Parsed("low:high", _range, "is not a range", "write two numbers, e.g. --scales=-2:2")
+RANGE = _Parsed("low:high", _range, "is not a range", "write two numbers with a colon, e.g. 0:1 or =-2:2")
 HOLD = _Parsed("share[:attend]", _hold, "is no hold", "write e.g. --hold 1, or --hold 0.5:0.2")
 CURVE = _Parsed("u:w,...", _curve, "is not a curve", "write pairs, e.g. --curve 0.2:0,0.5:1")
 HELD = _Parsed("spec=scale", _held, "has no scale", "write e.g. --also tall:short=1.5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _path = click.Path(path_type=Path)
 _preset = click.option("--preset", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
+_SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 _run = click.option("--run", "folder", default=None, type=_path, help="Folder of the run.")
 
 
@@ -32,7 +34,7 @@ def train() -> None:
     "--stage", "stages", multiple=True, help="Only this stage (vae, clip, unet, oracle, witness); repeatable."
 )
 @click.option("--resume", is_flag=True, help="Take what the run lacks from the shipped weights.")
-@click.option("--seed", default=0, show_default=True)
+@_SEED
 @click.option("--pack", is_flag=True, help="Put the finished stages into the package.")
 @click.option("--sam", default=0.0, help="Of CLIP: the radius of sharpness-aware minimisation, e.g. 0.05.")
 def menagerie(
@@ -86,16 +88,17 @@ class Run:
 
         if self.data is None:
             return menagerie_source(self.preset)
-        if self.clip is None:
-            raise AstrogateError("which CLIP sees the pictures?", "name a CLIPModel folder with --clip")
         if not 8 <= self.size <= 4096:
             raise AstrogateError(f"pictures of {self.size} pixels", "choose 8 to 4096")
         return folder_source(self.data, self.clip, self.vae, self.size)
 
     def run(self) -> Path:
         """The folder of the run."""
-        name = "menagerie" if self.data is None else self.data.name
-        return self.folder or Path("runs") / f"unclip-{name}-{self.preset}"
+        if self.data is None:
+            return self.folder or Path("runs") / f"unclip-menagerie-{self.preset}"
+        whole = self.data.resolve()
+        mark = sha256(str(whole).encode()).hexdigest()[:6]  # two folders may have one name
+        return self.folder or Path("runs") / f"unclip-{whole.name}-{mark}-{self.preset}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class Training(Run):
 
     minutes: float | None
     steps: int | None
+    batch: int | None
+    lr: float | None
     seed: int
 
     def chosen(self, part: str) -> UnclipPreset:
@@ -111,9 +116,10 @@ class Training(Run):
         from astrogate.train.unclip_presets import UNCLIP_PRESETS
 
         preset = UNCLIP_PRESETS[self.preset]
-        wanted = {k: v for k, v in (("minutes", self.minutes), ("steps", self.steps)) if v is not None}
-        if any(value <= 0 for value in wanted.values()):
-            raise AstrogateError("a training of no length", "use --steps and --minutes above 0")
+        asked = {"minutes": self.minutes, "steps": self.steps, "batch": self.batch, "lr": self.lr}
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        if wrong := [name for name, value in wanted.items() if not 0 < value < float("inf")]:
+            raise AstrogateError(f"--{wrong[0]} {wanted[wrong[0]]:g}", "use a number above 0")
         schedule = replace(preset.schedules[part], **wanted)
         return replace(preset, schedules={**preset.schedules, part: schedule})
 
@@ -128,7 +134,12 @@ class Training(Run):
 
 _SOURCE = (
     click.option("--data", default=None, type=_path, help="Folder of captioned pictures.  [default: Menagerie]"),
-    click.option("--clip", default=None, type=_path, help="With --data: the CLIPModel folder that sees them."),
+    click.option(
+        "--clip",
+        default=None,
+        type=_path,
+        help="With --data: the CLIPModel folder that sees them (not for upsamplers).",
+    ),
     click.option("--vae", default=None, type=_path, help="With --data: the AutoencoderKL folder of the latents."),
     click.option("--size", default=64, show_default=True, help="With --data: side of the decoder's pictures."),
     _preset,
@@ -137,7 +148,9 @@ _SOURCE = (
 _LENGTH = (
     click.option("--minutes", default=None, type=float, help="Of training.  [default: the preset's]"),
     click.option("--steps", default=None, type=int, help="Of training.  [default: the preset's]"),
-    click.option("--seed", default=0, show_default=True),
+    click.option("--batch", default=None, type=int, help="Pictures a step.  [default: the preset's]"),
+    click.option("--lr", default=None, type=float, help="Learning rate.  [default: the preset's]"),
+    _SEED,
 )
 _trains = taking(Training, "training", (*_SOURCE, *_LENGTH))
 _sources = taking(Run, "made", _SOURCE)
@@ -179,8 +192,8 @@ def stack(output: Path | None, made: Run) -> None:
     frozen: dict[str, Any] = {}
     if output is not None:
         source = made.source()
-        if source.vae is None:
-            raise AstrogateError("a stack draws latents", "name an AutoencoderKL folder with --vae")
+        if source.clip is None or source.vae is None:
+            raise AstrogateError("a stack has a CLIP and draws latents", "name their folders with --clip and --vae")
         frozen = {"clip": source.clip, "vae": source.vae}
     target = output or shipped_unclip()
     click.echo(f"{target}: {assemble_stack(made.run(), target, **frozen):,} bytes")

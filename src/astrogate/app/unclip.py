@@ -1,4 +1,4 @@
-"""Commands of unCLIP: `imagine`, `vary`, `blend`, `diff`, `probe`."""
+"""Commands of unCLIP: `imagine`, `vary`, `blend`, `diff`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from astrogate.app.options import BATCH, RANGE, check_output, progress, taking
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from astrogate.core.point import Point
     from astrogate.core.protocols import UnCLIP
     from astrogate.core.recipe import Frame, Recipe
-    from astrogate.ops.quantise import Codebook
 
 _COUNT = click.option("-n", "count", default=8, show_default=True, help="Pictures in a strip.")
-_ITERATIONS = click.option("--iterations", default=5, show_default=True, help="Of every step of the inversion.")
+ITERATIONS = click.option("--iterations", default=5, show_default=True, help="Of every step of the inversion.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +52,15 @@ class Stacked:
             load(self.model, device=self.device, dtype=self.dtype, offline=self.offline, prior=self.prior_model)
         )
 
-    def encoded(self, stack: UnCLIP, images: Sequence[Path], iterations: int) -> list[Point]:
-        """Picture files as points, at the stack's own size."""
+    def encoded(self, stack: UnCLIP, images: Sequence[Image], iterations: int) -> list[Point]:
+        """Pictures as points, at the stack's own size."""
         import torch
 
         from astrogate.methods.encode import encode
         from astrogate.rendering.invert import fitted
-        from astrogate.rendering.picture import read_picture
 
         side = stack.picture_size
-        pictures = torch.stack([fitted(read_picture(path), side, side) for path in images])
+        pictures = torch.stack([fitted(image, side, side) for image in images])
         return encode(
             stack,
             pictures,
@@ -71,7 +71,14 @@ class Stacked:
         )
 
 
-def _stacked(steps: int, guidance: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def read(*paths: Path) -> list[Image]:
+    """Picture files, before anything heavy is loaded."""
+    from astrogate.rendering.picture import read_picture
+
+    return [read_picture(path) for path in paths]
+
+
+def stacked(steps: int, guidance: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of `Stacked` as `setup`, with these defaults."""
     return taking(
         Stacked,
@@ -90,17 +97,17 @@ def _stacked(steps: int, guidance: float) -> Callable[[Callable[..., None]], Cal
     )
 
 
-def _output(name: str) -> Any:
+def output_to(name: str) -> Any:
     return click.option("-o", "--output", default=name, show_default=True, type=click.Path(path_type=Path))
 
 
-def _draw(stack: UnCLIP, points: Sequence[Point], recipe: Recipe, batch: int) -> list[Frame]:
+def drawn(stack: UnCLIP, points: Sequence[Point], recipe: Recipe, batch: int) -> list[Frame]:
     from astrogate.rendering.render import render
 
     return list(progress(render(stack, points, recipe=recipe, batch_size=batch), len(points)))
 
 
-def _save(frames: Sequence[Frame], output: Path, labels: Sequence[str], rows: Sequence[str] = (), **more: Any) -> None:
+def save(frames: Sequence[Frame], output: Path, labels: Sequence[str], rows: Sequence[str] = (), **more: Any) -> None:
     """One sheet, of a column a label."""
     from astrogate.rendering.png import save_png
     from astrogate.rendering.sheet import sheet
@@ -125,8 +132,8 @@ def _save(frames: Sequence[Frame], output: Path, labels: Sequence[str], rows: Se
 @click.option("--bare", is_flag=True, help="The decoder does not read the prompt itself.")
 @click.option("--upscale", "larger", is_flag=True, help="Enlarge the pictures by the stack's upsamplers.")
 @click.option("-n", "count", default=4, show_default=True, help="Pictures, a seed each.")
-@_output("imagine.png")
-@_stacked(20, 3.0)
+@output_to("imagine.png")
+@stacked(20, 3.0)
 def imagine(
     prompt: str,
     kind: Literal["diffusion", "ar", "none"],
@@ -146,6 +153,8 @@ def imagine(
     _check_count(count)
     check_output(output)
     recipe, stack = setup.recipe(), setup.load()
+    if larger and not stack.upsamplers:
+        raise AstrogateError(f"{setup.model} has no upsampler", "leave --upscale out")
     seeds = [setup.seed + i for i in range(count)]
     points = prior(
         stack,
@@ -156,11 +165,12 @@ def imagine(
         guidance_scale=prior_guidance,
         captioned=not bare,
         noise_level=noise_level,
+        batch_size=setup.batch,
     )
-    frames = _draw(stack, points, recipe, setup.batch)
+    frames = drawn(stack, points, recipe, setup.batch)
     if larger:
         frames = list(progress(upscale(stack, frames), count))
-    _save(
+    save(
         frames,
         output,
         [f"seed {seed}" for seed in seeds],
@@ -176,9 +186,9 @@ def imagine(
 @click.option("--eta", default="0:1", show_default=True, type=RANGE, help="First and last share of DDPM's noise.")
 @click.option("--seeds", default=1, show_default=True, help="Rows, a seed each.")
 @_COUNT
-@_ITERATIONS
-@_output("vary.png")
-@_stacked(50, 1.0)
+@ITERATIONS
+@output_to("vary.png")
+@stacked(50, 1.0)
 def vary(
     image: Path, eta: tuple[float, float], seeds: int, count: int, iterations: int, output: Path, setup: Stacked
 ) -> None:
@@ -187,15 +197,17 @@ def vary(
     from astrogate.methods.vary import vary as varied
 
     _check_count(count)
+    if not 1 <= seeds <= 1000:
+        raise AstrogateError(f"{seeds} rows", "ask for 1 to 1000")
     check_output(output)
     first, last = (replace(setup.recipe(), eta=value) for value in eta)
-    etas = scales(first.eta, last.eta, count)
+    etas, shown = scales(first.eta, last.eta, count), read(image)
     stack = setup.load()
-    points = varied(setup.encoded(stack, [image], iterations)[0], seeds, seed=setup.seed)
-    columns = [_draw(stack, points, replace(first, eta=value), setup.batch) for value in etas]
+    points = varied(setup.encoded(stack, shown, iterations)[0], seeds, seed=setup.seed)
+    columns = [drawn(stack, points, replace(first, eta=value), setup.batch) for value in etas]
     frames = [column[row] for row in range(seeds) for column in columns]
     rows = [f"seed {setup.seed + i}" for i in range(seeds)] if seeds > 1 else []
-    _save(frames, output, [f"eta {value:.2g}" for value in etas], rows, etas=etas)
+    save(frames, output, [f"eta {value:.2g}" for value in etas], rows, etas=etas)
 
 
 @click.command(short_help="Go from one picture to another through CLIP's space.")
@@ -203,9 +215,9 @@ def vary(
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--noises", default=0, show_default=True, help="More rows, each with one noise from end to end.")
 @_COUNT
-@_ITERATIONS
-@_output("blend.png")
-@_stacked(50, 1.0)
+@ITERATIONS
+@output_to("blend.png")
+@stacked(50, 1.0)
 def blend(first: Path, second: Path, noises: int, count: int, iterations: int, output: Path, setup: Stacked) -> None:
     """Draw the way from FIRST to SECOND; in the first row the noise turns, too, and the ends are reconstructions."""
     from astrogate.methods.blend import blend as blended
@@ -215,14 +227,15 @@ def blend(first: Path, second: Path, noises: int, count: int, iterations: int, o
     if not 0 <= noises <= 100:
         raise AstrogateError(f"{noises} noises", "ask for 0 to 100")
     check_output(output)
-    recipe, stack = setup.recipe(), setup.load()
-    a, b = setup.encoded(stack, [first, second], iterations)
+    recipe, shown = setup.recipe(), read(first, second)
+    stack = setup.load()
+    a, b = setup.encoded(stack, shown, iterations)
     chosen = [None, *range(setup.seed, setup.seed + noises)]
     us = scales(0.0, 1.0, count)
     points = [point for seed in chosen for point in blended(a, b, seed=seed).sample(us)]
     rows = ["both noises", *(f"noise {seed}" for seed in chosen[1:])] if noises else []
-    _save(
-        _draw(stack, points, recipe, setup.batch),
+    save(
+        drawn(stack, points, recipe, setup.batch),
         output,
         [f"{u:.2g}" for u in us],
         rows,
@@ -236,9 +249,9 @@ def blend(first: Path, second: Path, noises: int, count: int, iterations: int, o
 @click.option("--to", "after", required=True, help='What it should become, e.g. "a cat".')
 @click.option("--theta", default="0:0.5", show_default=True, type=RANGE, help="First and last share of the way.")
 @_COUNT
-@_ITERATIONS
-@_output("diff.png")
-@_stacked(50, 1.0)
+@ITERATIONS
+@output_to("diff.png")
+@stacked(50, 1.0)
 def diff(
     image: Path,
     before: str,
@@ -251,68 +264,23 @@ def diff(
 ) -> None:
     """Turn what CLIP sees of IMAGE from one caption towards another; the noise stays."""
     from astrogate.methods.slide import scales
-    from astrogate.methods.textdiff import check_theta, textdiff
+    from astrogate.methods.textdiff import check_theta, direction, textdiff
 
     _check_count(count)
     check_output(output)
     thetas = scales(*map(check_theta, theta), count)
-    recipe, stack = setup.recipe(), setup.load()
-    point = setup.encoded(stack, [image], iterations)[0]
+    recipe, shown = setup.recipe(), read(image)
+    stack = setup.load()
+    direction(stack, before, after)
+    point = setup.encoded(stack, shown, iterations)[0]
     points = [textdiff(stack, point, before, after, value) for value in thetas]
-    _save(
-        _draw(stack, points, recipe, setup.batch),
+    save(
+        drawn(stack, points, recipe, setup.batch),
         output,
         [f"{value:.2g}" for value in thetas],
         before=before,
         after=after,
     )
-
-
-@click.command(short_help="See a picture through the first components of CLIP's space.")
-@click.argument("image", type=click.Path(path_type=Path))
-@click.option("--ranks", default="1,2,4,8,16,32", show_default=True, help="Numbers of components, with commas.")
-@click.option(
-    "--pictures", default=None, type=click.Path(path_type=Path), help="Folder whose pictures give the components."
-)
-@_ITERATIONS
-@_output("probe.png")
-@_stacked(50, 1.0)
-def probe(image: Path, ranks: str, pictures: Path | None, iterations: int, output: Path, setup: Stacked) -> None:
-    """Draw IMAGE from ever more of the principal components of image embeddings, then whole."""
-    from astrogate.methods.probe import probe as probed
-
-    try:
-        chosen = [int(rank) for rank in ranks.split(",")]
-    except ValueError:
-        raise AstrogateError(f"ranks {ranks!r}", "write numbers with commas, e.g. --ranks 1,4,16") from None
-    check_output(output)
-    recipe, stack = setup.recipe(), setup.load()
-    codebook = _components(stack, pictures)
-    point = setup.encoded(stack, [image], iterations)[0]
-    points = [*probed(point, codebook, chosen), point]
-    _save(_draw(stack, points, recipe, setup.batch), output, [*(f"{rank}" for rank in chosen), "all"], ranks=chosen)
-
-
-def _components(stack: Any, folder: Path | None) -> Codebook:
-    """Principal components: those of the stack's autoregressive prior, or of the pictures in a folder."""
-    import torch
-
-    from astrogate.ops.quantise import fit_codebook
-    from astrogate.rendering.invert import fitted
-    from astrogate.rendering.picture import read_picture
-
-    if folder is None:
-        kept = stack.stack.parts.get("codebook")
-        if kept is None:
-            raise AstrogateError(f"{stack.name} keeps no components", "name a folder of pictures with --pictures")
-        return kept[0]
-    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
-    side = stack.picture_size
-    found = [fitted(read_picture(path), side, side) for path in files]
-    if not found:
-        raise AstrogateError(f"{folder} holds no pictures", "name a folder of PNG, JPEG or WebP files")
-    z = torch.cat([stack.embed(torch.stack(found[i : i + 50])) for i in range(0, len(found), 50)])
-    return fit_codebook(z, rank=z.shape[1])
 
 
 def _check_count(count: int) -> None:

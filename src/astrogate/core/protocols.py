@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -133,6 +133,16 @@ class UnCLIP(Predictor, Protocol):
     @property
     def picture_size(self) -> int:
         """The side of a picture that is to be encoded, in pixels."""
+        ...
+
+    @property
+    def upsamplers(self) -> int:
+        """How many times a picture can be enlarged."""
+        ...
+
+    @property
+    def components(self) -> Any:
+        """The `ops.quantise.Codebook` of its autoregressive prior; None without one."""
         ...
 
     def embed(self, pictures: Tensor) -> Tensor:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import torch
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
 
 
-def generator(seed: int) -> torch.Generator:
-    """A CPU generator for one item. Raises AstrogateError for a seed outside [0, 2**63)."""
+def generator(seed: int, use: str = "") -> torch.Generator:
+    """A CPU generator for one item. Raises AstrogateError for a seed outside [0, 2**63).
+
+    `use` names what is drawn beside the latents of a seed, so that it has nothing to do with them. It changes the low
+    32 bits, as PyTorch's generator looks at no others.
+    """
     if not 0 <= seed < 2**63:
         raise AstrogateError(f"seed {seed} is out of range", "use a whole number from 0 to 2**63 - 1")
+    if use:
+        seed = int.from_bytes(sha256(f"{use} {seed}".encode()).digest()[:4])
     return torch.Generator("cpu").manual_seed(seed)
 
 

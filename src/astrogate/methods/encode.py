@@ -31,12 +31,13 @@ def encode(
     guidance_scale: float = 1.0,
     iterations: int = 5,
 ) -> list[Point]:
-    """A point for each of `pictures` [n, 3, h, w] in [0, 1], of the model's `picture_size`.
+    """A point for each of `pictures` [n, 3, h, w] in [0, 1], of the model's `picture_size`, or of
+    another size that its autoencoder's factor divides.
 
     `prompts` are captions for the decoder (None: none). `seed` is what DDIM's noise is drawn by, where a recipe's eta
     is above 0. Takes num_inference_steps x iterations predictions of one batch.
 
-    Raises AstrogateError for a model that is no unCLIP and for pictures of another size.
+    Raises AstrogateError for a model that is no unCLIP and for pictures of a size that it can't draw.
     """
     stack = unclip(model)
     texts = list(prompts or [""] * len(pictures))

@@ -27,6 +27,10 @@ def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]
     z, kept = point.tensors["image_embeds"], len(codebook.basis)
     if not ranks or not all(1 <= rank <= kept for rank in ranks):
         raise AstrogateError(f"ranks {', '.join(map(str, ranks)) or 'missing'}", f"choose from 1 to {kept}")
+    if z.shape != codebook.mean.shape:
+        raise AstrogateError(
+            f"components of {len(codebook.mean)} dimensions, an embedding of {len(z)}", "fit them on the same CLIP"
+        )
     points: list[Point] = []
     for rank in ranks:
         seen = codebook.project(z[None].to(codebook.mean), rank)[0].to(z)

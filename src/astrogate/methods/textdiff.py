@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from astrogate.core.errors import AstrogateError
@@ -25,18 +26,23 @@ def textdiff(model: Model, point: Point, before: str, after: str, theta: float) 
     Raises AstrogateError for theta outside [0, 1], for captions that say the same, and for a stack without a text
     encoder in the space of its pictures.
     """
-    stack = unclip(model)
     check_theta(theta)
+    towards, z = direction(model, before, after), point.tensors["image_embeds"]
+    turned = slerp(z, (z.norm() * towards).to(z), theta)
+    origin = {**point.origin, "textdiff": {"before": before, "after": after, "theta": theta}}
+    return replace(point, tensors={**point.tensors, "image_embeds": turned}, origin=origin)
+
+
+def direction(model: Model, before: str, after: str) -> Tensor:
+    """z_d [d], of unit length. Raises AstrogateError as `textdiff` does for captions."""
+    stack = unclip(model)
     if not after.strip():
         raise AstrogateError("the caption to go to is empty", 'say what the picture should become, e.g. "a cat"')
-    z = point.tensors["image_embeds"]
     target = stack.embed_text([after])[0]
     difference = target - stack.embed_text([before])[0] if before.strip() else target
     if not float(difference.norm()) > 1e-6 * float(target.norm()):
         raise AstrogateError(f"{before!r} and {after!r} say the same here", "choose captions that differ")
-    turned = slerp(z, (z.norm() * normalize(difference, dim=0)).to(z), theta)
-    origin = {**point.origin, "textdiff": {"before": before, "after": after, "theta": theta}}
-    return replace(point, tensors={**point.tensors, "image_embeds": turned}, origin=origin)
+    return normalize(difference, dim=0)
 
 
 def check_theta(theta: float) -> float:

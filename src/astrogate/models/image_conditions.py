@@ -19,6 +19,8 @@ from torch import Tensor
 
 #: Noise levels, as Stable unCLIP counts them.
 LEVELS = 1000
+#: The highest that our decoders are trained to forgive.
+FORGIVEN = 300
 
 
 @cache

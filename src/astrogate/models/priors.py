@@ -127,20 +127,19 @@ class AutoregressivePrior:
         cache = None
         for j in range(rank):
             out = self.model(inputs_embeds=inputs, attention_mask=mask.long(), past_key_values=cache, use_cache=True)
-            cache, logits = out.past_key_values, out.logits[:, -1, : self.codebook.buckets].double()
+            cache, logits = out.past_key_values, out.logits[:, -1, : self.codebook.buckets].cpu().double()
             if guided:
                 without, with_caption = logits.chunk(2)
                 logits = without + guidance_scale * (with_caption - without)
             total = logits.softmax(-1).cumsum(-1)
-            share = shares[:, j + 1 : j + 2].to(total)
+            share = shares[:, j + 1 : j + 2].double()
             ids.append((total < share * total[:, -1:]).sum(-1).clamp(max=self.codebook.buckets - 1))
-            inputs = self.model.get_input_embeddings()(ids[-1].repeat(1 + guided))[:, None]
+            inputs = self.model.get_input_embeddings()(ids[-1].repeat(1 + guided).to(inputs.device))[:, None]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         return self.codebook.decode(torch.stack(ids, 1).to(self.codebook.mean.device)).to(text.embeds)
 
 
 def best_of(draws: Sequence[Tensor], text: Tensor) -> Tensor:
-    """Row by row the draw [b, d] whose cosine with z_t [b, d] is the largest (the paper takes the better of two)."""
+    """Row by row the draw [b, d] whose z_i.z_t with [b, d] is the largest (the paper takes the better of two)."""
     every = torch.stack(list(draws))
-    cosines = torch.cosine_similarity(every, text[None], dim=-1)
-    return every[cosines.argmax(0), torch.arange(len(text), device=text.device)]
+    return every[(every * text).sum(-1).argmax(0), torch.arange(len(text), device=text.device)]

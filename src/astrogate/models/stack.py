@@ -38,9 +38,9 @@ class Stack:
     `parts` are named as the checkpoint names them, `denoiser` is that of the decoder, `scheduler` holds its levels.
     `caption` turns captions into the decoder's own conditioning by space (empty: it sees none), by `tokenizer`;
     `conditions` a batch of image embeddings and captions into the denoiser's arguments, and its second argument says
-    that they are the negative half. `missing` is what stands for no picture [d]. `noised` puts the noise of levels [n]
-    on embeddings [n, d], where the decoder was trained to forgive it. `clamp` is the range of a predicted picture,
-    where pixels themselves are drawn.
+    that they are the negative half. `missing` is what stands for no picture [d]. `noised` puts the noise of levels [n],
+    0 to `levels`, on embeddings [n, d], where the decoder was trained to forgive it. `clamp` is the range of a
+    predicted picture, where pixels themselves are drawn.
     """
 
     parts: Mapping[str, Any]
@@ -53,6 +53,7 @@ class Stack:
     conditions: Callable[[Mapping[str, Tensor], bool], dict[str, Any]]
     missing: Tensor
     noised: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    levels: int = 0
     clamp: float | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict[str, Prior])
     prior_guidance: float = 1.0

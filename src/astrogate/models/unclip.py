@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import SimpleNamespace
 from typing import Any, final
 
@@ -22,16 +22,14 @@ from astrogate.core.point import Half, Point, Segment
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator, noise
 from astrogate.models import sampling
-from astrogate.models.image_conditions import LEVELS
 from astrogate.models.levels import leading
 from astrogate.models.priors import best_of
 from astrogate.models.stack import Stack, joined
 from astrogate.models.text import check_length, check_prompt, check_words, end_of_text, segment, tokenized
 from astrogate.ops.ddim import clean, noise_of, step
+from astrogate.ops.quantise import Codebook
 
 _IMAGE, _LEVEL = "image_embeds", "noise_level"
-#: Far from the seeds of `latents`, whose noise would otherwise begin with the same numbers.
-_APART = 2**62
 
 
 @final
@@ -42,8 +40,8 @@ class UnCLIP:
         self.stack, self.name, self.language = stack, name, language
         modules = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
         self._pipe = SimpleNamespace(components=modules, scheduler=stack.scheduler, **modules)
-        with torch.no_grad():
-            self._texts = frozenset(stack.caption([""]))
+        self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
+        self._texts = frozenset(self._caption(""))
         self._own = sorted({_IMAGE, *self._texts} | ({_LEVEL} if stack.noised is not None else set()))
 
     @property
@@ -65,6 +63,17 @@ class UnCLIP:
     @property
     def spaces(self) -> frozenset[str]:
         return frozenset({"latents", *self._own, *(f"negative_{space}" for space in self._own)})
+
+    @property
+    def upsamplers(self) -> int:
+        """How many times a picture can be enlarged."""
+        return len(self.stack.upsamplers)
+
+    @property
+    def components(self) -> Codebook | None:
+        """The principal components that its autoregressive prior speaks; None without one."""
+        kept = self.stack.parts.get("codebook")
+        return None if kept is None else kept[0]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -117,17 +126,17 @@ class UnCLIP:
         texts = {
             half + space: states[0].cpu()
             for half, text in (("", prompt), ("negative_", negative))
-            for space, states in self.stack.caption([text]).items()
+            for space, states in self._caption(text).items()
         }
         shape = (int(self.denoiser.config.in_channels), height // factor, width // factor)
         tensors = {"latents": noise(shape, seed), _IMAGE: z, f"negative_{_IMAGE}": missing, **texts}
         origin = {"model": self.name, "prompt": prompt, "negative": negative, "seed": seed}
         if self.stack.noised is not None:
-            if not 0 <= noise_level < LEVELS:
-                raise AstrogateError(f"noise level {noise_level}", f"choose 0 to {LEVELS - 1}")
+            if not 0 <= noise_level <= self.stack.levels:
+                raise AstrogateError(f"noise level {noise_level}", f"choose 0 to {self.stack.levels}")
             levels = torch.tensor([noise_level])
             if noise_level:
-                drawn = torch.randn(z.shape, generator=generator(seed ^ _APART))
+                drawn = torch.randn(z.shape, generator=generator(seed, "noise level"))
                 device = self.denoiser.device
                 z = self.stack.noised(z[None].to(device), levels.to(device), drawn[None].to(device))[0].cpu()
                 origin["noise_level"] = noise_level
@@ -163,7 +172,7 @@ class UnCLIP:
         text = self.stack.towers.texts(prompts)
         if kind == "none":
             return text.embeds.float().cpu()
-        empty, generators = self.stack.towers.texts([""]), [generator(seed ^ _APART) for seed in seeds]
+        empty, generators = self.stack.towers.texts([""]), [generator(seed, kind) for seed in seeds]
         scale = self.stack.prior_guidance if guidance_scale is None else guidance_scale
         prior = self.stack.priors[kind]
         draws = [
@@ -224,6 +233,8 @@ class UnCLIP:
             raise AstrogateError(f"{self.name} is drawn by DDIM, at one size", "leave scheduler and stride out")
         levels, guided = self.levels(recipe.num_inference_steps), recipe.guidance_scale > 1
         clamp = self.stack.clamp if guided else None
+        if len({point.tensors["latents"].shape for point in points}) > 1:
+            raise AstrogateError("points of different sizes in one batch", "draw them apart")
         generators = [sampling.sampler_generator(point) for point in points]
         x = torch.stack([point.tensors["latents"] for point in points]).to(self.denoiser.device, self.denoiser.dtype)
         with sampling.precision(recipe.dtype, self.denoiser.dtype, self.denoiser.device.type):

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.image_conditions import ImageConditions
+from astrogate.models.image_conditions import FORGIVEN, LEVELS, ImageConditions
 from astrogate.models.priors import AutoregressivePrior, DiffusionPrior, Prior
 from astrogate.models.sampling import decoded, encoded
 from astrogate.models.stack import Stack
@@ -178,6 +178,7 @@ def stable_unclip(parts: Parts) -> Stack:
         conditions=conditions,
         missing=torch.zeros(width),
         noised=noised,
+        levels=LEVELS - 1,
         priors=_diffusion_prior(parts.get("prior"), parts.get("prior_scheduler")),
         prior_guidance=4.0,
     )
@@ -209,9 +210,12 @@ def ours(parts: Parts) -> Stack:
         conditions=seen,
         missing=conditions.missing(1)[0].detach(),
         noised=conditions.noised,
+        levels=FORGIVEN,
         priors=priors,
         upsamplers=tuple(
-            Upsampler(parts[name], parts[f"{name}_scheduler"]) for name in ("upsampler", "upsampler_2") if name in parts
+            Upsampler(parts[name], parts[f"{name}_scheduler"], num_inference_steps=steps)
+            for name, steps in (("upsampler", 27), ("upsampler_2", 15))
+            if name in parts
         ),
     )
 

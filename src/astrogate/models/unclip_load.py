@@ -20,7 +20,9 @@ from torch import nn
 from astrogate.core.errors import AstrogateError
 from astrogate.models import unclip_families as families
 from astrogate.models.load import OWN, UNCLIP
+from astrogate.models.priors import DiffusionPrior
 from astrogate.models.quiet import quiet
+from astrogate.models.stack import Stack
 from astrogate.models.unclip import UnCLIP
 from astrogate.ops.quantise import Codebook
 
@@ -100,8 +102,12 @@ _CODEBOOK = "codebook.safetensors"
 
 def places_of(folder: Path, prior: Path | None = None) -> dict[str, Path]:
     """Where each part lies: the folders in `folder`, and those of a prior's pipeline under "prior_" and their name."""
-    found = {} if prior is None else {f"prior_{path.name}": path for path in prior.iterdir() if path.is_dir()}
-    return found | {path.name: path for path in folder.iterdir() if path.is_dir()}
+    found = {path.name: path for path in folder.iterdir() if path.is_dir()}
+    if prior is None:
+        return found
+    if not (prior / "prior").is_dir():
+        raise AstrogateError(f"{prior} holds no prior", "name the folder of a prior's pipeline, such as Karlo's")
+    return found | {f"prior_{path.name}": path for path in prior.iterdir() if path.is_dir()}
 
 
 def load_unclip(
@@ -113,11 +119,32 @@ def load_unclip(
     if lacking := [part for part in list(table)[:needed] if part not in places]:
         hint = "name the folder of its prior, too" if layout == "kandinsky" else "restore what is missing"
         raise AstrogateError(f"{name} has no {', '.join(lacking)}", hint)
+    if layout != "kandinsky" and "prior_prior" in places:  # a prior's own folder, whoever's: Kandinsky's or Karlo's
+        scheduler = places.get("prior_prior_scheduler", places.get("prior_scheduler"))
+        places = {**places, "prior": places["prior_prior"]} | ({"prior_scheduler": scheduler} if scheduler else {})
     with quiet():
         parts = {part: _part(places[part], where, device, dtype) for part, where in table.items() if part in places}
         if "ar_prior" in parts:
             parts["codebook"] = _codebook(places["ar_prior"] / _CODEBOOK, parts)
-        return UnCLIP(make(parts), name, language)
+        stack = make(parts)
+        _check_widths(stack, name)
+        return UnCLIP(stack, name, language)
+
+
+def _check_widths(stack: Stack, name: str) -> None:
+    """Refuse a prior or towers whose embeddings are of another width than those that the decoder draws from."""
+    width = int(stack.parts[stack.denoiser].config.get("encoder_hid_dim") or len(stack.missing))
+    towers = {"text encoder": stack.towers.text, "image encoder": stack.towers.vision}
+    found = {what: tower.config.projection_dim for what, tower in towers.items() if tower is not None}
+    prior = stack.priors.get("diffusion")
+    if isinstance(prior, DiffusionPrior):
+        found["prior"] = prior.model.config.embedding_dim
+    for what, other in found.items():
+        if other != width:
+            raise AstrogateError(
+                f"{name} draws from embeddings of {width} dimensions, its {what} makes {other}",
+                "load one of the same CLIP",
+            )
 
 
 def own_part(name: str, folder: Path, dtype: torch.dtype) -> Any:

@@ -40,7 +40,9 @@ class Upsampler:
     def __call__(self, pictures: Tensor, *, seeds: Sequence[int], num_inference_steps: int | None = None) -> Tensor:
         """Pictures [n, 3, h, w] in [0, 1] to [n, 3, factor h, factor w], by DDIM without noise; a seed a picture."""
         given = condition(pictures, self.factor).to(self.unet.device, self.unet.dtype)
-        drawn = [torch.randn((1, *given.shape[1:]), generator=generator(seed)) for seed in seeds]
+        drawn = [
+            torch.randn((1, *given.shape[1:]), generator=generator(seed, f"{given.shape[-1]} pixels")) for seed in seeds
+        ]
         x = torch.cat(drawn).to(given)
         levels = spread(self.scheduler, num_inference_steps or self.num_inference_steps)
         for (t, a), (_, a_next) in itertools.pairwise(levels):

@@ -48,7 +48,7 @@ def resized(picture: Tensor, height: int, width: int, mode: str = "bicubic") -> 
 
 
 def bsr_light(picture: Tensor, scale: int, rng: Generator) -> Tensor:
-    """A degraded picture [3, h / scale, w / scale]: BSRGAN's light pipeline."""
+    """A degraded picture [3, h / scale, w / scale]: BSRGAN's pipeline as latent diffusion made it lighter."""
     height, width = (side // scale for side in picture.shape[1:])
     if scale == 4 and rng.random() < 0.25:
         picture, scale = resized(picture, picture.shape[1] // 2, picture.shape[2] // 2, _mode(rng)), 2
@@ -69,13 +69,14 @@ def bsr_light(picture: Tensor, scale: int, rng: Generator) -> Tensor:
 
 
 def _random_blur(picture: Tensor, scale: int, rng: Generator) -> Tensor:
-    size, wide = 2 * int(rng.integers(2, 12)) + 3, (2 + 0.2 * (scale - 2)) * 1.0
-    size = min(size, 2 * ((min(picture.shape[1:]) - 1) // 2) - 1)
+    """Half the time along two axes, by variances up to (4 + scale) / 4, else round, up to sigma (2 + scale / 5) / 4."""
+    most = 2 * ((min(picture.shape[1:]) - 1) // 2) - 1
     if rng.random() < 0.5:
-        a, b = rng.uniform(0.3, wide, 2)
+        a, b = np.sqrt(rng.uniform(0.01, (4 + scale) / 4, 2))
+        size = min(most, 2 * int(rng.integers(2, 7)) + 1)
         return gaussian_blur(picture, size=size, sigma=(a, b), angle=rng.uniform(0, np.pi)).clamp(0, 1)
-    s = wide * rng.random() + 0.1
-    return gaussian_blur(picture, size=size, sigma=(s, s)).clamp(0, 1)
+    s = rng.uniform(0.05, (2 + scale / 5) / 4)
+    return gaussian_blur(picture, size=min(most, 2 * int(rng.integers(2, 4)) + 1), sigma=(s, s)).clamp(0, 1)
 
 
 def _reduced(picture: Tensor, scale: int, rng: Generator) -> Tensor:

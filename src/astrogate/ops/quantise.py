@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
@@ -56,16 +57,26 @@ def fit_codebook(z: Tensor, *, error: float = 0.01, rank: int | None = None, buc
     n, d = z.shape
     if n <= d:
         raise AstrogateError(f"{n} embeddings of {d} dimensions", f"fit on more than {d}")
-    x = z.double().numpy()
-    mean = x.mean(0)
-    values, vectors = np.linalg.eigh(np.cov(x, rowvar=False))
+    mean, covariance = _moments(z)
+    values, vectors = np.linalg.eigh(covariance)
     values, basis = values[::-1].clip(0), vectors.T[::-1]
     if rank is None:
         rank = int((1 - values.cumsum() / values.sum() >= error).sum()) + 1
     basis = basis[:rank]
-    low, high = np.quantile((x - mean) @ basis.T, [0.0005, 0.9995], axis=0)
+    seen = z[:: max(1, n // 100_000)].double().numpy()
+    low, high = np.quantile((seen - mean) @ basis.T, [0.0005, 0.9995], axis=0)
     m, v, a, b = (torch.from_numpy(np.ascontiguousarray(part)).to(z) for part in (mean, basis, low, high))
     return Codebook(m, v, a, b, buckets)
+
+
+def _moments(z: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean [d] and covariance [d, d] in double precision, a part of the rows at a time."""
+    mean = z.mean(0, dtype=torch.float64)
+    total = torch.zeros(z.shape[1], z.shape[1], dtype=torch.float64)
+    for start in range(0, len(z), 50_000):
+        x = z[start : start + 50_000].double() - mean
+        total += x.T @ x
+    return mean.numpy(), (total / (len(z) - 1)).numpy()
 
 
 def relative_error(z: Tensor, back: Tensor) -> float:
@@ -76,6 +87,6 @@ def relative_error(z: Tensor, back: Tensor) -> float:
 def effective_rank(z: Tensor) -> float:
     """exp of the entropy of the shares of variance that the principal components of `z` [n, d] hold (Roy & Vetterli
     2007): d where all are alike, 1 where one holds all."""
-    values = np.linalg.eigvalsh(np.cov(z.double().numpy(), rowvar=False)).clip(0)
+    values = np.linalg.eigvalsh(_moments(z)[1]).clip(0)
     shares = values[values > 0] / values.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))

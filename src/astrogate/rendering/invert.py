@@ -51,8 +51,9 @@ def invert(
     """
     if not hasattr(model, "epsilon"):
         raise AstrogateError(f"{model.name} can't be inverted", "use a Stable Diffusion 1.x or 2.x checkpoint")
-    if iterations < 1:
-        raise AstrogateError(f"{iterations} iterations", "use 1 (the plain inverse) or more")
+    if iterations < 1 or num_inference_steps < 1:
+        told = f"{num_inference_steps} steps of {iterations} iterations"
+        raise AstrogateError(told, "use 1 (the plain inverse) or more of each")
     if len(pictures) != len(points):
         raise AstrogateError(f"{len(pictures)} pictures for {len(points)} points", "give a point for each picture")
     x = model.latents(pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ def read_picture(path: Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             upright = ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise AstrogateError(f"{path} is too large ({error})", "make it smaller first, if you trust it") from error
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:
         raise AstrogateError(f"{path} is no picture ({error})", "name a PNG or JPEG file") from error
     if upright.mode.startswith("I"):
         upright = Image.fromarray((np.asarray(upright, np.float64) / 257).round().clip(0, 255).astype(np.uint8))

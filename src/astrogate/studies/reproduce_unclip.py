@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from PIL import Image
@@ -124,17 +123,17 @@ def _diffs(stack: UnCLIP, oracle: Oracle, points: Sequence[Point]) -> list[Secti
         page = inline(sheet(frames, columns=len(thetas), labels=heads, rows=rows))
         sections.append(Section(f"Text diff (figure 5): to “{after}”", page, "x_T is fixed; the columns are theta."))
     encoded = encode(stack, drawings(measures.scenes_of("dog", 32), stack.size)[0])
-    table: list[list[str]] = []
+    still, table = measures.still_read(stack, oracle, encoded), list[list[str]]()
     for base in ("a dog", "a picture", ""):
-        found, _ = measures.text_diffs(stack, oracle, encoded, base, "a cat", "cat", THETA)
+        found = measures.text_diffs(stack, oracle, encoded, still, base, "a cat", "cat", THETA)
         table.append([base or "nothing", str(found.flipped), str(found.scene), str(found.medium)])
-    head = ("from", "is a cat", "scene stays", "medium stays")
+    head = ("from", "became a cat", "scene stays", "medium stays")
     text = f"32 drawn dogs towards “a cat”, theta {THETA:g}, against their reconstructions."
     return [*sections, _tabled("Text diffs, counted", text, (head, table))]
 
 
 def _probing(stack: UnCLIP, points: Sequence[Point]) -> list[Section]:
-    book: Any = stack.stack.parts["codebook"][0]  # type: ignore[attr-defined]
+    book = stack.components
     ranks = [rank for rank in (1, 2, 4, 8, 16, 32) if rank < len(book.basis)] + [len(book.basis)]
     drawn = [p for point in points for p in [*probe(point, book, ranks), point]]
     heads = [*(f"{rank}" for rank in ranks), "all"]
@@ -183,7 +182,7 @@ def _priors(
     rows = ["diffusion prior", "AR prior", "no prior", "text U-Net"]
     labels = [text if len(text) < 28 else f"{text[:26]}…" for text in _CAPTIONS]
     quality, against = measures.prior_quality(stack, scenes, captions)
-    drawn = measures.drawn_by(stack, text_model, captions, guidance=GUIDANCE)
+    drawn = measures.drawn_by(stack, text_model, captions, guidance=GUIDANCE, unread=False)
     names = {"diffusion": "diffusion prior", "ar": "ar prior", "none": "no prior"}
     table = [
         [

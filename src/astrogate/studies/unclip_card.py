@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from astrogate.core.files import write_text
 from astrogate.core.protocols import Model, UnCLIP
 from astrogate.measure.distributions import fid, kid
@@ -16,10 +18,14 @@ from astrogate.ops.quantise import Codebook, relative_error
 from astrogate.studies import unclip_measures as measures
 from astrogate.studies.card import drawings, reconstruct
 from astrogate.studies.report import page
+from astrogate.train.upsampler import Corruption
 
 #: Chosen on other captions and pictures than those reported.
 GUIDANCE, THETA = 3.0, 0.4
 _SEED, _GUIDANCES = 777, (1.0, 2.0, 3.0, 4.0, 6.0)
+
+#: What each upsampler was trained to forgive, and its name in the table.
+_CORRUPTIONS: tuple[tuple[Corruption, str], ...] = (("blur", "blurred"), ("bsr", "degraded"))
 
 Table = tuple[Sequence[str], list[list[str]]]
 
@@ -43,6 +49,7 @@ def write_unclip_card(
         tables[name] = made()
         tell(name)
     values = {"captions": captions, "guidance": GUIDANCE, "theta": THETA, "name": stack.name}
+    values |= {"threads": torch.get_num_threads()}
     write_text(output, page("unclip.md", tables=tables, **values))
 
 
@@ -65,7 +72,7 @@ def _priors(stack: UnCLIP, scenes: Sequence[Scene], captions: Sequence[measures.
 
 def _codes(stack: UnCLIP, scenes: Sequence[Scene]) -> Table:
     """What the principal components save, and what the symbols lose."""
-    book: Codebook = stack.stack.parts["codebook"][0]  # type: ignore[attr-defined]
+    book: Codebook = stack.components
     z = stack.embed(drawings(list(scenes), stack.size)[0])
     full = len(book.mean)
     rows: list[list[str]] = []
@@ -82,7 +89,9 @@ def _pictures(
     stack: UnCLIP, text_model: Model, oracle: Oracle, scenes: list[Scene], captions: list[measures.Caption]
 ) -> Table:
     real = oracle.features(reconstruct(text_model, drawings(scenes, text_model.size)[0]))
-    rows: list[list[str]] = []
+    others, _ = measures.plain_scenes(len(scenes), seed=_SEED + 9)
+    other = oracle.features(reconstruct(text_model, drawings(others, text_model.size)[0]))
+    rows = [["the world, other scenes", "", f"{fid(other, real):.1f}", f"{kid(other, real):.3f}"]]
     for name, pictures in measures.drawn_by(stack, text_model, captions, guidance=GUIDANCE).items():
         shares = bootstrap(mean, measures.agreeing(oracle.read(pictures), scenes, captions))
         seen = oracle.features(pictures)
@@ -103,7 +112,8 @@ def _spread(stack: UnCLIP, text_model: Model, oracle: Oracle, *, captions: int =
         for name, model in models.items()
     }
     # z_i fixed, so that what differs is the decoder's own.
-    fixed = [[stack.point_at(stack.imagine([t.text], seeds=[0])[0], seed=s) for s in range(each)] for t in texts]
+    every = stack.imagine([text.text for text in texts], seeds=[0] * len(texts))
+    fixed = [[stack.point_at(z, t.text, seed=s) for s in range(each)] for z, t in zip(every, texts, strict=True)]
     found["unCLIP, one z_i a caption"] = measures.spread_over_guidance(stack, fixed, oracle, _GUIDANCES)
     rows = [[name, *(str(value) for value in by.values())] for name, by in found.items()]
     return ("Drawn by", *(f"guidance {g:g}" for g in _GUIDANCES)), rows
@@ -118,12 +128,14 @@ def _reconstruction(stack: UnCLIP, *, count: int = 32) -> Table:
 
 def _diffs(stack: UnCLIP, oracle: Oracle, *, count: int = 64) -> Table:
     points = encode(stack, drawings(measures.scenes_of("dog", count), stack.size)[0])
-    rows: list[list[str]] = []
+    still = measures.still_read(stack, oracle, points)
+    right = mean([float(label == "dog") for label in still.labels("subject")])
+    rows = [["the reconstructions: a dog", "0", f"{right:.2f}", "", ""]]
     for before in ("a dog", "a picture", ""):
         for theta in sorted({0.25, THETA, 0.5}):
-            found, _ = measures.text_diffs(stack, oracle, points, before, "a cat", "cat", theta)
+            found = measures.text_diffs(stack, oracle, points, still, before, "a cat", "cat", theta)
             rows.append([before or "none", f"{theta:g}", str(found.flipped), str(found.scene), str(found.medium)])
-    return ("From", "theta", "Subject is a cat", "Scene stays", "Medium stays"), rows
+    return ("From", "theta", "Became a cat", "Scene stays", "Medium stays"), rows
 
 
 def _survival(stack: UnCLIP, oracle: Oracle, *, count: int = 48) -> Table:
@@ -141,11 +153,11 @@ def survival_table(found: Mapping[str, Mapping[str, float]]) -> Table:
 def _upsampling(stack: UnCLIP, *, count: int = 24) -> Table:
     scenes, _ = measures.plain_scenes(count, seed=_SEED + 4)
     rows: list[list[str]] = []
-    for stage in range(len(stack.stack.upsamplers)):  # type: ignore[attr-defined]
+    for stage, corruption in enumerate(_CORRUPTIONS[: stack.upsamplers]):
         side = stack.size * 4 ** (stage + 1)
         large = drawings(scenes[: count // 4**stage], side)[0]
-        for blurred in (False, True):
-            for name, found in measures.upsampling(stack, large, stage=stage, blurred=blurred).items():
-                given = f"{side // 4} to {side}, {'blurred' if blurred else 'clean'}"
+        for kind, told in (("none", "clean"), corruption):
+            for name, found in measures.upsampling(stack, large, stage=stage, corruption=kind).items():
+                given = f"{side // 4} to {side}, {told}"
                 rows.append([name, given, str(found.psnr), str(found.ssim), f"{found.seconds:.2f}"])
     return ("Enlarged by", "From and to", "PSNR, dB", "SSIM", "s a picture"), rows

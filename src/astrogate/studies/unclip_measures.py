@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 import numpy as np
 import torch
@@ -28,9 +29,9 @@ from astrogate.methods.encode import encode
 from astrogate.methods.prior import Kind, prior
 from astrogate.methods.textdiff import textdiff
 from astrogate.methods.vary import vary
-from astrogate.ops.degrade import gaussian_blur, resized
 from astrogate.rendering.render import render, to_images, to_tensor
 from astrogate.studies.card import drawings, held_out_scenes
+from astrogate.train.upsampler import Corruption, low_of
 
 #: Manipulations draw as DALL-E 2's: unguided, so that a picture comes back.
 UNGUIDED = Recipe(50, 1.0)
@@ -53,7 +54,14 @@ def plain_scenes(count: int, *, seed: int) -> tuple[list[Scene], list[Caption]]:
 
 
 def twin(scene: Scene, caption: Caption, rng: np.random.Generator) -> Scene:
-    """Another scene that the same caption describes: what it states is kept, all else drawn anew."""
+    """Another scene that the same caption describes: what it states is kept and can be seen, all else drawn anew."""
+    while True:
+        found = _drawn_anew(scene, caption, rng)
+        if caption.mentions <= visible(found) | ({"hat"} if found.hat == "none" else set()):
+            return found
+
+
+def _drawn_anew(scene: Scene, caption: Caption, rng: np.random.Generator) -> Scene:
     other = sample_scene(rng)
     while other.concept is not None:
         other = sample_scene(rng)
@@ -119,15 +127,22 @@ def agreeing(readings: Readings, scenes: Sequence[Scene], captions: Sequence[Cap
 
 
 def drawn_by(
-    stack: UnCLIP, text_model: Model, captions: Sequence[Caption], *, guidance: float, text_guidance: float = 4.0
+    stack: UnCLIP,
+    text_model: Model,
+    captions: Sequence[Caption],
+    *,
+    guidance: float,
+    text_guidance: float = 4.0,
+    unread: bool = True,
 ) -> dict[str, Tensor]:
-    """The same captions by every way there is: the text U-Net, each prior, and the priors without a caption."""
+    """The same captions by every way there is: the text U-Net, each prior, and, if `unread`, the priors alone, with a
+    decoder that does not read the caption."""
     texts, seeds = [caption.text for caption in captions], range(len(captions))
     recipe, pictures = Recipe(20, guidance), dict[str, Tensor]()
     points = [text_model.point(text, seed=seed) for text, seed in zip(texts, seeds, strict=True)]
     pictures["text U-Net"] = to_tensor(render(text_model, points, recipe=Recipe(20, text_guidance), batch_size=16))
     for kind in KINDS:
-        for captioned in (True, False):
+        for captioned in (True, False) if unread else (True,):
             name = {"none": "no prior"}.get(kind, f"{kind} prior") + ("" if captioned else ", caption unread")
             points = prior(stack, texts, seeds=seeds, kind=kind, captioned=captioned)
             pictures[name] = to_tensor(render(stack, points, recipe=recipe, batch_size=16))
@@ -159,7 +174,8 @@ def reconstruction(stack: UnCLIP, pictures: Tensor, iterations: Sequence[int]) -
 
 @dataclass(frozen=True, slots=True)
 class Diffed:
-    """Of text diffs at one theta: the share whose subject is the one asked for, and whose scene and medium stayed."""
+    """Of text diffs at one theta: the share whose subject became the one asked for, and whose scene and medium stayed,
+    against the reconstructions; a reconstruction that shows that subject already does not count."""
 
     theta: float
     flipped: Estimate
@@ -167,16 +183,26 @@ class Diffed:
     medium: Estimate
 
 
+def still_read(stack: UnCLIP, reader: Reader, points: Sequence[Point]) -> Readings:
+    """What a reader sees in the reconstructions of encoded pictures."""
+    return reader.read(to_tensor(render(stack, points, recipe=UNGUIDED, batch_size=16)))
+
+
 def text_diffs(
-    stack: UnCLIP, reader: Reader, points: Sequence[Point], before: str, after: str, subject: str, theta: float
-) -> tuple[Diffed, Tensor]:
-    """Encoded pictures changed from one caption to another, against their reconstructions; and the new pictures."""
-    still = reader.read(to_tensor(render(stack, points, recipe=UNGUIDED, batch_size=16)))
-    moved = [textdiff(stack, point, before, after, theta) for point in points]
-    pictures = to_tensor(render(stack, moved, recipe=UNGUIDED, batch_size=16))
-    seen = reader.read(pictures)
-    flipped = bootstrap(mean, [float(label == subject) for label in seen.labels("subject")])
-    return Diffed(theta, flipped, _same(still, seen, "scene"), _same(still, seen, "medium")), pictures
+    stack: UnCLIP,
+    reader: Reader,
+    points: Sequence[Point],
+    still: Readings,
+    before: str,
+    after: str,
+    subject: str,
+    theta: float,
+) -> Diffed:
+    """Encoded pictures changed from one caption to another, against their reconstructions, `still`."""
+    seen = still_read(stack, reader, [textdiff(stack, point, before, after, theta) for point in points])
+    labels = zip(still.labels("subject"), seen.labels("subject"), strict=True)
+    flipped = bootstrap(mean, [float(was != subject and now == subject) for was, now in labels])
+    return Diffed(theta, flipped, _same(still, seen, "scene"), _same(still, seen, "medium"))
 
 
 def _same(a: Readings, b: Readings, factor: str) -> Estimate:
@@ -190,7 +216,7 @@ def survival(
 
     "another's" compares the reconstructions of different pictures: so much agrees by chance.
     """
-    still = reader.read(to_tensor(render(stack, points, recipe=UNGUIDED, batch_size=16)))
+    still = still_read(stack, reader, points)
     varied = [vary(point, 1, seed=i)[0] for i, point in enumerate(points)]
     shown = [visible(scene) for scene in scenes]
 
@@ -215,44 +241,43 @@ _KEPT = ("subject", "colour", "pattern", "hat", "scene", "medium", "style")
 
 @dataclass(frozen=True, slots=True)
 class Enlarged:
-    """A way to enlarge pictures: PSNR in dB, SSIM, and seconds a picture."""
+    """A way to enlarge pictures: PSNR in dB, SSIM, and seconds of the clock for one picture alone, the median."""
 
     psnr: Estimate
     ssim: Estimate
     seconds: float
 
 
-def upsampling(stack: UnCLIP, large: Tensor, *, stage: int = 0, blurred: bool = False) -> dict[str, Enlarged]:
-    """Pictures [n, 3, 4 h, 4 w] in [0, 1] reduced to a quarter and enlarged again by one of the upsamplers, beside
-    bicubic and Lanczos; what all of them take and give has eight bits."""
-    size = large.shape[-2] // 4, large.shape[-1] // 4
-    small = torch.stack([resized(picture, *size) for picture in large]).clamp(0, 1)
-    if blurred:
-        small = torch.stack([gaussian_blur(picture) for picture in small]).clamp(0, 1)
+def upsampling(stack: UnCLIP, large: Tensor, *, stage: int = 0, corruption: Corruption = "none") -> dict[str, Enlarged]:
+    """Pictures [n, 3, 4 h, 4 w] in [0, 1] reduced to a quarter, corrupted, and enlarged again by one of the upsamplers,
+    beside bicubic and Lanczos; what all of them take and give has eight bits."""
+    rng = np.random.default_rng(0)
+    small = _eight_bits(torch.stack([low_of(picture, corruption, rng) for picture in large]).clamp(0, 1))
 
-    small = _eight_bits(small)
-
-    def classic(method: Image.Resampling) -> Tensor:
+    def classic(small: Tensor, method: Image.Resampling) -> Tensor:
         images = [image.resize(large.shape[-1:-3:-1], method) for image in to_images(small)]
         return torch.stack([torch.from_numpy(np.asarray(i, np.float32) / 255).permute(2, 0, 1) for i in images])
 
-    ways = {
-        "ours": lambda: _eight_bits(stack.upscale(small, seeds=range(len(small)), stages=[stage])),
-        "bicubic": lambda: classic(Image.Resampling.BICUBIC),
-        "Lanczos": lambda: classic(Image.Resampling.LANCZOS),
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "ours": lambda x: _eight_bits(stack.upscale(x, seeds=range(len(x)), stages=[stage])),
+        "bicubic": lambda x: classic(x, Image.Resampling.BICUBIC),
+        "Lanczos": lambda x: classic(x, Image.Resampling.LANCZOS),
     }
-    return {name: _enlarged(way, large) for name, way in ways.items()}
+    return {name: _enlarged(way, small, large) for name, way in ways.items()}
 
 
 def _eight_bits(pictures: Tensor) -> Tensor:
     return (255 * pictures).round() / 255
 
 
-def _enlarged(way: Callable[[], Tensor], large: Tensor) -> Enlarged:
-    started = time.perf_counter()
-    pictures = way()
-    seconds = (time.perf_counter() - started) / len(large)
-    return Enlarged(bootstrap(mean, psnr(pictures, large)), bootstrap(mean, ssim(pictures, large)), seconds)
+def _enlarged(way: Callable[[Tensor], Tensor], small: Tensor, large: Tensor) -> Enlarged:
+    pictures = torch.cat([way(part) for part in small.split(4)])
+    seconds = list[float]()
+    for one in small[:5]:
+        started = time.perf_counter()
+        way(one[None])
+        seconds.append(time.perf_counter() - started)
+    return Enlarged(bootstrap(mean, psnr(pictures, large)), bootstrap(mean, ssim(pictures, large)), median(seconds))
 
 
 def ssim(a: Tensor, b: Tensor) -> list[float]:

@@ -54,4 +54,6 @@ def train_ar_prior(
             logits = model(inputs_embeds=inputs, attention_mask=mask.long()).logits[:, before.shape[1] - 1 :]
         return F.cross_entropy(logits[..., : codebook.buckets].float().flatten(0, 1), ids.flatten())
 
-    return fit(nn.ModuleDict({_NAME: model}), loss, schedule, folder=on.folder, name=_NAME, seed=on.seed)[_NAME]
+    return fit(nn.ModuleDict({_NAME: model}), loss, schedule, folder=on.folder, name=_NAME, seed=on.seed, of=on.of)[
+        _NAME
+    ]

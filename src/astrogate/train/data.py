@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -65,6 +65,12 @@ def open_data(folder: Path) -> PictureData:
     return PictureData(folder, arrays)
 
 
+def finished(folder: Path, recipe: Mapping[str, object]) -> PictureData | None:
+    """The data set that was made by `recipe`; None where there is none, or another."""
+    done = folder / "done.json"
+    return open_data(folder) if done.exists() and json.loads(done.read_text()) == recipe else None
+
+
 def build_data(
     folder: Path,
     count: int,
@@ -83,9 +89,9 @@ def build_data(
 
     from tqdm import tqdm
 
+    if (kept := finished(folder, recipe)) is not None:
+        return kept
     done = folder / "done.json"
-    if done.exists() and json.loads(done.read_text()) == recipe:
-        return open_data(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (done, *folder.glob("*.npy")):
         stale.unlink(missing_ok=True)
@@ -135,7 +141,9 @@ class Batches:
 
     def __post_init__(self) -> None:
         if self.count < self.size:
-            raise AstrogateError(f"{self.count} items do not fill a batch of {self.size}", "train on more of them")
+            raise AstrogateError(
+                f"{self.count} items do not fill a batch of {self.size}", "train on more, or with a smaller --batch"
+            )
 
     def at(self, step: int) -> NDArray[np.int64]:
         """Sorted indices [size] of a step."""

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from astrogate.models.image_conditions import ImageConditions
+from astrogate.models.image_conditions import FORGIVEN, ImageConditions
 from astrogate.train.embeddings import Embedded
 from astrogate.train.loop import Schedule, fit
 from astrogate.train.unet import drawn_latents, for_training, snr_weights
@@ -31,7 +31,7 @@ def train_decoder(
     *,
     drop_picture: float = 0.1,
     drop_caption: float = 0.5,
-    levels: int = 300,
+    levels: int = FORGIVEN,
 ) -> tuple[Any, ImageConditions]:
     """Train a `UNet2DConditionModel` of class embedding "projection" and its conditions.
 
@@ -60,5 +60,5 @@ def train_decoder(
         return (weights[t] * (predicted - noise).square().mean((1, 2, 3))).mean()
 
     modules = nn.ModuleDict({"unet": unet, "projection": projection, "normalizer": normalizer})
-    average = fit(modules, loss, schedule, folder=on.folder, name="decoder", seed=on.seed)
+    average = fit(modules, loss, schedule, folder=on.folder, name="decoder", seed=on.seed, of=on.of)
     return average["unet"], ImageConditions(average["projection"], average["normalizer"])

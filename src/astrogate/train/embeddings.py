@@ -57,8 +57,8 @@ def encode_texts(clip: Any, tokens: Tensor, end_of_text: int) -> Texts:
 class Embedded:
     """Captioned pictures as a frozen CLIP sees them, and where a training on them goes.
 
-    `z` [n, d] are the pictures' embeddings, `none` is no caption, in one row; `folder`, `seed` and `device` are those
-    of the training.
+    `z` [n, d] are the pictures' embeddings, `none` is no caption, in one row; `folder`, `seed`, `device`
+    and `of` are those of the training (`loop.fit`).
     """
 
     data: PictureData
@@ -69,6 +69,7 @@ class Embedded:
     folder: Path
     seed: int
     device: str
+    of: str = ""
 
     def batches(self, schedule: Schedule) -> Batches:
         """Which pictures a step shows."""
@@ -92,10 +93,12 @@ class Embedded:
         )
 
 
-def embedded(clip: Clip, data: PictureData, *, key: str, folder: Path, seed: int, device: str) -> Embedded:
+def embedded(
+    clip: Clip, data: PictureData, *, key: str, folder: Path, seed: int, device: str, of: str = ""
+) -> Embedded:
     """Freeze a CLIP, and cache what it sees of the pictures under `key`, which names it."""
     z = torch.from_numpy(cache_embeddings(clip, data, key=key).astype(np.float32))
     model, tokenizer = clip.model.requires_grad_(False), clip.tokenizer
     empty = tokenizer("", padding="max_length", truncation=True, return_tensors="pt").input_ids.to(device)
     end = int(tokenizer.eos_token_id)
-    return Embedded(data, model, z, encode_texts(model, empty, end), end, folder, seed, device)
+    return Embedded(data, model, z, encode_texts(model, empty, end), end, folder, seed, device, of)

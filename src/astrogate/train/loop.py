@@ -10,6 +10,7 @@ with a batch n times as large; the first one writes.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -61,13 +62,15 @@ def fit(
     folder: Path,
     name: str,
     seed: int,
+    of: str = "",
 ) -> nn.ModuleDict:
     """Minimise `loss(step, rng)` over the parameters of `modules`; return their moving average.
 
     `rng` and torch's own generators are seeded from (seed, step): a run that was cut off goes on as it would have. With
     n processes, number i sees the loss at n * step + i.
 
-    Writes `folder/NAME-state.safetensors` (resumed from, if there), `NAME-loss.csv` and `NAME-run.json`.
+    Writes `folder/NAME-state.safetensors` (resumed from, if there), `NAME-loss.csv` and `NAME-run.json`. `of` says what
+    is trained on what: raises AstrogateError for a state of something else, and for a loss that is not a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parameters = [p for p in modules.parameters() if p.requires_grad]
@@ -77,7 +80,7 @@ def fit(
     )
     average = AveragedModel(modules, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema))
     state = folder / f"{name}-state.safetensors"
-    first, spent = _restore(state, modules, average, optimiser, parameters)
+    first, spent = _restore(state, of, modules, average, optimiser, parameters)
     if crew.num_processes > 1:
         first, spent = _shared(first, spent, modules, average)
     settings = {"seed": seed, "processes": crew.num_processes, "threads": torch.get_num_threads(), **asdict(schedule)}
@@ -112,9 +115,7 @@ def fit(
             running, seen = running + value.detach(), seen + 1
             bar.update()
             if seen == 100:
-                mean = float(running) / seen
-                if mean != mean:
-                    raise AstrogateError(f"{name}: the loss is not a number at step {step}", "lower the rate")
+                mean = _finite(running, name, step) / seen
                 if crew.is_main_process:
                     with curve.open("a") as file:
                         file.write(f"{step + 1},{elapsed:.0f},{mean:.6f}\n")
@@ -123,9 +124,11 @@ def fit(
                 running, seen = torch.zeros_like(running), 0
             if crew.is_main_process and time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
                 saved = time.monotonic()
-                _save(state, modules, average, optimiser, parameters, step + 1, spent + saved - started)
+                _finite(running, name, step)
+                _save(state, of, modules, average, optimiser, parameters, step + 1, spent + saved - started)
+    _finite(running, name, schedule.steps)
     if crew.is_main_process:
-        _save(state, modules, average, optimiser, parameters, schedule.steps, spent + time.monotonic() - started)
+        _save(state, of, modules, average, optimiser, parameters, schedule.steps, spent + time.monotonic() - started)
     crew.wait_for_everyone()
     result = average.module
     assert isinstance(result, nn.ModuleDict)
@@ -141,6 +144,14 @@ def _backward(
     optimiser.zero_grad(set_to_none=True)
     value.backward()
     return value
+
+
+def _finite(running: Tensor, name: str, step: int) -> float:
+    """The sum of losses. Raises AstrogateError where it is not a number, before anything is kept."""
+    total = float(running)
+    if not math.isfinite(total):
+        raise AstrogateError(f"{name}: the loss is not a number at step {step}", "use a lower rate, see --lr")
+    return total
 
 
 def _agreed(progress: float, crew: PartialState) -> float:
@@ -168,6 +179,7 @@ def _cut_curve(curve: Path, first: int) -> None:
 
 def _save(
     path: Path,
+    of: str,
     modules: nn.Module,
     average: AveragedModel,
     optimiser: torch.optim.Optimizer,
@@ -181,11 +193,12 @@ def _save(
         tensors |= {f"optimiser.{i}.{k}": v for k, v in optimiser.state.get(p, {}).items()}
     contiguous = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
     with whole_file(path) as file:
-        file.write(save(contiguous, {"step": str(step), "seconds": str(seconds)}))
+        file.write(save(contiguous, {"step": str(step), "seconds": str(seconds), "of": of}))
 
 
 def _restore(
     path: Path,
+    of: str,
     modules: nn.Module,
     average: AveragedModel,
     optimiser: torch.optim.Optimizer,
@@ -198,6 +211,8 @@ def _restore(
 
     with safe_open(path, framework="pt") as file:
         meta = file.metadata()
+    if meta.get("of", of) != of:
+        raise AstrogateError(f"{path} is of another training: other data, models, sizes or seed", "name another --run")
     tensors = load_file(path)
     modules.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     average.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("average.")})

@@ -53,4 +53,6 @@ def train_prior(prior: Any, on: Embedded, schedule: Schedule, *, drop: float = 0
             ).predicted_image_embedding
         return (found.float() - x).square().mean()
 
-    return fit(nn.ModuleDict({"prior": prior}), loss, schedule, folder=on.folder, name="prior", seed=on.seed)["prior"]
+    return fit(nn.ModuleDict({"prior": prior}), loss, schedule, folder=on.folder, name="prior", seed=on.seed, of=on.of)[
+        "prior"
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from astrogate.train.embeddings import Embedded, embedded
 from astrogate.train.pictures import picture_data
 from astrogate.train.presets import PRESETS, build_scheduler
 from astrogate.train.prior import prior_scheduler, train_prior
-from astrogate.train.stages import keep_stage
+from astrogate.train.stages import TRAINED_ON, keep_stage
 from astrogate.train.unclip_presets import (
     UNCLIP_PRESETS,
     UnclipPreset,
@@ -52,12 +52,12 @@ PARTS = ("prior", "ar_prior", "decoder", "upsampler", "upsampler_2")
 class Source:
     """What a stack is trained on: `pictures` makes the data set of so many pixels a side in a folder.
 
-    `clip` is a CLIPModel folder with its tokenizer, `vae` an AutoencoderKL folder, which the decoder alone needs;
-    `size` is the side of the decoder's pictures.
+    `clip` is a CLIPModel folder with its tokenizer, which upsamplers do without, `vae` an AutoencoderKL folder, which
+    the decoder alone needs; `size` is the side of the decoder's pictures.
     """
 
     pictures: Callable[[Path, int], PictureData]
-    clip: Path
+    clip: Path | None
     vae: Path | None
     size: int
 
@@ -75,17 +75,16 @@ def menagerie_source(preset: str) -> Source:
     return Source(pictures, shipped / "clip", shipped / "vae", size)
 
 
-def folder_source(folder: Path, clip: Path, vae: Path | None, size: int) -> Source:
-    """A folder of captioned pictures. Raises AstrogateError for weights that must not be loaded."""
+def folder_source(folder: Path, clip: Path | None, vae: Path | None, size: int) -> Source:
+    """A folder of pictures, which need captions where there is a `clip`. Raises AstrogateError for weights that must
+    not be loaded."""
     for part in (clip, vae):
         if part is not None and not part.is_dir():
             raise AstrogateError(f"there is no folder {part}", "name a folder that save_pretrained wrote")
         if part is not None:
             check_folder(part)
-    cores = os.cpu_count() or 1
-    return Source(
-        lambda target, side: picture_data(target, folder, _tokenizer(clip), size=side, workers=cores), clip, vae, size
-    )
+    cores, tokenizer = os.cpu_count() or 1, None if clip is None else _tokenizer(clip)
+    return Source(lambda made, side: picture_data(made, folder, tokenizer, size=side, workers=cores), clip, vae, size)
 
 
 def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, seed: int = 0) -> Path:
@@ -94,26 +93,36 @@ def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, se
 
     if name not in PARTS:
         raise AstrogateError(f"there is no part {name!r}", f"choose one of {', '.join(PARTS)}")
+    _check(name, source, preset)
+    known = {"clip": source.clip, "vae": source.vae if name == "decoder" else None}
+    known = {} if name.startswith("upsampler") else {k: digest(folder) for k, folder in known.items() if folder}
     if (run / name).exists():
+        if json.loads((run / name / TRAINED_ON).read_text()) != known:
+            raise AstrogateError(f"{run / name} was trained on another CLIP or VAE", "name another --run")
         return run / name
-    _check(name, source)
     torch.manual_seed(seed)
     crew = PartialState(cpu=preset.device == "cpu", timeout=_PATIENCE)
     device, schedule = str(crew.device), preset.schedules[name]
+
+    def of(data: PictureData) -> str:
+        """What this training is of; a checkpoint of anything else is refused."""
+        sizes = {key: value for key, value in asdict(preset).items() if key not in ("schedules", "device", "large")}
+        return json.dumps([name, known, sizes, seed, json.loads((data.folder / "done.json").read_text())])
+
     if name.startswith("upsampler"):
         side = source.size * FACTOR ** (2 if name.endswith("2") else 1)
         with crew.main_process_first():
             data = source.pictures(run / f"data-{side}", side)
         kind = "bsr" if name.endswith("2") else "blur"
-        unet = build_upsampler(preset, side // FACTOR)
-        unet = train_upsampler(unet, data, schedule, kind=kind, folder=run, seed=seed, device=device, name=name)
-        saved: Sequence[tuple[str, Any]] = (("", unet), ("scheduler", upsampler_scheduler(kind)))
-        return _keep(crew, run, name, saved, {})
+        options = {"kind": kind, "folder": run, "seed": seed, "device": device, "name": name, "of": of(data)}
+        unet = train_upsampler(build_upsampler(preset, side // FACTOR), data, schedule, **options)
+        return _keep(crew, run, name, (("", unet), ("scheduler", upsampler_scheduler(kind))), known)
+    assert source.clip is not None
     with crew.main_process_first():
         data = source.pictures(run / "data", source.size)
         clip = Clip(source.clip, device=device)
-        on = embedded(clip, data, key=digest(source.clip)[:8], folder=run, seed=seed, device=device)
-    known = {"clip": digest(source.clip)}
+        key = digest(source.clip)[:8]
+        on = embedded(clip, data, key=key, folder=run, seed=seed, device=device, of=of(data))
     if name == "prior":
         model = train_prior(build_prior(preset, on.clip), on, schedule)
         return _keep(crew, run, name, (("", model), ("scheduler", prior_scheduler())), known)
@@ -121,8 +130,7 @@ def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, se
         return _train_ar(preset, on, crew, known)
     assert source.vae is not None
     with crew.main_process_first():
-        vae = _vae(source.vae, device)
-        moments = cache_moments(vae, data, key=digest(source.vae)[:8], device=device)
+        moments = cache_moments(_vae(source.vae, device), data, key=digest(source.vae)[:8], device=device)
     unet, projection, normalizer = build_decoder(preset, on.clip, moments.shape[-1], moments.shape[2])
     conditions, scheduler = ImageConditions(projection, normalizer), build_scheduler()
     unet, conditions = train_decoder(unet, conditions, scheduler, moments, on, schedule)
@@ -132,19 +140,40 @@ def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, se
         ("image_normalizer", conditions.normalizer),
         ("scheduler", scheduler),
     )
-    return _keep(crew, run, name, saved, {**known, "vae": digest(source.vae)})
+    return _keep(crew, run, name, saved, known)
 
 
-def _check(name: str, source: Source) -> None:
+def _check(name: str, source: Source, preset: UnclipPreset) -> None:
     """Refuse what could not be trained, before any picture is read."""
-    if name.startswith("upsampler"):
-        return
-    if name == "decoder" and source.vae is None:
-        raise AstrogateError("a decoder draws latents", "name an AutoencoderKL folder with --vae")
-    config = json.loads((source.clip / "config.json").read_text())
-    width, embedding = config["text_config"].get("hidden_size", 512), config.get("projection_dim", 512)
-    if name != "decoder" and width != embedding:
-        raise AstrogateError(f"a CLIP of text width {width}, embedding {embedding}", "choose one where they are equal")
+    upsampler = name.startswith("upsampler")
+    halvings, grain = 2 ** (len(preset.upsampler if upsampler else preset.decoder) - 1), 1
+    if not upsampler:
+        if source.clip is None:
+            raise AstrogateError("which CLIP sees the pictures?", "name a CLIPModel folder with --clip")
+        config = _config(source.clip, "text_config", "a CLIPModel")
+        text, embedding = config["text_config"].get("hidden_size", 512), config.get("projection_dim", 512)
+        if text != embedding:
+            raise AstrogateError(
+                f"a CLIP of text width {text}, embedding {embedding}", "choose one where both are equal"
+            )
+    if name == "decoder":
+        if source.vae is None:
+            raise AstrogateError("a decoder draws latents", "name an AutoencoderKL folder with --vae")
+        grain = 2 ** (len(_config(source.vae, "block_out_channels", "an AutoencoderKL")["block_out_channels"]) - 1)
+    grain *= halvings if name in ("decoder", "upsampler", "upsampler_2") else 1
+    if source.size % grain:
+        raise AstrogateError(f"pictures of {source.size} pixels", f"choose a --size that {grain} divides")
+
+
+def _config(folder: Path, needed: str, what: str) -> dict[str, Any]:
+    """A model folder's configuration, which has the key `needed`."""
+    try:
+        found = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise AstrogateError(f"{folder} has no readable config.json", f"name the folder of {what}") from error
+    if not isinstance(found, dict) or needed not in found:
+        raise AstrogateError(f"{folder} is not {what}", f"name the folder of {what}")
+    return found
 
 
 def _train_ar(preset: UnclipPreset, on: Embedded, crew: Any, known: dict[str, str]) -> Path:

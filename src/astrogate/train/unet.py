@@ -18,7 +18,7 @@ from astrogate.train.data import Batches, PictureData
 from astrogate.train.loop import Schedule, fit
 
 
-def cache_moments(vae: Any, data: PictureData, *, key: str, device: str, batch: int = 250) -> NDArray[np.float16]:
+def cache_moments(vae: Any, data: PictureData, *, key: str, device: str) -> NDArray[np.float16]:
     """Posterior mean and standard deviation of every picture, scaled: float16 [n, 2, c, h, w].
 
     They are kept beside the data under `key`, which names the VAE.
@@ -28,6 +28,7 @@ def cache_moments(vae: Any, data: PictureData, *, key: str, device: str, batch: 
         return np.load(path, mmap_mode="r")
     from tqdm import tqdm
 
+    batch = max(1, 250 * 64**2 // int(np.prod(data.arrays["images"].shape[1:3])))
     out: Any = None
     temporary = path.with_suffix(".tmp")
     with torch.no_grad():

@@ -52,10 +52,11 @@ def train_upsampler(
     seed: int,
     device: str,
     name: str = "upsampler",
+    of: str = "",
 ) -> Any:
     """Train a `UNet2DModel` of 6 channels in (noisy, condition) and 3 out on quarter crops of `data`.
 
-    A share `corrupted` of the crops is given as `kind` says, the others clean.
+    A share `corrupted` of the crops is given as `kind` says, the others clean. `of` as in `loop.fit`.
     """
     torch.manual_seed(seed)
     unet = unet.to(device, memory_format=torch.channels_last)
@@ -77,4 +78,4 @@ def train_upsampler(
         found = unet(torch.cat([noisy, given], 1).contiguous(memory_format=torch.channels_last), t).sample
         return (found - scheduler.get_velocity(x, noise, t)).square().mean()
 
-    return fit(nn.ModuleDict({name: unet}), loss, schedule, folder=folder, name=name, seed=seed)[name]
+    return fit(nn.ModuleDict({name: unet}), loss, schedule, folder=folder, name=name, seed=seed, of=of)[name]
