@@ -2,8 +2,8 @@
 
 Three runs from one start on the same data: plain, with SAM (radius 0.05) for as many steps, which cost twice as much,
 and plain for twice the steps. Printed: the principal components that leave 1 % of the variance of 2,000 held-out
-drawings, the effective rank, and retrieval among 100. Run: python benchmarks/sam.py FOLDER [STEPS]; the folder holds the
-pictures as `data`, or gets them, and what is done there is kept.
+drawings, the effective rank, and retrieval among 100. Run: python benchmarks/sam.py FOLDER [STEPS]; the folder has the
+pictures as `data`, or gets them, and keeps what is done.
 """
 
 from __future__ import annotations
