@@ -57,9 +57,10 @@ def _components(stack: UnCLIP, folder: Path | None) -> Codebook:
         return stack.components
     files = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
     side, found = stack.picture_size, list[Any]()
-    for start in progress(range(0, len(files), 50), len(range(0, len(files), 50))):
+    parts = [files[start : start + 50] for start in range(0, len(files), 50)]
+    for paths in progress(parts, len(parts)):
         part = list[Any]()
-        for path in files[start : start + 50]:
+        for path in paths:
             try:
                 part.append(fitted(read_picture(path), side, side))
             except AstrogateError as error:
