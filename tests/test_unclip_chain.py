@@ -150,6 +150,39 @@ def test_from_pictures_to_a_stack(
 
 
 @pytest.mark.filterwarnings("ignore::astrogate.core.errors.AstrogateWarning")
+def test_a_training_begins_with_a_stack_and_puts_its_part_into_it(
+    gallery: Path, frozen: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(unclip_presets.UNCLIP_PRESETS, "cpu", TINY)
+    given = ("--data", str(gallery), "--clip", str(frozen[0]), "--vae", str(frozen[1]), "--size", "16")
+    stack, first, second = (tmp_path / name for name in ("stack", "first", "second"))
+    for command in ("prior", "decoder", "upsampler"):
+        assert run("train", command, *given, "--run", str(first))[0] == 0
+    assert run("train", "stack", *given, "--run", str(first), "-o", str(stack))[0] == 0
+    before = {path.relative_to(stack): path.read_bytes() for path in stack.rglob("*") if path.is_file()}
+    for command in ("prior", "decoder", "upsampler"):
+        code, _, err = run("train", command, *given, "--run", str(second), "--init", str(stack), "--lr", "1e-30")
+        assert code == 0, err
+    for place in ("prior", "decoder", "upsampler", "decoder/text_proj"):
+        name = next((second / place).glob("*.safetensors")).name
+        begun, kept = load_file(second / place / name), load_file(stack / Path(place).name / name)
+        for key, value in begun.items():
+            assert torch.allclose(value, kept[key].float(), atol=1e-3), (place, key)
+    assert run("train", "stack", *given, "--run", str(tmp_path / "none"), "-o", str(stack))[0] == 0
+    assert before == {path.relative_to(stack): path.read_bytes() for path in stack.rglob("*") if path.is_file()}
+    assert run("train", "prior", *given, "--run", str(tmp_path / "third"), "--kind", "ar")[0] == 0
+    assert run("train", "stack", *given, "--run", str(tmp_path / "third"), "-o", str(stack))[0] == 0
+    model: Any = load(str(stack), device="cpu")
+    assert list(model.stack.priors) == ["diffusion", "ar"]
+    assert len(model.stack.upsamplers) == 1
+    weights = load_file(frozen[0] / "model.safetensors")
+    weights["visual_projection.weight"] *= 1.1
+    save_file(weights, frozen[0] / "model.safetensors", {"format": "pt"})
+    code, _, err = run("train", "stack", *given, "--run", str(tmp_path / "none"), "-o", str(stack))
+    assert (code, "was trained on another image_encoder" in err) == (2, True)
+
+
+@pytest.mark.filterwarnings("ignore::astrogate.core.errors.AstrogateWarning")
 def test_parts_of_another_clip_are_refused(
     gallery: Path, frozen: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ class Training(Run):
     batch: int | None
     lr: float | None
     seed: int
+    init: str | None
 
     def chosen(self, part: str) -> UnclipPreset:
         """The preset, with the length that is asked for."""
@@ -125,10 +126,12 @@ class Training(Run):
 
     def train(self, part: str) -> None:
         """Train a part, and say where it is."""
+        from astrogate.models.load import locate
         from astrogate.train.unclip import train_part
 
         _check_device(self.preset)
-        made = train_part(part, self.source(), self.chosen(part), self.run(), seed=self.seed)
+        init = None if self.init is None else locate(self.init)[0]
+        made = train_part(part, self.source(), self.chosen(part), self.run(), seed=self.seed, init=init)
         click.echo(f"{made} is finished")
 
 
@@ -151,6 +154,12 @@ _LENGTH = (
     click.option("--batch", default=None, type=int, help="Pictures a step.  [default: the preset's]"),
     click.option("--lr", default=None, type=float, help="Learning rate.  [default: the preset's]"),
     _SEED,
+    click.option(
+        "--init",
+        default=None,
+        metavar="MODEL",
+        help="Begin with the weights of this stack, as wide or wider; a decoder may begin with a text-to-image model.",
+    ),
 )
 _trains = taking(Training, "training", (*_SOURCE, *_LENGTH))
 _sources = taking(Run, "made", _SOURCE)

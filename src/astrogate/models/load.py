@@ -96,8 +96,8 @@ def load(
     found, single = getattr(torch, dtype), Path(name) if Path(name).is_file() else None
     language, folder = frozenset[str](), None
     if single is None:
-        folder, name = _locate(name, offline)
-    second = None if prior is None else _locate(prior, offline)[0]
+        folder, name = locate(name, offline)
+    second = None if prior is None else locate(prior, offline)[0]
     if folder is None and prior is not None:
         raise AstrogateError(f"{name} draws without a prior", "leave prior out")
     try:
@@ -189,7 +189,7 @@ def _adapter(kind: str, pipe: Any, name: str, language: frozenset[str]) -> Model
     return StableDiffusion(pipe, name, language)
 
 
-def _locate(name: str, offline: bool) -> tuple[Path, str]:
+def locate(name: str, offline: bool = False) -> tuple[Path, str]:
     """The folder of `name`, after checking that it is safe, and the name with a hub id's exact revision."""
     folder = {SHIPPED: shipped_folder, UNCLIP_SHIPPED: shipped_unclip}.get(name, lambda: Path(name))()
     if folder.is_dir():

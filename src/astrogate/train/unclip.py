@@ -24,6 +24,7 @@ from astrogate.models.load import shipped_folder
 from astrogate.models.unclip_load import save_codebook
 from astrogate.ops.quantise import fit_codebook
 from astrogate.train.ar_prior import dot_edges, train_ar_prior
+from astrogate.train.begin import begin, begin_decoder, weights_of
 from astrogate.train.data import PictureData
 from astrogate.train.decoder import train_decoder
 from astrogate.train.embeddings import Embedded, embedded
@@ -87,13 +88,20 @@ def folder_source(folder: Path, clip: Path | None, vae: Path | None, size: int) 
     return Source(lambda made, side: picture_data(made, folder, tokenizer, size=side, workers=cores), clip, vae, size)
 
 
-def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, seed: int = 0) -> Path:
-    """Train one of `PARTS` into `run/NAME` and return that folder; a finished one is kept as it is."""
+def train_part(
+    name: str, source: Source, preset: UnclipPreset, run: Path, *, seed: int = 0, init: Path | None = None
+) -> Path:
+    """Train one of `PARTS` into `run/NAME` and return that folder; a finished one is kept as it is.
+
+    `init` is a stack's folder, with whose part it begins; a decoder may begin with a text-to-image model's U-Net.
+    """
     from accelerate import PartialState
 
     if name not in PARTS:
         raise AstrogateError(f"there is no part {name!r}", f"choose one of {', '.join(PARTS)}")
     _check(name, source, preset)
+    if init is not None:
+        check_folder(init)
     known = {"clip": source.clip, "vae": source.vae if name == "decoder" else None}
     known = {} if name.startswith("upsampler") else {k: digest(folder) for k, folder in known.items() if folder}
     if (run / name).exists():
@@ -107,7 +115,13 @@ def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, se
     def of(data: PictureData) -> str:
         """What this training is of; a checkpoint of anything else is refused."""
         sizes = {key: value for key, value in asdict(preset).items() if key not in ("schedules", "device", "large")}
-        return json.dumps([name, known, sizes, seed, json.loads((data.folder / "done.json").read_text())])
+        made = [name, known, sizes, seed, json.loads((data.folder / "done.json").read_text())]
+        return json.dumps(made if init is None else [*made, digest(init)])
+
+    def begun(model: Any) -> Any:
+        if init is not None:
+            begin(model, weights_of(init, name))
+        return model
 
     if name.startswith("upsampler"):
         side = source.size * FACTOR ** (2 if name.endswith("2") else 1)
@@ -115,7 +129,7 @@ def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, se
             data = source.pictures(run / f"data-{side}", side)
         kind = "bsr" if name.endswith("2") else "blur"
         options = {"kind": kind, "folder": run, "seed": seed, "device": device, "name": name, "of": of(data)}
-        unet = train_upsampler(build_upsampler(preset, side // FACTOR), data, schedule, **options)
+        unet = train_upsampler(begun(build_upsampler(preset, side // FACTOR)), data, schedule, **options)
         return _keep(crew, run, name, (("", unet), ("scheduler", upsampler_scheduler(kind))), known)
     assert source.clip is not None
     with crew.main_process_first():
@@ -124,14 +138,16 @@ def train_part(name: str, source: Source, preset: UnclipPreset, run: Path, *, se
         key = digest(source.clip)[:8]
         on = embedded(clip, data, key=key, folder=run, seed=seed, device=device, of=of(data))
     if name == "prior":
-        model = train_prior(build_prior(preset, on.clip), on, schedule)
+        model = train_prior(begun(build_prior(preset, on.clip)), on, schedule)
         return _keep(crew, run, name, (("", model), ("scheduler", prior_scheduler())), known)
     if name == "ar_prior":
-        return _train_ar(preset, on, crew, known)
+        return _train_ar(preset, on, crew, known, begun)
     assert source.vae is not None
     with crew.main_process_first():
         moments = cache_moments(_vae(source.vae, device), data, key=digest(source.vae)[:8], device=device)
     unet, projection, normalizer = build_decoder(preset, on.clip, moments.shape[-1], moments.shape[2])
+    if init is not None:
+        begin_decoder(unet, projection, init)
     conditions, scheduler = ImageConditions(projection, normalizer), build_scheduler()
     unet, conditions = train_decoder(unet, conditions, scheduler, moments, on, schedule)
     saved = (
@@ -176,10 +192,12 @@ def _config(folder: Path, needed: str, what: str) -> dict[str, Any]:
     return found
 
 
-def _train_ar(preset: UnclipPreset, on: Embedded, crew: Any, known: dict[str, str]) -> Path:
+def _train_ar(
+    preset: UnclipPreset, on: Embedded, crew: Any, known: dict[str, str], begun: Callable[[Any], Any]
+) -> Path:
     codebook = fit_codebook(on.z, error=0.005, buckets=preset.buckets)
     edges = dot_edges(on, preset.levels)
-    model = build_ar_prior(preset, on.clip, len(codebook.basis))
+    model = begun(build_ar_prior(preset, on.clip, len(codebook.basis)))
     model = train_ar_prior(model, codebook, edges, on, preset.schedules["ar_prior"])
 
     def save(folder: Path) -> None:

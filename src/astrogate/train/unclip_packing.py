@@ -37,11 +37,11 @@ _PLACES = {
 
 
 def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Path | None = None) -> int:
-    """Replace `target` by the stack of the parts that `run` holds, whole or not at all; returns the size in bytes.
+    """Put the parts that `run` holds into the stack `target`, whole or not at all; returns its size in bytes.
 
-    With `clip` and `vae`, the folders that it was trained on, the stack holds these, too; without, it is the one that
-    ships. Raises AstrogateError for a run without decoder, for parts that were trained on others, and for a shipped
-    stack that is too large.
+    A stack that is there keeps what the run lacks. With `clip` and `vae`, the folders that it was trained on, it holds
+    these, too; without, it is the one that ships. Raises AstrogateError for a stack without decoder, for parts that
+    were trained on others, and for a shipped stack that is too large.
     """
     shipped = clip is None or vae is None
     frozen = {"clip": clip or shipped_folder() / "clip", "vae": vae or shipped_folder() / "vae"}
@@ -50,19 +50,23 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
     ours = index.exists() and json.loads(index.read_text()).get("_class_name") == OWN
     if target.exists() and not ours and any(target.iterdir()):
         raise AstrogateError(f"{target} holds something else", "name a new folder, or a stack of ours to replace")
-    if not (run / "decoder").is_dir():
+    if not (run / "decoder").is_dir() and not (target / "decoder").is_dir():
         raise AstrogateError(f"{run} holds no decoder", "train it first: astrogate train decoder")
+    before = json.loads((target / "card.json").read_text())["trained_on"] if ours else {}
     fresh = target.with_name(f".{target.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     trained_on: dict[str, dict[str, str]] = {}
+    kept: dict[str, dict[str, str]] = {}
     for part, place in _PLACES.items():
-        source = run / place
+        source = run / place if (run / place).is_dir() else target / part
         if not source.is_dir() or (shipped and part == "scheduler"):
             continue
-        trained_on[part] = json.loads((run / place.split("/")[0] / TRAINED_ON).read_text())
-        if wrong := [name for name, value in trained_on[part].items() if known[name] != value]:
-            raise AstrogateError(f"{part} in {run} was trained on another {wrong[0]}", "train it again")
+        if source == target / part:
+            kept[part] = before.get(part, {})
+        else:
+            trained_on[part] = json.loads((run / place.split("/")[0] / TRAINED_ON).read_text())
+            _check_needs(part, run, trained_on[part], known)
         own_part(part, source, torch.float16).save_pretrained(fresh / part)
         if (source / "codebook.safetensors").exists():
             shutil.copy(source / "codebook.safetensors", fresh / part)
@@ -74,9 +78,11 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
         shutil.copy(shipped_folder() / "language.json", fresh)
     else:  # what is in the stack stands for the folders that it came from
         stands = {"clip": ("text_encoder", "image_encoder"), "vae": ("vae",)}
-        inside = {name: {part: digest(fresh / part) for part in parts} for name, parts in stands.items()}
-        trained_on = {k: {p: d for name in v for p, d in inside[name].items()} for k, v in trained_on.items()}
-    _write_card(fresh, trained_on, UNCLIP_SHIPPED if shipped else "stack")
+        known = {part: digest(fresh / part) for parts in stands.values() for part in parts}
+        trained_on = {k: {part: known[part] for name in v for part in stands[name]} for k, v in trained_on.items()}
+    for part, needs in kept.items():
+        _check_needs(part, target, needs, known)
+    _write_card(fresh, trained_on | kept, UNCLIP_SHIPPED if shipped else "stack")
     sizes = {path: path.stat().st_size for path in fresh.rglob("*") if path.is_file()}
     if shipped and (sum(sizes.values()) > _LIMIT or max(sizes.values()) > _FILE_LIMIT):
         largest = max(sizes, key=lambda path: sizes[path])
@@ -91,6 +97,11 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
     fresh.rename(target)
     shutil.rmtree(old, ignore_errors=True)
     return sum(sizes.values())
+
+
+def _check_needs(part: str, where: Path, needs: Mapping[str, str], known: Mapping[str, str]) -> None:
+    if wrong := [name for name, value in needs.items() if known.get(name) != value]:
+        raise AstrogateError(f"{part} in {where} was trained on another {wrong[0]}", "train it again")
 
 
 def _write_card(folder: Path, trained_on: Mapping[str, Mapping[str, str]], name: str) -> None:

@@ -1,0 +1,69 @@
+"""Begin a training with weights that there are: those of the same model, or of a wider one, narrowed.
+
+    narrow[i] = wide[floor(i W / N)],  i < N, in every dimension of W channels that has N here
+
+This is structural pruning (Fang, Ma & Wang 2023) without a search for what to prune: of W channels the same are kept
+everywhere, so that they still fit where features are added, and, for simple shares such as 3 of 4, where they are
+concatenated or divided into heads and groups. What is pruned draws nothing at first, but learns sooner than from noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from astrogate.core.errors import AstrogateError
+
+_REMEDY = "begin with a model of the same kind, as wide or wider"
+
+
+def narrowed(weight: Tensor, shape: torch.Size, name: str = "a weight") -> Tensor:
+    """A tensor brought to `shape`, in float32. Raises AstrogateError where that is wider or of other dimensions."""
+    if weight.ndim != len(shape) or any(have < wanted for have, wanted in zip(weight.shape, shape, strict=True)):
+        raise AstrogateError(f"{name} is {list(weight.shape)}, not {list(shape)} or more", _REMEDY)
+    for dim, (have, wanted) in enumerate(zip(weight.shape, shape, strict=True)):
+        if have != wanted:
+            weight = weight.index_select(dim, torch.arange(wanted) * have // wanted)
+    return weight.float()
+
+
+def begin(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give `module` the weights that are called as its own, narrowed; what has none stays as it is.
+
+    Raises AstrogateError where none fits.
+    """
+    own = module.state_dict()
+    shared = {name: narrowed(weights[name], own[name].shape, name) for name in own if name in weights}
+    if not shared:
+        raise AstrogateError("none of the weights is one of this part's", _REMEDY)
+    module.load_state_dict({**own, **shared})
+
+
+def begin_decoder(unet: Any, projection: Any, model: Path) -> None:
+    """Begin a decoder and its `UnCLIPTextProjModel` with those of a stack, or with the U-Net of a text-to-image model.
+
+    The latter knows nothing of image embeddings: their part of the time embedding begins at zero, and the text states
+    go through unchanged.
+    """
+    if (model / "decoder").is_dir():
+        begin(unet, weights_of(model, "decoder"))
+        begin(projection, weights_of(model, "text_proj" if (model / "text_proj").is_dir() else "decoder/text_proj"))
+        return
+    begin(unet, weights_of(model, "unet"))
+    nn.init.zeros_(unet.class_embedding.linear_2.weight)
+    nn.init.zeros_(unet.class_embedding.linear_2.bias)
+    nn.init.eye_(projection.encoder_hidden_states_proj.weight)
+    nn.init.zeros_(projection.encoder_hidden_states_proj.bias)
+
+
+def weights_of(model: Path, part: str) -> dict[str, Tensor]:
+    """All weights of a part of a model's folder. Raises AstrogateError where there are none."""
+    files = sorted((model / part).glob("*.safetensors"))
+    if not files:
+        raise AstrogateError(f"{model} has no weights of {part}", _REMEDY)
+    return {name: weight for file in files for name, weight in load_file(file).items()}
