@@ -12,8 +12,9 @@ from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.methods.contrast import contrast
-from astrogate.methods.textual_inversion import save_textual_inversion, textual_inversion
+from astrogate.methods.textual_inversion import textual_inversion
 from astrogate.models.load import load
+from astrogate.models.pseudo_word import keyed, save_pseudo_word
 from tests.test_cli import run
 
 GRID: dict[str, Any] = {"media": ("painting", "photo"), "subjects": ("dog", "cat", "horse")}
@@ -28,9 +29,9 @@ def test_fitting_lowers_the_loss_and_leaves_no_trace(model: Model, family: str) 
     direction = found(model)
     start, end = (textual_inversion(model, direction, steps=n, rate=0.05, **GRID) for n in (0, 60))
     assert end.loss < 0.9 * start.loss
-    assert list(end.embeddings) == (["emb_params"] if family == "sd" else ["clip_l", "clip_g"])
+    assert list(keyed(end.vectors)) == (["emb_params"] if family == "sd" else ["clip_l", "clip_g"])
     again = textual_inversion(model, direction, steps=60, rate=0.05, **GRID)
-    assert all(torch.equal(v, again.embeddings[k]) for k, v in end.embeddings.items())
+    assert all(torch.equal(a, b) for a, b in zip(end.vectors, again.vectors, strict=True))
     table = model.module("text_encoder").get_input_embeddings()
     assert not table._forward_hooks
     assert all(p.grad is None or not p.grad.any() for p in [table.weight])
@@ -42,7 +43,7 @@ def test_the_loss_is_what_diffusers_would_see(tiny_folder: Path, tmp_path: Path)
     direction = found(model)
     inverted = textual_inversion(model, direction, steps=40, rate=0.05, **GRID)
     path = tmp_path / "fat.safetensors"
-    save_textual_inversion(inverted, path)
+    save_pseudo_word(inverted.vectors, path)
     goals = {
         m: model.encode([f"a {m} of a horse"])["prompt_embeds"][0, 5:7]
         + torch.stack([direction.vectors["subject"], direction.vectors["end"]])
@@ -75,7 +76,7 @@ def test_what_cannot_be_inverted_is_refused(tiny: Model, tiny_folders: Any) -> N
     with pytest.raises(AstrogateError, match="which word"):
         textual_inversion(tiny, Direction({"end": torch.ones(32)}, tiny.fingerprint))
     other = load(str(tiny_folders("flux")), device="cpu")
-    with pytest.raises(AstrogateError, match="no textual inversion"):
+    with pytest.raises(AstrogateError, match="takes no pseudo-words"):
         textual_inversion(other, Direction({}, other.fingerprint, origin={"toward": "fat"}))
     with pytest.raises(AstrogateError, match="another model"):
         textual_inversion(tiny, Direction({}, other.fingerprint, origin={"toward": "fat"}))

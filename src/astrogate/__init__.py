@@ -15,6 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from astrogate.core.basis import Basis as Basis
+    from astrogate.core.basis import load_basis as load_basis
+    from astrogate.core.basis import save_basis as save_basis
     from astrogate.core.direction import Direction as Direction
     from astrogate.core.direction import place as place
     from astrogate.core.direction_file import load_direction as load_direction
@@ -30,15 +33,22 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame as Frame
     from astrogate.core.recipe import Recipe as Recipe
     from astrogate.measure.features import Clip as Clip
+    from astrogate.methods.bias import balance as balance
+    from astrogate.methods.bias import word_shares as word_shares
     from astrogate.methods.blend import blend as blend
     from astrogate.methods.calibrate import calibrate as calibrate
     from astrogate.methods.clip_guided import clip_guided as clip_guided
+    from astrogate.methods.conceptor import concepts as concepts
+    from astrogate.methods.conceptor import explain as explain
+    from astrogate.methods.concepts.plan import Plan as Plan
     from astrogate.methods.contrast import contrast as contrast
     from astrogate.methods.encode import encode as encode
+    from astrogate.methods.explain_image import explain_image as explain_image
     from astrogate.methods.guidance import guide as guide
     from astrogate.methods.guidance import toward as toward
     from astrogate.methods.insert import insert as insert
     from astrogate.methods.insert import inserted as inserted
+    from astrogate.methods.manipulate import manipulate as manipulate
     from astrogate.methods.neighbourhood import neighbourhood as neighbourhood
     from astrogate.methods.pace import pace as pace
     from astrogate.methods.pace import retimed as retimed
@@ -53,6 +63,7 @@ if TYPE_CHECKING:
     from astrogate.methods.slide import slide as slide
     from astrogate.methods.textdiff import textdiff as textdiff
     from astrogate.methods.vary import vary as vary
+    from astrogate.methods.vocabulary import vocabulary as vocabulary
     from astrogate.methods.walk import loop as loop
     from astrogate.methods.walk import redrawn as redrawn
     from astrogate.methods.walk import walk as walk
@@ -81,24 +92,30 @@ if TYPE_CHECKING:
 _HOME = {
     "AstrogateError": "core.errors",
     "AstrogateWarning": "core.errors",
+    "Basis": "core.basis",
     "Clip": "measure.features",
     "Direction": "core.direction",
     "Frame": "core.recipe",
     "FrameCache": "rendering.cache",
     "Model": "core.protocols",
     "Path": "core.path",
+    "Plan": "methods.concepts.plan",
     "Point": "core.point",
     "Reader": "core.protocols",
     "Readings": "core.protocols",
     "Recipe": "core.recipe",
     "Steer": "core.point",
+    "balance": "methods.bias",
     "between": "methods.phrase",
     "blend": "methods.blend",
     "calibrate": "methods.calibrate",
     "clip_guided": "methods.clip_guided",
+    "concepts": "methods.conceptor",
     "contrast": "methods.contrast",
     "eased": "ops.timing",
     "encode": "methods.encode",
+    "explain": "methods.conceptor",
+    "explain_image": "methods.explain_image",
     "fast": "models.fast",
     "grid": "methods.slide",
     "guide": "methods.guidance",
@@ -107,8 +124,10 @@ _HOME = {
     "invert": "rendering.invert",
     "lerp": "ops.interpolate",
     "load": "models.load",
+    "load_basis": "core.basis",
     "load_direction": "core.direction_file",
     "loop": "methods.walk",
+    "manipulate": "methods.manipulate",
     "mix": "ops.interpolate",
     "neighbourhood": "methods.neighbourhood",
     "nlerp": "ops.interpolate",
@@ -122,6 +141,7 @@ _HOME = {
     "render": "rendering.render",
     "retimed": "methods.pace",
     "sample": "ops.timing",
+    "save_basis": "core.basis",
     "save_direction": "core.direction_file",
     "save_png": "rendering.png",
     "sheet": "rendering.sheet",
@@ -136,10 +156,12 @@ _HOME = {
     "vary": "methods.vary",
     "video": "rendering.video",
     "views": "methods.pan",
+    "vocabulary": "methods.vocabulary",
     "walk": "methods.walk",
     "wipe": "methods.pan",
     "with_control": "models.extras",
     "with_image": "models.extras",
+    "word_shares": "methods.bias",
     "wrap": "models.load",
 }
 __all__ = sorted(_HOME)

@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from astrogate.app.bench import bench
+from astrogate.app.bias import bias
+from astrogate.app.concepts import explain, explain_image, manipulate
 from astrogate.app.direction import direction
 from astrogate.app.options import Loading, check_output, loads
 from astrogate.app.paths import pan, walk
@@ -79,6 +81,10 @@ main.add_command(vary)
 main.add_command(blend)
 main.add_command(diff)
 main.add_command(probe)
+main.add_command(explain)
+main.add_command(explain_image)
+main.add_command(manipulate)
+main.add_command(bias)
 main.add_command(score)
 main.add_command(sweep)
 main.add_command(direction)

@@ -178,15 +178,16 @@ def export(path: Path, form: str, prompt: str, scale: float, on: str | None, out
     from astrogate.core.direction_file import load_direction
     from astrogate.methods.contrast import MEDIA, SUBJECTS
     from astrogate.methods.export import mismatch, save_condelta
-    from astrogate.methods.textual_inversion import save_textual_inversion, textual_inversion
+    from astrogate.methods.textual_inversion import textual_inversion
+    from astrogate.models.pseudo_word import keyed, save_pseudo_word
 
     check_output(output)
     found, model = load_direction(path), loading.load()
     media, subjects = (found.origin.get(k, v) for k, v in (("media", MEDIA), ("subjects", SUBJECTS)))
     if form == "textual-inversion":
         inverted = textual_inversion(model, found, scale=found.strength(scale), media=media, subjects=subjects)
-        save_textual_inversion(inverted, output)
-        click.echo(f"{output}: {', '.join(f'{k} {tuple(v.shape)}' for k, v in inverted.embeddings.items())}")
+        save_pseudo_word(inverted.vectors, output)
+        click.echo(f"{output}: {', '.join(f'{k} {tuple(v.shape)}' for k, v in keyed(inverted.vectors).items())}")
         click.echo(f"on held-out subjects it misses by {inverted.loss:.1%} of the move")
         return
     point = model.point(prompt)

@@ -10,32 +10,27 @@ subjects that it was not fitted on, as a share of the move.
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
-from astrogate.core.files import whole_file
 from astrogate.core.protocols import Model
 from astrogate.methods.contrast import MEDIA, SUBJECTS, states_by_role
 from astrogate.methods.slide import LIMIT
+from astrogate.models.pseudo_word import encoders, standing_in
 
-#: The keys under which other programs look for the embeddings of one and of two text encoders.
-_KEYS = (("emb_params",), ("clip_l", "clip_g"))
 _ROLES = ("subject", "end")
 
 
 @dataclass(frozen=True, slots=True)
 class Inverted:
-    """Embeddings [vectors, width] by key, and the share of the move that they miss on held-out subjects."""
+    """Vectors [tokens, width], one a text encoder, and the share of the move that they miss on held-out subjects."""
 
-    embeddings: Mapping[str, Tensor]
+    vectors: tuple[Tensor, ...]
     loss: float
 
 
@@ -63,23 +58,14 @@ def textual_inversion(
     word = direction.origin.get("toward")
     if not word:
         raise AstrogateError(f"{direction.name!r} does not say which word it leads to", "use one that `contrast` found")
-    pipe: Any = getattr(model, "pipe", None)
-    if getattr(pipe, "unet", None) is None:
-        raise AstrogateError(f"{model.name} takes no textual inversion", "export the direction as a ConDelta")
+    pairs = encoders(model)
     held = max(1, len(subjects) // 4)
     fitted, kept = subjects[:-held], subjects[-held:]
     if not fitted:
         raise AstrogateError(f"{len(subjects)} subjects", "name two or more")
-    pairs = [
-        (pipe.tokenizer, pipe.text_encoder),
-        (getattr(pipe, "tokenizer_2", None), getattr(pipe, "text_encoder_2", None)),
-    ]
-    pairs = [(tokenizer, encoder) for tokenizer, encoder in pairs if encoder is not None]
     low, high = model.segments(word)[0].find(word) or (0, 0)
-    tables: list[nn.Embedding] = [encoder.get_input_embeddings() for _, encoder in pairs]
     vectors = [
-        nn.Parameter(table.weight[tokenizer(word).input_ids[low:high]].detach().clone())
-        for (tokenizer, _), table in zip(pairs, tables, strict=True)
+        nn.Parameter(table.weight[tokenizer(word).input_ids[low:high]].detach().clone()) for tokenizer, table in pairs
     ]
     goals = {
         (m, s): {
@@ -93,7 +79,7 @@ def textual_inversion(
     def missed(grid: Sequence[tuple[str, str]], *, gradient: bool) -> Tensor:
         """The mean squared miss over roles, as a share of the squared move."""
         prompts = [f"a {m} of a {word} {s}" for m, s in grid]
-        with _replaced(model, word, tables, vectors, prompts):
+        with standing_in(model, word, vectors, prompts):
             moved = states_by_role(model, prompts, [s for _, s in grid], _ROLES, gradient=gradient)
         shares = [
             (states - torch.stack([goals[cell][role] for cell in grid])).square().sum(1).mean()
@@ -111,16 +97,7 @@ def textual_inversion(
             vector.grad = gradient
         optimiser.step()
     left = sum(float(missed([(m, s) for s in kept], gradient=False)) for m in media) / len(media)
-    found = {key: v.detach().cpu() for key, v in zip(_KEYS[len(vectors) - 1], vectors, strict=True)}
-    return Inverted(found, left**0.5)
-
-
-def save_textual_inversion(inverted: Inverted, path: Path | str) -> None:
-    """Write the embeddings as diffusers, A1111 and ComfyUI read them, whole or not at all."""
-    from safetensors.torch import save
-
-    with whole_file(Path(path)) as file:
-        file.write(save({key: v.float().contiguous() for key, v in inverted.embeddings.items()}))
+    return Inverted(tuple(vector.detach().cpu() for vector in vectors), left**0.5)
 
 
 def _vector(direction: Direction, role: str) -> Tensor:
@@ -128,26 +105,3 @@ def _vector(direction: Direction, role: str) -> Tensor:
     if vector is None:
         raise AstrogateError(f"{direction.name!r} has no role {role!r}", "fit it with the role end")
     return vector
-
-
-@contextmanager
-def _replaced(
-    model: Model, word: str, tables: Sequence[nn.Embedding], vectors: Sequence[Tensor], prompts: Sequence[str]
-) -> Generator[None]:
-    """While open, a batch of `prompts` is embedded with `vectors` where `word` stands."""
-    spans = [model.segments(prompt)[0].find(word, last=True) for prompt in prompts]
-
-    def hook(vector: Tensor) -> Any:
-        def put(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
-            out = out.clone()
-            for i, span in enumerate(spans):
-                if span is not None:
-                    out[i, slice(*span)] = vector
-            return out
-
-        return put
-
-    with ExitStack() as stack:
-        for table, vector in zip(tables, vectors, strict=True):
-            stack.callback(table.register_forward_hook(hook(vector)).remove)
-        yield

@@ -37,14 +37,15 @@ def fast(model: Model, recipe: Recipe, frames: int) -> Generator[tuple[Recipe, i
     if denoiser is None:
         raise AstrogateError(f"{model.name} has no faster way", "leave fast out")
     device = denoiser.device.type
-    if denoiser.dtype == torch.float32 and _has_bfloat16(device):
+    if denoiser.dtype == torch.float32 and has_bfloat16(device):
         recipe = replace(recipe, dtype="bfloat16")
     compiled = frames >= _LONG.get(device, frames + 1) and (device != "cpu" or which("g++") is not None)
     with forwarding(denoiser, torch.compile(denoiser.forward)) if compiled else nullcontext():
         yield recipe, min(frames, _BATCH.get(device, 8))
 
 
-def _has_bfloat16(device: str) -> bool:
+def has_bfloat16(device: str) -> bool:
+    """Whether a kind of device computes in bfloat16 itself."""
     if device == "cpu":
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return device == "cuda" and torch.cuda.is_bf16_supported()

@@ -1,0 +1,197 @@
+"""`astrogate explain`, `explain-image` and `manipulate`: concepts as mixes of words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from astrogate.app.options import RANGE, Loading, Setup, check_output, draw, draws, loads
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from astrogate.core.basis import Basis
+    from astrogate.core.protocols import Model
+    from astrogate.methods.vocabulary import Vocabulary
+
+_path = click.Path(path_type=Path)
+CLIP = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that sees.")
+_run = click.argument("run", type=_path)
+
+
+def basis_of(run: Path) -> Basis:
+    """The basis of a run's folder, or of its file."""
+    from astrogate.core.basis import load_basis
+    from astrogate.methods.conceptor import RESULT
+
+    return load_basis(run / RESULT if run.is_dir() else run)
+
+
+def vocabulary_of(model: Model, clip: Any, listed: Path | None, pattern: str | None, folder: Path) -> Vocabulary:
+    """The words of a file, one a line, or those of the model that match a pattern."""
+    from astrogate.methods.vocabulary import PATTERN, vocabulary
+
+    try:
+        words = None if listed is None else listed.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AstrogateError(f"{listed} can't be read ({error})", "name a text file, one word a line") from error
+    return vocabulary(model, clip, words=words, pattern=pattern or PATTERN, folder=folder)
+
+
+@click.command(short_help="Take a word apart into the words that it is made of.")
+@click.argument("prompt")
+@click.option("--concept", default=None, help="A word or phrase of the prompt.  [default: its last word]")
+@click.option("-o", "--output", default="explained", show_default=True, type=_path, help="Folder; a run goes on in it.")
+@click.option("--steps", default=500, show_default=True, help="Of the optimisation.")
+@click.option("--tokens", default=50, show_default=True, help="Words that make the pseudo-word, at most.")
+@click.option("--dictionary", default=5000, show_default=True, help="Words to choose from, at most.")
+@click.option("--sparsity", default=0.001, show_default=True, help="Weight of the pull towards few words.")
+@click.option("--keep-concept", is_flag=True, help="Words like the concept stay in the dictionary.")
+@click.option("--batch", default=6, show_default=True, help="Pictures a step.")
+@click.option("--rate", default=0.001, show_default=True, help="Learning rate.")
+@click.option("--pictures", default=None, type=_path, help="Folder of pictures to learn from; drawn if it has none.")
+@click.option("--validation", default=None, type=_path, help="Folder of pictures to judge by; drawn if it has none.")
+@click.option("--train-pictures", default=100, show_default=True, help="How many to learn from.")
+@click.option("--validation-pictures", default=20, show_default=True, help="How many to judge by.")
+@click.option("--every", default=50, show_default=True, help="Steps between looks.")
+@click.option("--start", default=None, type=click.Choice(["cold", "convex", "text"]), help="Where the weights begin.")
+@click.option("--judge", default=None, type=click.Choice(["pictures", "loss"]), help="What chooses the best state.")
+@click.option("--early/--full", default=None, help="Stop when the top words and the judge settle.")
+@click.option("--words", default=None, type=_path, help="Own words, one a line.  [default: all of the model]")
+@click.option("--pattern", default=None, help="A regular expression for what is a word.")
+@click.option("--draw-steps", default=20, show_default=True, help="Denoising steps of a picture.")
+@click.option("--guidance", default=4.0, show_default=True, help="Guidance scale of a picture.")
+@click.option("--scheduler", default=None, help="Of a picture: a diffusers scheduler.")
+@click.option("--seed", default=0, show_default=True, help="Of the optimisation.")
+@click.option("--picture-seed", default=0, show_default=True, help="Of the pictures.")
+@click.option("--precise", is_flag=True, help="The denoiser in its own precision, also where bfloat16 is faster.")
+@CLIP
+@loads
+def explain(
+    prompt: str,
+    concept: str | None,
+    output: Path,
+    pictures: Path | None,
+    validation: Path | None,
+    words: Path | None,
+    pattern: str | None,
+    draw_steps: int,
+    guidance: float,
+    scheduler: str | None,
+    precise: bool,
+    clip_folder: str | None,
+    loading: Loading,
+    train_pictures: int,
+    validation_pictures: int,
+    start: str | None,
+    judge: str | None,
+    early: bool | None,
+    **settings: Any,
+) -> None:
+    """Find the few words of the vocabulary whose mix draws what the concept draws, and write a page about them."""
+    from astrogate.core.files import write_text
+    from astrogate.core.recipe import Recipe
+    from astrogate.measure.features import clip_for
+    from astrogate.methods.conceptor import explain as method
+    from astrogate.methods.concepts.plan import Plan
+    from astrogate.models.fast import has_bfloat16
+    from astrogate.studies.explanation import explanation
+
+    check_output(output / "page.html")
+    chosen = {
+        name: value for name, value in (("start", start), ("judge", judge), ("early", early)) if value is not None
+    }
+    plan = Plan(pictures=train_pictures, validation=validation_pictures, **chosen, **settings)
+    clip, model = clip_for(loading.model, clip_folder), loading.load()
+    unet: Any = model.module("unet")
+    quick = not precise and loading.dtype == "float32" and has_bfloat16(unet.device.type)
+    dtype = "bfloat16" if quick else None
+    recipe = Recipe(draw_steps, guidance, scheduler, dtype=dtype)
+    basis = method(
+        model,
+        prompt,
+        concept,
+        plan=replace(plan, dtype=dtype, recipe=recipe),
+        clip=clip,
+        words=vocabulary_of(model, clip, words, pattern, output),
+        folder=output,
+        pictures=pictures,
+        validation=validation,
+        tell=click.echo,
+    )
+    for word, share in basis.top(10):
+        click.echo(f"{word:16} {share:6.1%}")
+    click.echo(f"{basis.support:.1f} words in effect; the largest 50 hold {basis.mass(50):.0%}")
+    page = output / f"{'-'.join(basis.name.lower().split())}.html"
+    write_text(page, explanation(model, basis, recipe=recipe))
+    click.echo(f"open {page}")
+
+
+@click.command(name="explain-image", short_help="Find the words that made one picture of a concept.")
+@_run
+@click.option("--seed", default=0, show_default=True, help="Of the picture.")
+@click.option("-o", "--output", default="image.png", show_default=True, type=_path)
+@click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Pictures drawn at once.")
+@click.option("--save", default=None, type=_path, help="Keep what is left as a decomposition of its own.")
+@CLIP
+@loads
+def explain_image(
+    run: Path, seed: int, output: Path, batch: int, save: Path | None, clip_folder: str | None, loading: Loading
+) -> None:
+    """Leave out, of an explained concept (its run's folder), what one picture does not need, and draw both."""
+    from astrogate.core.basis import save_basis
+    from astrogate.core.recipe import Recipe
+    from astrogate.measure.features import clip_for
+    from astrogate.methods.concepts.point import basis_points
+    from astrogate.methods.explain_image import explain_image as method
+    from astrogate.rendering.png import save_png
+    from astrogate.rendering.render import render
+    from astrogate.rendering.sheet import sheet
+
+    check_output(output)
+    basis, clip, model = basis_of(run), clip_for(loading.model, clip_folder), loading.load()
+    found = method(model, basis, seed=seed, clip=clip, batch=batch, tell=click.echo)
+    for word, share in found.top(found.used):
+        click.echo(f"{word:16} {share:6.1%}")
+    points = [basis_points(model, one, [seed])[0] for one in (basis, found)]
+    frames = list(render(model, points, recipe=Recipe()))
+    page = sheet(frames, labels=["all words", f"{found.used} words"])
+    save_png(page, output, frame=frames[1], more={"words": found.top(found.used)})
+    if save is not None:
+        save_basis(found, save)
+    click.echo(f"wrote {output}")
+
+
+@click.command(short_help="Draw a concept with more or less of one of its words.")
+@_run
+@click.option("--token", required=True, help="A word of the decomposition.")
+@click.option("--factor", default="0:3", show_default=True, type=RANGE, help="What its weight is multiplied by.")
+@click.option("-n", "count", default=7, show_default=True, help="Pictures in a strip.")
+@click.option("--prompt", default=None, help="Another prompt, with the decomposition's stand-in.")
+@click.option("-o", "--output", default="manipulated.png", show_default=True, type=_path)
+@draws
+def manipulate(
+    run: Path,
+    token: str,
+    factor: tuple[float, float],
+    count: int,
+    prompt: str | None,
+    output: Path,
+    setup: Setup,
+) -> None:
+    """Multiply one word's weight in an explained concept (its run's folder), and draw at the same seed."""
+    from astrogate.methods.manipulate import manipulate as method
+
+    setup.check(output)
+    basis = basis_of(run)
+    if not 1 <= count <= 1000:
+        raise AstrogateError(f"{count} pictures", "ask for 1 to 1000")
+    low, high = factor
+    factors = [low + (high - low) * i / max(1, count - 1) for i in range(count)]
+    model = setup.load()
+    points = [p for seed in setup.chosen() for p in method(model, basis, token, factors, seed=seed, prompt=prompt)]
+    labels = [f"{f:.2g}" for f in factors]
+    draw(model, points, setup, output, labels=labels, more={"token": token, "factors": factors})
+    click.echo(f"wrote {output}")

@@ -1,0 +1,140 @@
+"""Basis: a concept as a weighted sum of named atoms; the common result of ways to take a concept apart.
+
+    w* = n (sum_i a_i w_i) / |sum_i a_i w_i|      over the `used` largest weights a_i
+
+Atoms are vectors of each space (an input embedding table, say); n is the length that a space's sum is brought to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.files import whole_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FORMAT = "astrogate-basis-1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """`names` and their `weights` [n], not below 0, and by space the `atoms` [n, width] and the length of their sum.
+
+    `used` is how many of the largest weights count. `model` is the fingerprint of the weights that it belongs to,
+    `origin` the recipe that made it.
+    """
+
+    names: tuple[str, ...]
+    weights: Tensor
+    atoms: Mapping[str, Tensor]
+    lengths: Mapping[str, float]
+    used: int
+    model: str
+    name: str = ""
+    origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.weights) or any(len(a) != len(self.names) for a in self.atoms.values()):
+            raise AstrogateError(
+                f"{len(self.names)} names, {len(self.weights)} weights", "give one a name, and an atom"
+            )
+        if (
+            not bool(self.weights.isfinite().all())
+            or not bool((self.weights >= 0).all())
+            or not bool(self.weights.any())
+        ):
+            raise AstrogateError("a weight is below 0, or all are 0", "give weights from 0 up")
+
+    def order(self) -> list[int]:
+        """The names' places, the largest weight first."""
+        return [int(i) for i in self.weights.argsort(descending=True, stable=True)]
+
+    def top(self, n: int = 10) -> list[tuple[str, float]]:
+        """The `n` largest weights, each as a share of all, with their names."""
+        total = float(self.weights.sum())
+        return [(self.names[i], float(self.weights[i]) / total) for i in self.order()[:n]]
+
+    def mass(self, n: int) -> float:
+        """The share of the weights that the `n` largest hold."""
+        return sum(share for _, share in self.top(n))
+
+    @property
+    def support(self) -> float:
+        """How many atoms there are in effect: exp of the entropy of the weights' shares (Hill's number of order 1)."""
+        shares = self.weights.double() / self.weights.double().sum()
+        return float((-shares.clamp(min=1e-300).log() * shares).sum().exp())
+
+    def place(self, name: str) -> int:
+        """Which atom a name is. Raises AstrogateError for one that the basis lacks."""
+        if name not in self.names:
+            near = ", ".join(word for word, _ in self.top(10))
+            raise AstrogateError(f"{name!r} is no part of {self.name!r}", f"choose one of its words: {near} ...")
+        return self.names.index(name)
+
+    def scaled(self, factors: Mapping[str, float]) -> Basis:
+        """This basis with some weights multiplied. Raises AstrogateError for factors below 0 and names it lacks."""
+        weights = self.weights.clone()
+        for name, factor in factors.items():
+            if not 0 <= factor < float("inf"):
+                raise AstrogateError(f"factor {factor:g} for {name!r}", "use 0 (leave out) or more")
+            weights[self.place(name)] *= factor
+        return self._with(weights)
+
+    def reduced(self, names: frozenset[str]) -> Basis:
+        """This basis with the weights of all but `names` at 0."""
+        kept = [name in names for name in self.names]
+        return self._with(self.weights * self.weights.new_tensor(kept))
+
+    def _with(self, weights: Tensor) -> Basis:
+        if not bool(weights.any()):
+            raise AstrogateError(f"nothing of {self.name!r} is left", "leave a word some weight")
+        return replace(self, weights=weights)
+
+    def sums(self) -> dict[str, Tensor]:
+        """By space, the weighted sum [width] of the atoms that count, of its length."""
+        chosen = self.order()[: self.used]
+        found: dict[str, Tensor] = {}
+        for space, atoms in self.atoms.items():
+            total = (self.weights[chosen, None].to(atoms) * atoms[chosen]).sum(0)
+            found[space] = total * self.lengths[space] / total.square().sum().sqrt()
+        return found
+
+
+def save_basis(basis: Basis, path: Path | str) -> None:
+    """Write a basis, whole or not at all."""
+    from safetensors.torch import save
+
+    text = {"names": basis.names, "lengths": dict(basis.lengths), "used": basis.used, "origin": dict(basis.origin)}
+    metadata = {"format": _FORMAT, "model": basis.model, "name": basis.name}
+    metadata |= {key: json.dumps(value) for key, value in text.items()}
+    tensors = {"weights": basis.weights, **{f"atoms.{space}": atoms for space, atoms in basis.atoms.items()}}
+    with whole_file(Path(path)) as file:
+        file.write(save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, metadata))
+
+
+def load_basis(path: Path | str) -> Basis:
+    """Read a basis. Raises AstrogateError for a file that is absent, cut off, or no basis."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        opened: Any = safe_open(path, framework="pt")
+        with opened as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get("format") != _FORMAT:
+            raise AstrogateError(f"{path} is no decomposition", "name a file that `astrogate explain` wrote")
+        atoms = {key.partition(".")[2]: value for key, value in tensors.items() if key.startswith("atoms.")}
+        names, lengths, used, origin = (json.loads(metadata[key]) for key in ("names", "lengths", "used", "origin"))
+        return Basis(
+            tuple(names), tensors["weights"], atoms, lengths, used, metadata["model"], metadata["name"], origin
+        )
+    except FileNotFoundError as error:
+        raise AstrogateError(f"{path} does not exist", "make it with `astrogate explain`") from error
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
+        raise AstrogateError(f"{path} could not be read ({error})", "explain it again; it may be cut off") from error

@@ -1,0 +1,49 @@
+"""How alike is too alike: the released code's cut-offs belong to CLIP ViT-B/32, other CLIPs have scales of their own.
+
+Cosines between texts crowd together differently in every CLIP. For ViT-B/32 the numbers are the released ones;
+elsewhere they are quantiles of the vocabulary's own cosines, and of the cosines between the concept's own pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from astrogate.measure.features import Clip
+
+#: At most so many words are compared with one another.
+_SAMPLE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """Cosines above which a word is the concept (when a dictionary is made, when one picture is explained), two words
+    mean the same, two pictures show the same."""
+
+    concept: float = 0.90
+    concept_of_one: float = 0.92
+    words: float = 0.95
+    pictures: float = 0.93
+
+
+def cutoffs(clip: Clip, words: Tensor, pictures: Tensor) -> Cutoffs:
+    """The cut-offs for a CLIP, a vocabulary's features [n, d] and those of the concept's pictures [m, d].
+
+    Pairs of words that are alike are rare: above .90 to .95 lie the last thousandth to ten-thousandth of all. Pictures
+    show the same when they are as alike as the closest tenth of a concept's own.
+    """
+    vision = clip.model.config.vision_config
+    if (vision.patch_size, vision.hidden_size, clip.model.config.projection_dim) == (32, 768, 512):
+        return Cutoffs()
+    between = _cosines(words)
+    first, second, third = (float(between.quantile(q)) for q in (0.999, 0.9993, 0.9999))
+    return Cutoffs(first, second, third, float(_cosines(pictures).quantile(0.9)))
+
+
+def _cosines(features: Tensor) -> Tensor:
+    """The cosines between all pairs of unit vectors [n, d], or of a regular sample of them."""
+    sample = features[:: max(1, len(features) // _SAMPLE)][:_SAMPLE].double()
+    rows, columns = torch.triu_indices(len(sample), len(sample), 1)
+    return (sample @ sample.T)[rows, columns][:: max(1, len(rows) // 2**22)]

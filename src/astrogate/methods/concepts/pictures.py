@@ -1,0 +1,101 @@
+"""The pictures that stand for a concept: drawn by the model into a folder, or the user's own.
+
+A folder of ours has a `made.json`, which says how its pictures were drawn; it is re-used when it is whole and filled up
+when it is not. Any other folder is the user's, whose pictures are taken as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import ImageOps
+from torch import Tensor
+
+from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.files import write_text
+from astrogate.core.point import Point
+from astrogate.core.protocols import Model
+from astrogate.core.recipe import Frame, Recipe
+from astrogate.rendering.cache import frame_key
+from astrogate.rendering.picture import read_picture
+from astrogate.rendering.png import save_png
+from astrogate.rendering.render import render, to_tensor
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: A concept is learnt from so many pictures at least.
+FEWEST = 4
+_RECORD = "made.json"
+_KINDS = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def drawn(model: Model, points: Sequence[Point], recipe: Recipe, folder: Path) -> Tensor:
+    """The pictures [n, 3, h, w] in [0, 1] of `points`, from a folder of ours: those that it lacks are drawn."""
+    keys = [frame_key(point, recipe, model.weights) for point in points]
+    whole = hashlib.sha256("".join(keys).encode()).hexdigest()
+    record = folder / _RECORD
+    if record.exists() and json.loads(record.read_text()).get("key") != whole:
+        raise AstrogateError(f"{folder} holds pictures of another prompt, model or seed", "name another folder")
+    write_text(record, json.dumps({"key": whole, "count": len(points), "recipe": recipe.to_json()}))
+    paths = [folder / f"{i:04}.png" for i in range(len(points))]
+    missing = [i for i, path in enumerate(paths) if _read(path) is None]
+    for i, frame in zip(missing, render(model, [points[i] for i in missing], recipe=recipe), strict=True):
+        save_png(frame.image, paths[i], frame=frame)
+    return to_tensor(Frame(read_picture(path), point, recipe) for path, point in zip(paths, points, strict=True))
+
+
+def is_own(folder: Path) -> bool:
+    """Whether a folder holds the user's pictures, rather than ours or none."""
+    return not (folder / _RECORD).exists() and any(_pictures(folder))
+
+
+def own(folder: Path, count: int, side: int) -> Tensor:
+    """Up to `count` pictures [n, 3, side, side] of the user's, cut to squares; broken ones are left out, and said so.
+
+    Raises AstrogateError for a folder that is absent, and for fewer than `FEWEST` pictures, or `count`.
+    """
+    if not folder.is_dir():
+        raise AstrogateError(f"there is no folder {folder}", "name a folder of pictures")
+    images: list[Image.Image] = []
+    broken: list[str] = []
+    for path in _pictures(folder):
+        if len(images) == count:
+            break
+        image = _read(path)
+        if image is None:
+            broken.append(path.name)
+        else:
+            images.append(ImageOps.fit(image, (side, side)))
+    if broken:
+        text = f"{len(broken)} of {folder} are no whole pictures and left out: {', '.join(broken[:5])}"
+        warnings.warn(text, AstrogateWarning, stacklevel=2)
+    if len(images) < min(FEWEST, count):
+        raise AstrogateError(f"{folder} holds {len(images)} whole pictures", f"give {FEWEST} or more, PNG or JPEG")
+    return to_tensor(_framed(images))
+
+
+def _framed(images: Sequence[Image.Image]) -> Sequence[Frame]:
+    return [Frame(image, Point({}, ""), Recipe()) for image in images]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in _KINDS)
+
+
+def _read(path: Path) -> Image.Image | None:
+    try:
+        return read_picture(path) if path.exists() else None
+    except AstrogateError:
+        return None
+
+
+def folder_of(root: Path, model: Model, prompt: str, recipe: Recipe, seeds: range) -> Path:
+    """Where the pictures of a prompt belong below `root`: runs that draw the same ones share them."""
+    made = json.dumps([model.weights, prompt, recipe.to_json(), seeds.start, seeds.stop])
+    return root / "pictures" / hashlib.sha256(made.encode()).hexdigest()[:16]

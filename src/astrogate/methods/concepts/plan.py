@@ -1,0 +1,65 @@
+"""How a concept is taken apart: the settings of `conceptor.explain`, with the released code's as the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.recipe import Recipe
+
+Start = Literal["cold", "convex", "text"]
+Judge = Literal["pictures", "loss"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`tokens` of a `dictionary` make the concept; `steps` of `batch` pictures at learning rate `rate` find them.
+
+    `sparsity` weighs the pull towards few tokens; `hidden` is the width of the network that gives a word its weight.
+    `pictures` are learnt from, `validation` judged by; `picture_seed` draws both, with `recipe`. Every `every` steps a
+    `judge` looks: paired pictures by CLIP, or the denoising loss; the best state is kept. `start` is where the weights
+    begin. `early` stops when the top words and the judge settle. Words like the concept are left out of the
+    dictionary, unless `keep_concept`; those of `include` are always in it. `dtype` is what the denoiser computes in
+    (None: its own).
+    """
+
+    steps: int = 500
+    tokens: int = 50
+    dictionary: int = 5000
+    sparsity: float = 1e-3
+    batch: int = 6
+    rate: float = 1e-3
+    hidden: int = 100
+    pictures: int = 100
+    validation: int = 20
+    every: int = 50
+    keep_concept: bool = False
+    include: tuple[str, ...] = ()
+    seed: int = 0
+    picture_seed: int = 0
+    start: Start = "cold"
+    judge: Judge = "pictures"
+    early: bool = False
+    dtype: str | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        counts = ("steps", "tokens", "dictionary", "batch", "hidden", "pictures", "validation", "every")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise AstrogateError(f"{name} {getattr(self, name)}", "use 1 or more")
+        if not 0 <= self.sparsity < float("inf") or not 0 < self.rate < float("inf"):
+            raise AstrogateError(f"sparsity {self.sparsity:g}, rate {self.rate:g}", "use finite numbers from 0 up")
+        for name, value, known in (("start", self.start, Start), ("judge", self.judge, Judge)):
+            if value not in known.__args__:
+                raise AstrogateError(f"{name} {value!r} is unknown", f"choose one of {', '.join(known.__args__)}")
+
+    def for_words(self, n: int) -> Plan:
+        """The same plan with a dictionary of at most half of `n` words, and tokens of at most half of that."""
+        dictionary = max(2, min(self.dictionary, n // 2))
+        return replace(self, dictionary=dictionary, tokens=max(1, min(self.tokens, dictionary // 2)))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object of the settings."""
+        return {**asdict(self), "recipe": self.recipe.to_json()}

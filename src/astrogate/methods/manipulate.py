@@ -1,0 +1,49 @@
+"""Manipulate: one word's share in a concept, more or less, at the same seed (Chefer et al. 2024, section 4).
+
+w*(f) = n (sum_i a_i w_i + (f - 1) a_j w_j) / | ... |,   f = 1 is the decomposition itself, f = 0 is without word j
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from astrogate.core.basis import Basis
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point
+from astrogate.core.protocols import Model
+from astrogate.methods.concepts.point import basis_points
+
+#: Beyond this a concept is that one word.
+LIMIT = 1000.0
+
+
+def with_words(basis: Basis, names: Sequence[str]) -> Basis:
+    """The basis as it is deployed, of its largest weights alone, and of `names` whatever their weights.
+
+    Raises AstrogateError for names that it lacks.
+    """
+    largest = [basis.names[i] for i in basis.order()[: basis.used]]
+    wanted = {*largest, *(basis.names[basis.place(name)] for name in names)}
+    return replace(basis.reduced(frozenset(wanted)), used=len(wanted))
+
+
+def manipulate(
+    model: Model, basis: Basis, word: str, factors: Sequence[float], *, seed: int = 0, prompt: str | None = None
+) -> list[Point]:
+    """Points of a concept whose weight of `word` is multiplied by each of `factors`, at one seed.
+
+    `prompt` is another one that holds the basis's stand-in (None: that which it was found in). Raises AstrogateError
+    for words that the basis lacks, a weight of 0, and factors outside [0, 1000].
+    """
+    if any(not 0 <= factor <= LIMIT for factor in factors):
+        told = ", ".join(f"{factor:g}" for factor in factors)
+        raise AstrogateError(f"factors {told}", f"use 0 to {LIMIT:g}; 1 changes nothing")
+    kept = with_words(basis, [word])
+    if not float(kept.weights[kept.place(word)]):
+        raise AstrogateError(f"{word!r} has no weight in {basis.name!r}", f"choose one of {_words(basis)}")
+    return [basis_points(model, kept.scaled({word: factor}), [seed], prompt)[0] for factor in factors]
+
+
+def _words(basis: Basis) -> str:
+    return ", ".join(word for word, _ in basis.top(10))

@@ -1,0 +1,70 @@
+"""A pseudo-word: vectors that stand in a prompt for a word's own, behind the input embeddings of every text encoder.
+
+A forward hook on each embedding table puts them there, so that the table itself stays as it is and gradients reach the
+vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.files import whole_file
+from astrogate.core.protocols import Model
+
+#: The keys under which other programs look for the embeddings of one and of two text encoders.
+_KEYS = (("emb_params",), ("clip_l", "clip_g"))
+
+
+def encoders(model: Model) -> list[tuple[Any, nn.Embedding]]:
+    """Each text encoder's tokenizer and input embedding table.
+
+    Raises AstrogateError for models that are no Stable Diffusion 1, 2 or XL: theirs also read T5, or pictures.
+    """
+    pipe: Any = getattr(model, "pipe", None)
+    if getattr(pipe, "unet", None) is None:
+        raise AstrogateError(f"{model.name} takes no pseudo-words", "use Stable Diffusion 1, 2 or XL")
+    pairs = ((getattr(pipe, f"tokenizer{n}", None), getattr(pipe, f"text_encoder{n}", None)) for n in ("", "_2"))
+    return [(tokenizer, encoder.get_input_embeddings()) for tokenizer, encoder in pairs if encoder is not None]
+
+
+@contextmanager
+def standing_in(model: Model, word: str, vectors: Sequence[Tensor], prompts: Sequence[str]) -> Generator[None]:
+    """While open, a batch of `prompts` is embedded with `vectors` [tokens, width], one an encoder, where `word` is.
+
+    Where it occurs twice the last one counts.
+    """
+    spans = [model.segments(prompt)[0].find(word, last=True) for prompt in prompts]
+
+    def hook(vector: Tensor) -> Any:
+        def put(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
+            out = out.clone()
+            for i, span in enumerate(spans):
+                if span is not None:
+                    out[i, slice(*span)] = vector.to(out)
+            return out
+
+        return put
+
+    with ExitStack() as stack:
+        for (_, table), vector in zip(encoders(model), vectors, strict=True):
+            stack.callback(table.register_forward_hook(hook(vector)).remove)
+        yield
+
+
+def keyed(vectors: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Vectors [tokens, width], one an encoder, under the keys that diffusers, A1111 and ComfyUI look for."""
+    return dict(zip(_KEYS[len(vectors) - 1], vectors, strict=True))
+
+
+def save_pseudo_word(vectors: Sequence[Tensor], path: Path | str) -> None:
+    """Write vectors [tokens, width], one an encoder, as other programs read them, whole or not at all."""
+    from safetensors.torch import save
+
+    with whole_file(Path(path)) as file:
+        file.write(save({key: vector.detach().float().cpu().contiguous() for key, vector in keyed(vectors).items()}))

@@ -1,0 +1,98 @@
+"""Shares by words and by pictures, and balancing against a reader whose answer is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.protocols import Model, Readings
+from astrogate.core.recipe import Recipe
+from astrogate.measure.features import Clip
+from astrogate.methods import bias
+from astrogate.methods.bias import balance, labels_of, picture_shares, sharpened, word_shares
+from astrogate.methods.concepts.cutoffs import Cutoffs
+from tests.test_explain_image import decomposed
+
+GROUPS = {"canine": ("dog",), "feline": ("cat", "horse")}
+
+
+class Planted:
+    """Takes a picture for one group or the other by its brightness, which the fake renderer below sets."""
+
+    def read(self, pictures: Tensor) -> Readings:
+        share = pictures.mean((1, 2, 3))
+        classes = {"subject": ("dog", "cat", "fish")}
+        return Readings(classes, {"subject": torch.stack([share, 1 - share, 0 * share], 1)}, {}, share)
+
+
+def test_shares_of_words(tiny: Model, clip: Clip) -> None:
+    basis = decomposed(tiny, clip, Cutoffs())
+    dog, cat, horse = (float(basis.weights[basis.place(word)]) for word in ("dog", "cat", "horse"))
+    shares = word_shares(basis, {**GROUPS, "fishes": ("fish",)})
+    assert shares["canine"] == pytest.approx(dog / (dog + cat + horse))
+    assert shares["fishes"] == 0
+    with pytest.raises(AstrogateError, match="has none of fish, bird"):
+        word_shares(basis, {"a": ("fish",), "b": ("bird",)})
+
+
+def test_shares_of_pictures_and_sharpened_ones() -> None:
+    assert picture_shares(["dog", "cat", "dog", "fish"], GROUPS) == {"canine": 2 / 3, "feline": 1 / 3}
+    assert sharpened({"a": 0.75, "b": 0.25}, 1.0) == {"a": 0.75, "b": 0.25}
+    assert sharpened({"a": 0.75, "b": 0.25}, 2.0) == {"a": 0.9, "b": pytest.approx(0.1)}
+    with pytest.raises(AstrogateError, match="no picture shows any of the groups"):
+        picture_shares(["fish"], GROUPS)
+
+
+@pytest.mark.parametrize("target", [None, {"canine": 0.2, "feline": 0.8}])
+def test_balancing_reaches_its_target(
+    tiny: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch, target: dict[str, float] | None
+) -> None:
+    """Pictures turn from cats to dogs as the words' shares do, seed by seed at thresholds of its own."""
+    basis = decomposed(tiny, clip, Cutoffs())
+    seen: list[Any] = []
+
+    def points(model: Model, made: Any, seeds: Any) -> Any:
+        seen.append(made)
+        return [(word_shares(made, GROUPS)["canine"], seed) for seed in seeds]
+
+    def frames(model: Model, drawn: Any, **options: Any) -> Tensor:
+        bright = [float(share > (seed + 0.5) / 40) for share, seed in drawn]
+        return torch.tensor(bright)[:, None, None, None].expand(-1, 3, 2, 2)
+
+    monkeypatch.setattr(bias, "basis_points", points)
+    monkeypatch.setattr(bias, "render", frames)
+    monkeypatch.setattr(bias, "to_tensor", lambda drawn: drawn)
+    told: list[str] = []
+    found = balance(tiny, basis, GROUPS, Planted(), target=target, seeds=range(40), looks=12, tell=told.append)
+    wanted = 0.5 if target is None else 0.2
+    assert found.after["canine"] == pytest.approx(wanted, abs=0.03)
+    assert abs(found.before["canine"] - wanted) > 0.03
+    assert word_shares(found.basis, GROUPS)["canine"] == pytest.approx(wanted, abs=0.03)
+    assert found.factors["feline"] == 1
+    assert len(seen) == 12
+    assert len(told) == 12
+
+
+def test_balancing_draws_pictures(tiny: Model, clip: Clip) -> None:
+    basis = decomposed(tiny, clip, Cutoffs())
+    found = balance(tiny, basis, GROUPS, Planted(), seeds=range(4), looks=2, recipe=Recipe(2))
+    assert sum(found.after.values()) == pytest.approx(1)
+
+
+def test_what_cannot_be_balanced_is_refused(tiny: Model, clip: Clip) -> None:
+    basis = decomposed(tiny, clip, Cutoffs())
+    for groups, target, reason in (
+        ({"a": ("dog",)}, None, "two or more"),
+        ({"a": ("dog",), "b": ("dog",)}, None, "each word in one alone"),
+        ({"a": ("dog",), "b": ()}, None, "none empty"),
+        (GROUPS, {"canine": 0.5}, "a share each, 1 in all"),
+        (GROUPS, {"canine": 0.5, "feline": 0.7}, "a share each, 1 in all"),
+    ):
+        with pytest.raises(AstrogateError, match=reason):
+            balance(tiny, basis, groups, Planted(), target=target)
+    with pytest.raises(AstrogateError, match="knows no 'colour': choose one of subject"):
+        labels_of(Planted(), torch.rand(2, 3, 4, 4), "colour")
