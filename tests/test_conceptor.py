@@ -395,3 +395,4 @@ def test_a_plan_fits_the_vocabulary() -> None:
     assert Plan().for_words(49_000) == Plan()
     fitted = Plan().for_words(107)
     assert (fitted.dictionary, fitted.tokens) == (53, 26)
+    assert Plan().for_words(40, whole=True).dictionary == 40

@@ -164,3 +164,71 @@ def rank(folders: tuple[Path, ...], count: int) -> None:
         click.echo(
             f"{folder}: {components} of {z.shape[1]} components leave 1 %, effective rank {effective_rank(z):.1f}"
         )
+
+
+@bench.command(short_help="Whether Conceptor finds what Menagerie's words stand for.")
+@click.option("-o", "--output", default="docs/planted.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(2), help="Seeds a concept.")
+@click.option("--concept", "names", multiple=True, help="Only this concept; repeatable.")
+@click.option("--way", "ways", multiple=True, help="Only this way; repeatable.")
+@click.option("--device", default=None)
+def concepts(
+    output: Path, folder: Path, seeds: int, names: tuple[str, ...], ways: tuple[str, ...], device: str | None
+) -> None:
+    """Take the planted concepts apart in every way, at several seeds, beside two baselines. What is done is kept."""
+    import torch
+
+    from astrogate.measure.features import clip_for
+    from astrogate.models.load import SHIPPED, load
+    from astrogate.studies import planted as study
+    from astrogate.studies.planted_page import write_planted
+
+    known, possible = {*study.CONCEPTS, study.CHOSEN_ON}, {*study.WAYS, study.TEXT_ONLY}
+    if unknown := [*({*names} - known), *({*ways} - possible)]:
+        raise AstrogateError(f"{unknown[0]!r} is unknown", f"choose from {', '.join(sorted(known | possible))}")
+    if ways and "plain" not in ways:
+        raise AstrogateError("there is nothing to compare with", "measure --way plain, too")
+    check_output(output)
+    found = study.planted(
+        load(device=device),
+        clip_for(SHIPPED, None),
+        folder,
+        concepts=names or study.CONCEPTS,
+        ways=ways or (*study.WAYS, study.TEXT_ONLY),
+        seeds=range(seeds),
+        tell=click.echo,
+    )
+    write_planted(found, output, model=SHIPPED, threads=torch.get_num_threads())
+    click.echo(f"wrote {output}")
+
+
+@bench.command(short_help="Whether a role's words tell whom its pictures show, and can be evened out.")
+@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--device", default=None)
+def roles(folder: Path, device: str | None) -> None:
+    """Men and women by a role's words and in 400 of its pictures, on roles that nothing was fitted on; balancing."""
+    from astrogate.measure.features import clip_for
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.load import SHIPPED, load
+    from astrogate.studies.roles import lines
+
+    clip = clip_for(SHIPPED, None)
+    for line in lines(load(device=device), load_oracle(), clip, folder, lambda text: click.echo(text, err=True)):
+        click.echo(line)
+
+
+@bench.command(short_help="Whether a sculpture grows abstract with that word's weight.")
+@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--device", default=None)
+def sculpture(folder: Path, device: str | None) -> None:
+    """Rank correlation of a word's factor and the style read, within a seed, and how often the scene stays."""
+    from astrogate.measure.features import clip_for
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.load import SHIPPED, load
+    from astrogate.studies import sculpture as study
+
+    model = load(device=device)
+    found = study.manipulated(model, load_oracle(), study.sculpture(model, clip_for(SHIPPED, None), folder))
+    readings = " ".join(f"{factor:g}: {value:.2f}" for factor, value in zip(study.FACTORS, found.readings, strict=True))
+    click.echo(f"Spearman {found.correlation} over {found.correlation.n} seeds, scene stays {found.scene}; {readings}")

@@ -243,3 +243,22 @@ def unclip(output: Path, count: int, device: str | None) -> None:
     check_output(output / "unclip.html")
     stack = as_unclip(load(UNCLIP_SHIPPED, device=device))
     _page(output, "unclip", made(stack, load(device=device), load_oracle(), count=count, tell=click.echo))
+
+
+@reproduce.command(short_help="Seed 004: what a word means to the model.")
+@click.option(
+    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
+)
+@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True, help="Of the optimisations.")
+@click.option("--device", default=None)
+def conceptor(output: Path, folder: Path, seed: int, device: str | None) -> None:
+    """Eight concepts beside their planted truth, the words of one picture, a sculpture more or less abstract."""
+    from astrogate.measure.features import clip_for
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.load import SHIPPED, load
+    from astrogate.studies.reproduce_conceptor import conceptor as made
+
+    check_output(output / "conceptor.html")
+    clip = clip_for(SHIPPED, None)
+    _page(output, "conceptor", made(load(device=device), load_oracle(), clip, folder, seed=seed, tell=click.echo))

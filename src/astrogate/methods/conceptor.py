@@ -72,7 +72,7 @@ def explain(
             return explain(model, prompt, concept, folder=made, tell=tell, **given)
     root = Path(folder)
     words = words or vocabulary(model, clip, folder=root)
-    plan = (plan or Plan()).for_words(len(words.words))
+    plan = (plan or Plan()).for_words(len(words.words), whole=words.listed)
     place = place_of(model, prompt, concept, words)
     if (count := tokens_of(model, place.concept)) > 1:
         tell(f"{place.concept!r} is {count} tokens; one pseudo-word takes their place")

@@ -39,19 +39,23 @@ PATTERN = r"[a-z]{2,}"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
-    """`words` with CLIP's `features` [n, d], unit vectors, and the model's input embeddings [n, width] by encoder."""
+    """`words` with CLIP's `features` [n, d], unit vectors, and the model's input embeddings [n, width] by encoder.
+
+    A `listed` one is a choice of the user's, which a dictionary may take whole.
+    """
 
     words: tuple[str, ...]
     features: Tensor
     embeddings: tuple[Tensor, ...]
     lengths: tuple[float, ...]
     model: str
+    listed: bool = False
 
     def at(self, places: Sequence[int]) -> Vocabulary:
-        """The words at some places."""
+        """The words at some places, as a choice."""
         kept = list(places)
-        words = tuple(self.words[i] for i in kept)
-        return Vocabulary(words, self.features[kept], tuple(e[kept] for e in self.embeddings), self.lengths, self.model)
+        words, embeddings = tuple(self.words[i] for i in kept), tuple(e[kept] for e in self.embeddings)
+        return Vocabulary(words, self.features[kept], embeddings, self.lengths, self.model, listed=True)
 
 
 def vocabulary(
@@ -95,6 +99,7 @@ def vocabulary(
         tuple(table[place] for table, place in zip(tables, places, strict=True)),
         tuple(float(table.norm(dim=1).mean()) for table in tables),
         model.fingerprint,
+        given,
     )
 
 

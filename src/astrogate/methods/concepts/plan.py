@@ -55,9 +55,9 @@ class Plan:
             if value not in known.__args__:
                 raise AstrogateError(f"{name} {value!r} is unknown", f"choose one of {', '.join(known.__args__)}")
 
-    def for_words(self, n: int) -> Plan:
-        """The same plan with a dictionary of at most half of `n` words, and tokens of at most half of that."""
-        dictionary = max(2, min(self.dictionary, n // 2))
+    def for_words(self, n: int, *, whole: bool = False) -> Plan:
+        """The same plan with a dictionary of half of `n` words, or `whole`, and tokens of half of it, at most."""
+        dictionary = max(2, min(self.dictionary, n if whole else n // 2))
         return replace(self, dictionary=dictionary, tokens=max(1, min(self.tokens, dictionary // 2)))
 
     def to_json(self) -> dict[str, Any]:

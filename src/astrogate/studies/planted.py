@@ -1,0 +1,213 @@
+"""Conceptor against planted facts: does it find the words that Menagerie's concepts stand for, and always the same?
+
+A cell is one concept, one way of taking it apart and one seed. Its truth is a list of groups of words, one a planted
+factor, any word of which counts. Recall is the share of groups with a word in the top ten; a cell is right at .8.
+Reconstruction is the mean cosine, by CLIP, of pictures of the word and of its words at seeds that no run has seen.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
+from astrogate.measure.features import Clip
+from astrogate.measure.scores import Estimate, bootstrap, mean
+from astrogate.menagerie.captions import PATTERN_WORDS, POLES, SCENE_WORDS
+from astrogate.menagerie.facts import FACTS
+from astrogate.methods.conceptor import explain
+from astrogate.methods.concepts.plan import Plan
+from astrogate.methods.concepts.point import basis_points
+from astrogate.methods.concepts.starts import convex
+from astrogate.methods.vocabulary import Vocabulary, vocabulary, word_features
+from astrogate.models.sampling import digest_of
+from astrogate.rendering.render import render, to_tensor
+from astrogate.studies.jobs import Spec, Store, in_process
+
+#: The concept on which options were chosen, and those that are reported.
+CHOSEN_ON = "chef"
+CONCEPTS = tuple(name for name in FACTS if name != CHOSEN_ON)
+SEEDS = tuple(range(5))
+TOP, ENOUGH = 10, 0.8
+_FRESH = range(700_000, 700_020)
+
+RECIPE = Recipe(dtype="bfloat16")
+PLAIN = Plan(dtype="bfloat16", recipe=RECIPE)
+#: What each way changes of the plain one. The last is the baseline with a dictionary of random words.
+WAYS: dict[str, Plan] = {
+    "plain": PLAIN,
+    "convex start": replace(PLAIN, start="convex"),
+    "text start": replace(PLAIN, start="text"),
+    "judged by the loss": replace(PLAIN, judge="loss"),
+    "early stop": replace(PLAIN, early=True),
+    "random dictionary": PLAIN,
+}
+TEXT_ONLY = "text alone"
+
+
+def truth_of(concept: str) -> list[frozenset[str]]:
+    """The groups of words that a concept stands for."""
+    fact = FACTS[concept]
+    groups = [frozenset({name}) for name in fact.subjects] if fact.kind != "association" else []
+    for factor, value in fact.fixed.items():
+        if factor == "scene":
+            words = {word for phrase in SCENE_WORDS[value] for word in phrase.split()}
+            groups.append(frozenset(words - {"a", "in", "on", "at", "the", "under", "hidden", "street"}))
+        elif factor == "pattern":
+            groups.append(frozenset(PATTERN_WORDS[value]))
+        else:
+            groups.append(frozenset({value}))
+        if factor == "hat":
+            groups.append(frozenset({"hat"}))
+    if fact.mood is not None:
+        groups.append(frozenset(POLES["mood"][1]))
+    return groups
+
+
+def recall(top: Sequence[str], truth: Sequence[frozenset[str]]) -> float:
+    """The share of groups with a word in `top`."""
+    return mean([float(bool(group & set(top))) for group in truth])
+
+
+@final
+class Cell:
+    """Does one cell. See `jobs.Work`."""
+
+    def __init__(self, model: Model, clip: Clip, folder: Path) -> None:
+        self.model, self.clip, self.folder = model, clip, folder
+        self.words = vocabulary(model, clip, folder=folder)
+        self.digest = f"planted 1 {model.weights} {digest_of(clip.model)}"
+
+    def __call__(self, spec: Spec) -> Mapping[str, Any]:
+        """The top words with their shares, what it cost, and how well it draws."""
+        concept, way, seed = spec["concept"], spec["way"], int(spec["seed"])
+        if way == TEXT_ONLY:
+            return self._text_only(concept)
+        words = self._random(seed) if way == "random dictionary" else self.words
+        plan = replace(WAYS[way], seed=seed)
+        started, clock = time.process_time(), time.monotonic()
+        basis = explain(
+            self.model,
+            f"a photo of a {concept}",
+            plan=plan,
+            clip=self.clip,
+            words=words,
+            folder=self.folder,
+        )
+        spent = {"cpu": time.process_time() - started, "clock": time.monotonic() - clock}
+        prompts = [self.model.point(basis.origin["place"]["prompt"], seed=s) for s in _FRESH]
+        pictures = to_tensor(render(self.model, [*prompts, *basis_points(self.model, basis, _FRESH)], recipe=RECIPE))
+        whole, made = self.clip.images(pictures).chunk(2)
+        look = basis.origin["history"][-1]
+        return {
+            "top": basis.top(20),
+            "support": basis.support,
+            "mass": basis.mass(TOP),
+            "reconstruction": (whole * made).sum(1).tolist(),
+            "steps": look["step"],
+            **spent,
+        }
+
+    def _random(self, seed: int) -> Vocabulary:
+        """As many words as a dictionary has, whatever the pictures show."""
+        n = len(self.words.words)
+        return self.words.at(sorted(random.Random(seed).sample(range(n), n // 2)))
+
+    def _text_only(self, concept: str) -> Mapping[str, Any]:
+        """A sparse non-negative combination of the words' text features that makes the concept's; no picture."""
+        kept = [i for i, word in enumerate(self.words.words) if word != concept]
+        others = self.words.at(kept)
+        weights = convex(others.features, word_features(self.clip, [concept])[0], PLAIN.for_words(len(kept)).tokens)
+        order = weights.argsort(descending=True)[:20]
+        total = float(weights.sum())
+        return {"top": [(others.words[int(i)], float(weights[i]) / total) for i in order], "cpu": 0.0, "clock": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """Results by (concept, way, seed)."""
+
+    cells: Mapping[tuple[str, str, int], Mapping[str, Any]]
+
+    def top(self, concept: str, way: str, seed: int) -> list[str]:
+        """The top ten words of a cell."""
+        return [word for word, _ in self.cells[concept, way, seed]["top"][:TOP]]
+
+    def right(self, concept: str, way: str) -> int:
+        """At how many seeds enough of the truth is in the top ten."""
+        return sum(recall(self.top(concept, way, s), truth_of(concept)) >= ENOUGH for s in self.seeds(way))
+
+    def seeds(self, way: str) -> tuple[int, ...]:
+        """The seeds of a way."""
+        return tuple(sorted({seed for _, other, seed in self.cells if other == way}))
+
+    def recalled(self, way: str) -> Estimate:
+        """Mean recall of a way, over concepts and seeds."""
+        return bootstrap(mean, [recall(self.top(c, w, s), truth_of(c)) for c, w, s in self.cells if w == way])
+
+    def stable(self, way: str) -> Estimate:
+        """The share of the top ten that two seeds have in common."""
+        pairs = combinations(self.seeds(way), 2)
+        shares = [_overlap(self.top(c, way, a), self.top(c, way, b)) for a, b in pairs for c in self.concepts]
+        return bootstrap(mean, shares)
+
+    def like_plain(self, way: str) -> Estimate:
+        """The share of the top ten that a way has in common with the plain one, at other seeds."""
+        pairs = [(a, b) for a, b in product(self.seeds(way), self.seeds("plain")) if a != b]
+        shares = [_overlap(self.top(c, way, a), self.top(c, "plain", b)) for a, b in pairs for c in self.concepts]
+        return bootstrap(mean, shares)
+
+    def reconstruction(self, way: str) -> Estimate:
+        """The mean cosine of pictures of the word and of its words."""
+        return bootstrap(mean, self._cosines(way))
+
+    def gain(self, way: str) -> Estimate:
+        """How much closer a way's pictures are to the word's than the plain one's, cell by cell."""
+        return bootstrap(mean, self._cosines(way) - self._cosines("plain"))
+
+    def _cosines(self, way: str) -> np.ndarray:
+        return np.array([mean(self.cells[c, way, s]["reconstruction"]) for c in self.concepts for s in self.seeds(way)])
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """The concepts, in the order of the facts."""
+        found = {concept for concept, _, _ in self.cells}
+        return tuple(concept for concept in FACTS if concept in found)
+
+
+def _overlap(a: Sequence[str], b: Sequence[str]) -> float:
+    return len(set(a) & set(b)) / TOP
+
+
+def planted(
+    model: Model,
+    clip: Clip,
+    folder: Path,
+    *,
+    concepts: Sequence[str] = CONCEPTS,
+    ways: Sequence[str] = (*WAYS, TEXT_ONLY),
+    seeds: Sequence[int] = SEEDS,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Planted:
+    """All cells, those that are in `folder` from there."""
+    specs: list[Spec] = [
+        {"concept": concept, "way": way, "seed": seed}
+        for concept, way in product(concepts, ways)
+        for seed in (seeds if way != TEXT_ONLY else (0,))
+    ]
+    store, cells = Store(folder / "cells"), dict[tuple[str, str, int], Mapping[str, Any]]()
+    for key in in_process(lambda: Cell(model, clip, folder), specs, store):
+        kept = store.get(key)
+        assert kept is not None
+        spec, result = kept
+        cells[spec["concept"], spec["way"], spec["seed"]] = result
+        tell(f"{spec['concept']}, {spec['way']}, seed {spec['seed']}: {', '.join(w for w, _ in result['top'][:5])}")
+    return Planted(cells)

@@ -1,0 +1,132 @@
+"""Bias, measured: what a role's words say about its pictures, on roles that nothing was fitted on, and balancing.
+
+By words a group's share s becomes s^p / sum of s^p; p is fitted on `FITTED` roles by least squares against what the
+oracle counts, and told on `REPORTED` ones. A balanced role is drawn at seeds that the balancing did not see, beside the
+unbalanced one at the same seeds: what is read of scene and medium should stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from astrogate.core.basis import Basis
+from astrogate.core.point import Point
+from astrogate.core.protocols import Model, Reader, Readings
+from astrogate.measure.features import Clip
+from astrogate.measure.scores import mean
+from astrogate.methods.bias import Shares, balance, picture_shares, sharpened, word_shares
+from astrogate.methods.conceptor import explain
+from astrogate.methods.concepts.point import basis_points
+from astrogate.methods.vocabulary import vocabulary
+from astrogate.rendering.render import render, to_tensor
+from astrogate.studies.planted import PLAIN, RECIPE, SEEDS
+
+FITTED, REPORTED = ("chef", "king"), ("doctor", "dancer")
+GROUPS = {"man": ("man",), "woman": ("woman",)}
+COUNT = 400
+_COUNTED = range(500_000, 500_000 + COUNT)
+_KEPT = ("scene", "medium")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role's bases, one a seed, and the share of the first group by words (mean over them) and in its pictures."""
+
+    name: str
+    bases: Sequence[Basis]
+    by_words: float
+    counted: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evened:
+    """Shares of the first group, drawn from the words before and after balancing, and by how much, at most, the share
+    of any scene and of any medium moved."""
+
+    before: float
+    after: float
+    factor: float
+    moved: Mapping[str, float]
+    kept: Mapping[str, float]
+
+
+def pictures_of(model: Model, points: Sequence[Point]) -> Tensor:
+    """Pictures [n, 3, h, w] of points, as all of this study draws them."""
+    return to_tensor(render(model, points, recipe=RECIPE, batch_size=20))
+
+
+def role_of(model: Model, reader: Reader, clip: Clip, folder: Path, name: str, seeds: Sequence[int] = SEEDS) -> Role:
+    """Take a role apart at several seeds, and count its pictures."""
+    words = vocabulary(model, clip, folder=folder)
+    plan = replace(PLAIN, include=tuple(word for group in GROUPS.values() for word in group))
+    prompt = f"a photo of a {name}"
+    bases = [explain(model, prompt, plan=replace(plan, seed=s), clip=clip, words=words, folder=folder) for s in seeds]
+    readings = reader.read(pictures_of(model, [model.point(prompt, seed=seed) for seed in _COUNTED]))
+    counted = picture_shares(readings.labels("subject"), GROUPS)["man"]
+    return Role(name, bases, mean([word_shares(basis, GROUPS)["man"] for basis in bases]), counted)
+
+
+def power_of(roles: Sequence[Role]) -> float:
+    """The power that brings the words' shares closest to what was counted."""
+    powers = np.geomspace(0.25, 64, 200)
+    misses = [sum((detected(role.by_words, p) - role.counted) ** 2 for role in roles) for p in powers]
+    return float(powers[int(np.argmin(misses))])
+
+
+def detected(share: float, power: float) -> float:
+    """The share in pictures that a share of words stands for."""
+    return sharpened({"man": share, "woman": 1 - share}, power)["man"]
+
+
+def evened(model: Model, reader: Reader, role: Role, tell: Callable[[str], None] = lambda text: None) -> Evened:
+    """Balance a role's first basis, and look at pictures that the balancing did not see."""
+    found = balance(model, role.bases[0], GROUPS, reader, recipe=RECIPE, seeds=range(100), tell=tell)
+    before, after = (
+        reader.read(pictures_of(model, basis_points(model, basis, _COUNTED))) for basis in (role.bases[0], found.basis)
+    )
+    shares = [_share(readings) for readings in (before, after)]
+    return Evened(
+        shares[0]["man"],
+        shares[1]["man"],
+        found.factors["man"],
+        {factor: moved(before.labels(factor), after.labels(factor)) for factor in _KEPT},
+        {f: mean([float(a == b) for a, b in zip(before.labels(f), after.labels(f), strict=True)]) for f in _KEPT},
+    )
+
+
+def _share(readings: Readings) -> Shares:
+    return picture_shares(readings.labels("subject"), GROUPS)
+
+
+def moved(before: Sequence[str], after: Sequence[str]) -> float:
+    """By how much the share of any label moved, at most."""
+    return max(abs(before.count(label) / len(before) - after.count(label) / len(after)) for label in {*before, *after})
+
+
+def lines(
+    model: Model, reader: Reader, clip: Clip, folder: Path, tell: Callable[[str], None] = lambda text: None
+) -> list[str]:
+    """The study as text: the power, then for each role what was detected, counted, and evened out."""
+    roles = {name: role_of(model, reader, clip, folder, name) for name in (*FITTED, *REPORTED)}
+    power = power_of([roles[name] for name in FITTED])
+    found = [f"fitted on {', '.join(FITTED)}: shares of words to the power {power:.2f}"]
+    for name, role in roles.items():
+        told = detected(role.by_words, power)
+        found.append(
+            f"{name}: man {role.by_words:.1%} of the words' weights, detected {told:.0%}, counted {role.counted:.0%} "
+            f"of {COUNT} pictures: {100 * (told - role.counted):+.0f} points"
+        )
+        if name in REPORTED:
+            even = evened(model, reader, role, tell)
+            moves = ", ".join(f"{factor} {100 * by:.1f}" for factor, by in even.moved.items())
+            kept = ", ".join(f"{factor} {share:.0%}" for factor, share in even.kept.items())
+            found.append(
+                f"{name}, drawn from its words: man {even.before:.0%}, balanced (man x {even.factor:.2f}) "
+                f"{even.after:.0%}; points that a share moved, at most: {moves}; the same at the same seed: {kept}"
+            )
+    return found

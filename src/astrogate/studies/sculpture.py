@@ -1,0 +1,63 @@
+"""Manipulation, measured: does "a photo of a sculpture" grow abstract with that word's weight, and does the scene stay?
+
+Within a seed, Spearman's rank correlation of the factor and the oracle's probability of the style; over all pictures,
+the share whose scene is read as in the decomposition's own (factor 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from astrogate.core.basis import Basis
+from astrogate.core.protocols import Model, Reader
+from astrogate.core.recipe import Frame
+from astrogate.measure.features import Clip
+from astrogate.measure.scores import Estimate, bootstrap, mean, spearman
+from astrogate.methods.conceptor import explain
+from astrogate.methods.manipulate import manipulate
+from astrogate.rendering.render import render, to_tensor
+from astrogate.studies.planted import PLAIN, RECIPE
+
+PROMPT, WORD = "a photo of a sculpture", "abstract"
+FACTORS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+SEEDS = range(600_000, 600_008)
+
+
+@dataclass(frozen=True, slots=True)
+class Manipulated:
+    """Rank correlation, scenes that stay, the mean reading at each factor, and the frames, seed by seed."""
+
+    correlation: Estimate
+    scene: Estimate
+    readings: Sequence[float]
+    frames: Sequence[Frame]
+
+
+def sculpture(model: Model, clip: Clip, folder: Path) -> Basis:
+    """The decomposition, whose dictionary has the word in any case."""
+    return explain(model, PROMPT, plan=replace(PLAIN, include=(WORD,)), clip=clip, folder=folder)
+
+
+def manipulated(
+    model: Model, reader: Reader, basis: Basis, *, factors: Sequence[float] = FACTORS, seeds: Sequence[int] = SEEDS
+) -> Manipulated:
+    """Draw every seed at every factor, and read. Raises ValueError without factor 1, to which scenes are compared."""
+    own = list(factors).index(1.0)
+    points = [point for seed in seeds for point in manipulate(model, basis, WORD, factors, seed=seed)]
+    frames = list(render(model, points, recipe=RECIPE, batch_size=len(factors)))
+    readings, n = reader.read(to_tensor(frames)), len(factors)
+    style = list(readings.classes["style"]).index(WORD)
+    values = readings.probabilities["style"][:, style].view(-1, n)
+    scenes = readings.labels("scene")
+    same = [
+        mean([float(scenes[row * n + i] == scenes[row * n + own]) for i in range(n) if i != own])
+        for row in range(len(values))
+    ]
+    return Manipulated(
+        bootstrap(mean, [spearman(factors, row.tolist()) for row in values]),
+        bootstrap(mean, same),
+        values.mean(0).tolist(),
+        frames,
+    )
