@@ -32,7 +32,7 @@ def test_words_are_the_models_whole_ones(tiny: Model, clip: Clip) -> None:
 def test_features_are_those_of_one_word_after_the_other(clip: Clip) -> None:
     words = ["dog", "cat", "happy", "zebra horse"]
     expected = [F.normalize(clip.texts([t.format(word) for t in TEMPLATES]).mean(0), dim=0) for word in words]
-    assert torch.allclose(word_features(clip, words, batch=7), torch.stack(expected), atol=1e-5)
+    assert torch.allclose(word_features(clip, words), torch.stack(expected), atol=1e-5)
     assert len(set(TEMPLATES)) == 27
 
 
@@ -74,3 +74,19 @@ def test_words_that_do_not_fit_are_told(tiny: Model, clip: Clip) -> None:
         vocabulary(tiny, clip, pattern="(")
     with pytest.raises(AstrogateError, match="one place"):
         vocabulary(tiny, clip, templates=["a dog"])
+
+
+@pytest.mark.parametrize("batch", [1, 3, 32])
+@pytest.mark.parametrize("template", ["a photo of a {}", "{} dog", "a {}, happy 3 d render", "{}"])
+def test_texts_that_share_a_beginning_are_as_by_themselves(clip: Clip, batch: int, template: str) -> None:
+    words = ["dog", "cat", "happy horse", "zebra", "fat", "dog dog dog", "render"]
+    expected = clip.texts([template.format(word) for word in words])
+    both = clip.filled([template, "a {}"], words, batch=batch)
+    assert torch.allclose(both[0], expected, atol=1e-5)
+    assert torch.allclose(both[1], clip.texts([f"a {word}" for word in words]), atol=1e-5)
+    assert torch.allclose(clip.filled([template], words[:1])[0], expected[:1], atol=1e-5)
+
+
+def test_texts_that_are_cut_off_are_as_by_themselves(clip: Clip) -> None:
+    words = ["dog", "cat " * 40, "fat"]
+    assert torch.allclose(clip.filled(["a {}"], words)[0], clip.texts([f"a {word}" for word in words]), atol=1e-5)

@@ -8,7 +8,9 @@ Pooled features are unit vectors, so a dot product is a cosine (Radford et al. 2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, final
 
@@ -94,6 +96,61 @@ class Clip:
             text = self.model.text_model(input_ids=tokens)
             parts.append(F.normalize(self.model.text_projection(text.pooler_output), dim=-1).cpu())
         return torch.cat(parts)
+
+    @torch.no_grad()
+    def filled(self, templates: Sequence[str], words: Sequence[str], *, batch: int = 32) -> Tensor:
+        """Unit features [templates, words, d] of texts with each word in their place {}: as `texts` has them, for less.
+
+        The encoder is causal, so that what stands before the word is the same for all. A sequence holds it once, and
+        behind it the endings of as many texts as fit; each sees the beginning and itself alone, at its own positions.
+        """
+        texts = [template.format(word) for template in templates for word in words]
+        ids, n = self.tokenizer(texts, truncation=True).input_ids, len(words)
+        limit, found = int(self.model.config.text_config.max_position_embeddings), list[Tensor]()
+        packed = [one for start in range(0, len(ids), n) for one in _packed(ids[start : start + n], limit)]
+        for start in range(0, len(packed), batch):
+            part = packed[start : start + batch]
+            length = max(len(sequence.tokens) for sequence in part)
+            columns = zip(*(sequence.padded(length) for sequence in part), strict=True)
+            tokens, positions, masks = (torch.stack(column).to(self.mean.device) for column in columns)
+            text = self.model.text_model(input_ids=tokens, position_ids=positions, attention_mask=masks[:, None])
+            ends = torch.cat([text.last_hidden_state[i, sequence.ends] for i, sequence in enumerate(part)])
+            found.append(F.normalize(self.model.text_projection(ends), dim=-1).cpu())
+        return torch.cat(found).view(len(templates), n, -1)
+
+
+@dataclass(slots=True)
+class _Packed:
+    """Texts side by side in one sequence: block 0 is what they begin with, the others are how each ends, and where."""
+
+    tokens: list[int]
+    positions: list[int]
+    blocks: list[int]
+    ends: list[int]
+
+    def padded(self, length: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens and positions [length], and what each place sees [length, length]: 0, else minus infinity."""
+        columns = (self.tokens, self.positions, self.blocks)
+        tokens, positions, blocks = (F.pad(torch.tensor(c), (0, length - len(c)), value=0) for c in columns)
+        sees = ((blocks[:, None] == blocks) | (blocks == 0)).tril()
+        return tokens, positions, torch.zeros(length, length).masked_fill(~sees, -torch.inf)
+
+
+def _packed(texts: Sequence[Sequence[int]], limit: int) -> Iterator[_Packed]:
+    """Sequences of at most `limit` tokens that hold all texts, in order, and once what all of them begin with."""
+    columns = zip(*(text[:-1] for text in texts), strict=False)
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+    head, places = list(texts[0][:shared]), list(range(shared))
+    now = _Packed([*head], [*places], [0] * shared, [])
+    for ending in (text[shared:] for text in texts):
+        if now.ends and len(now.tokens) + len(ending) > limit:
+            yield now
+            now = _Packed([*head], [*places], [0] * shared, [])
+        now.tokens += ending
+        now.positions += range(shared, shared + len(ending))
+        now.blocks += [len(now.ends) + 1] * len(ending)
+        now.ends.append(len(now.tokens) - 1)
+    yield now
 
 
 def clip_for(model_name: str, folder: Path | str | None) -> Clip:

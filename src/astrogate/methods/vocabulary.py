@@ -2,8 +2,9 @@
 
     t_v = |mean over templates m of  T(m with v)|,      |x| = x / its length, T CLIP's unit text feature
 
-A word is a single token of every text encoder of the model, so that it has one input embedding in each. Texts go
-through CLIP in batches of one length, and are kept under a hash of CLIP's weights, the words and the templates.
+A word is a single token of every text encoder of the model, so that it has one input embedding in each. What stands
+before the word in a template goes through CLIP once for many words (`Clip.filled`); features are kept under a hash of
+CLIP's weights, the words and the templates.
 """
 
 from __future__ import annotations
@@ -66,7 +67,6 @@ def vocabulary(
     pattern: str = PATTERN,
     templates: Sequence[str] = TEMPLATES,
     folder: Path | None = None,
-    batch: int = 500,
 ) -> Vocabulary:
     """The words of a model's own tokenizers that match `pattern`, or those of `words`; features kept in `folder`.
 
@@ -95,7 +95,7 @@ def vocabulary(
     places = [torch.tensor([found[i] for found in kept.values()]) for i in range(len(parts))]
     return Vocabulary(
         tuple(kept),
-        _features(clip, list(kept), templates, folder, batch),
+        _features(clip, list(kept), templates, folder),
         tuple(table[place] for table, place in zip(tables, places, strict=True)),
         tuple(float(table.norm(dim=1).mean()) for table in tables),
         model.fingerprint,
@@ -118,7 +118,7 @@ def _single(tokenizer: object, word: str) -> int | None:
     return int(ids[0]) if known else None
 
 
-def _features(clip: Clip, words: Sequence[str], templates: Sequence[str], folder: Path | None, batch: int) -> Tensor:
+def _features(clip: Clip, words: Sequence[str], templates: Sequence[str], folder: Path | None) -> Tensor:
     from safetensors.torch import load_file, save
 
     recipe = json.dumps([digest_of(clip.model), list(words), list(templates)])
@@ -126,21 +126,13 @@ def _features(clip: Clip, words: Sequence[str], templates: Sequence[str], folder
     path = None if folder is None else folder / f"vocabulary-{key}.safetensors"
     if path is not None and path.exists():
         return load_file(path)["features"]
-    features = word_features(clip, words, templates, batch=batch)
+    features = word_features(clip, words, templates)
     if path is not None:
         with whole_file(path) as file:
             file.write(save({"features": features}))
     return features
 
 
-def word_features(
-    clip: Clip, words: Sequence[str], templates: Sequence[str] = TEMPLATES, *, batch: int = 500
-) -> Tensor:
+def word_features(clip: Clip, words: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Tensor:
     """t_v [n, d] of words, without a cache."""
-    texts = [template.format(word) for word in words for template in templates]
-    lengths = [len(ids) for ids in clip.tokenizer(texts, truncation=True).input_ids]
-    order = sorted(range(len(texts)), key=lambda i: lengths[i])
-    sorted_features = clip.texts([texts[i] for i in order], batch=batch)
-    features = torch.empty_like(sorted_features)
-    features[order] = sorted_features
-    return F.normalize(features.view(len(words), len(templates), -1).mean(1), dim=1)
+    return F.normalize(clip.filled(templates, words).mean(0), dim=1)
