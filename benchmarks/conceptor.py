@@ -13,6 +13,8 @@ import shutil
 import statistics
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +30,7 @@ from astrogate.measure.features import clip_for
 from astrogate.methods.concepts.cutoffs import cutoffs
 from astrogate.methods.concepts.dictionary import dictionary
 from astrogate.methods.concepts.plan import Plan
-from astrogate.methods.concepts.point import basis_points, concept_points, place_of
+from astrogate.methods.concepts.point import basis_place, basis_points, concept_points, place_of
 from astrogate.methods.concepts.run import Weights, pseudo_words, sparsity
 from astrogate.methods.vocabulary import TEMPLATES, Vocabulary, word_features
 from astrogate.models.fast import has_bfloat16
@@ -85,7 +87,7 @@ def embed_both(clip: ag.Clip, words: list[str], name: str, repeats: int) -> None
 def released(model: Any, clip: ag.Clip, prompt: str, words: Vocabulary, plan: Plan) -> Basis:
     """The whole explanation as released, with whole words."""
     plan = plan.for_words(len(words.words))
-    place, pipe = place_of(model, prompt, None, words), model.pipe
+    place, pipe = place_of(prompt, None, words.words), model.pipe
     seeds = range(plan.pictures, plan.pictures + plan.validation)
     points = [model.point(prompt, seed=seed) for seed in range(plan.pictures)]
     train = to_tensor(render(model, points, recipe=plan.recipe))
@@ -125,14 +127,14 @@ def released(model: Any, clip: ag.Clip, prompt: str, words: Vocabulary, plan: Pl
                 best, kept = score, network(inputs).detach()
     for part in (pipe.unet, pipe.text_encoder, pipe.vae):
         part.requires_grad_(True)
-    origin = {"place": {"prompt": prompt, "concept": place.concept, "text": place.text, "standin": place.standin}}
+    origin = {"place": asdict(place)}
     atoms, lengths = {"encoder 0": chosen.embeddings[0]}, {"encoder 0": chosen.lengths[0]}
     return Basis(chosen.words, kept, atoms, lengths, plan.tokens, model.fingerprint, place.concept, origin)
 
 
 def redrawn(model: ag.Model, clip: ag.Clip, basis: Basis) -> list[float]:
     """The cosine of pictures of the word and of its words, at fresh seeds."""
-    prompt = basis.origin["place"]["prompt"]
+    prompt = basis_place(basis).prompt
     points = [*(model.point(prompt, seed=s) for s in FRESH), *basis_points(model, basis, FRESH)]
     whole, made = clip.images(to_tensor(render(model, points))).chunk(2)
     return (whole * made).sum(1).tolist()
@@ -148,29 +150,29 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         embed_both(large_clip(Path(folder)), list(words.words), "a text encoder of ViT-B/32's size", 3)
     dtype = "bfloat16" if has_bfloat16("cpu") else None
-    ours = Plan(dtype=dtype, recipe=ag.Recipe(dtype=dtype))
-    spent, redrawings = list[tuple[float, float]](), list[tuple[list[float], list[float]]]()
-    for concept in sys.argv[1:] or ["pet", "doctor", "winter"]:
-        prompt, bases = f"a photo of a {concept}", list[Basis]()
-        plain = Plan(judge="pictures", start="cold", early=False)
-        runs = (
-            lambda prompt=prompt, plain=plain: released(model, clip, prompt, words, plain),
-            lambda prompt=prompt: ag.explain(model, prompt, plan=ours, clip=clip),
-        )
-        costs: list[float] = []
-        for work in runs:
+    plain = Plan(judge="pictures", start="cold", early=False)
+    ways: dict[str, Callable[[str], Basis]] = {
+        "released": lambda prompt: released(model, clip, prompt, words, plain),
+        "ours": lambda prompt: ag.explain(
+            model, prompt, plan=Plan(dtype=dtype, recipe=ag.Recipe(dtype=dtype)), clip=clip, words=words
+        ),
+        "ours in float32": lambda prompt: ag.explain(model, prompt, plan=Plan(), clip=clip, words=words),
+    }
+    costs, redrawings = {way: list[float]() for way in ways}, {way: list[float]() for way in ways}
+    for turn, concept in enumerate(sys.argv[1:] or ["pet", "doctor", "winter"]):
+        names = list(ways)
+        for way in names[turn % len(names) :] + names[: turn % len(names)]:
             started = time.process_time()
-            bases.append(work())
-            costs.append(time.process_time() - started)
-        first, second = (redrawn(model, clip, basis) for basis in bases)
-        spent.append((costs[0], costs[1]))
-        redrawings.append((first, second))
-        top = [", ".join(word for word, _ in basis.top(6)) for basis in bases]
-        print(f"{concept}: released {costs[0]:.0f} s CPU ({top[0]}), ours {costs[1]:.0f} ({top[1]}):", end=" ")
-        print(f"{costs[0] / costs[1]:.1f} times cheaper; reconstruction {mean(first):.4f}, ours {mean(second):.4f}")
-    ratio = sum(a for a, _ in spent) / sum(b for _, b in spent)
-    gains = [b - a for first, second in redrawings for a, b in zip(first, second, strict=True)]
-    print(f"all: {ratio:.1f} times cheaper, reconstruction better by {bootstrap(mean, gains)}")
+            basis = ways[way](f"a photo of a {concept}")
+            costs[way].append(time.process_time() - started)
+            redrawings[way] += (cosines := redrawn(model, clip, basis))
+            top = ", ".join(word for word, _ in basis.top(6))
+            print(f"{concept}, {way}: {costs[way][-1]:.0f} s CPU, reconstruction {mean(cosines):.4f} ({top})")
+    for way in list(ways)[1:]:
+        ratios = [slow / quick for slow, quick in zip(costs["released"], costs[way], strict=True)]
+        gains = [b - a for a, b in zip(redrawings["released"], redrawings[way], strict=True)]
+        spread = f"{min(ratios):.1f} to {max(ratios):.1f}"
+        print(f"{way}: {statistics.median(ratios):.1f} times cheaper ({spread}), closer by {bootstrap(mean, gains)}")
 
 
 if __name__ == "__main__":

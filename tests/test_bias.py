@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from astrogate.core.protocols import Model, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.methods import bias
-from astrogate.methods.bias import balance, labels_of, picture_shares, sharpened, word_shares
+from astrogate.methods.bias import balance, expected, labels_of, neither, picture_shares, word_shares
 from astrogate.methods.concepts.cutoffs import Cutoffs
+from astrogate.rendering.cache import FrameCache
+from astrogate.rendering.render import render, to_tensor
 from tests.test_explain_image import decomposed
 
 GROUPS = {"canine": ("dog",), "feline": ("cat", "horse")}
@@ -25,8 +28,15 @@ class Planted:
 
     def read(self, pictures: Tensor) -> Readings:
         share = pictures.mean((1, 2, 3))
-        classes = {"subject": ("dog", "cat", "fish")}
+        classes = {"subject": ("dog", "cat", "horse")}
         return Readings(classes, {"subject": torch.stack([share, 1 - share, 0 * share], 1)}, {}, share)
+
+
+class Three:
+    """Takes a picture for the group whose colour it has."""
+
+    def read(self, pictures: Tensor) -> Readings:
+        return Readings({"subject": ("dog", "cat", "horse")}, {"subject": pictures.mean((2, 3))}, {}, pictures)
 
 
 def test_shares_of_words(tiny: Model, clip: Clip) -> None:
@@ -39,10 +49,11 @@ def test_shares_of_words(tiny: Model, clip: Clip) -> None:
         word_shares(basis, {"a": ("fish",), "b": ("bird",)})
 
 
-def test_shares_of_pictures_and_sharpened_ones() -> None:
+def test_shares_of_pictures_and_expected_ones() -> None:
     assert picture_shares(["dog", "cat", "dog", "fish"], GROUPS) == {"canine": 2 / 3, "feline": 1 / 3}
-    assert sharpened({"a": 0.75, "b": 0.25}, 1.0) == {"a": 0.75, "b": 0.25}
-    assert sharpened({"a": 0.75, "b": 0.25}, 2.0) == {"a": 0.9, "b": pytest.approx(0.1)}
+    assert expected({"a": 0.75, "b": 0.25}, 1.0) == {"a": 0.75, "b": 0.25}
+    assert expected({"a": 0.75, "b": 0.25}, 2.0) == {"a": 0.9, "b": pytest.approx(0.1)}
+    assert neither(["dog", "fish", "cat", "bird"], GROUPS) == 0.5
     with pytest.raises(AstrogateError, match="no picture shows any of the groups"):
         picture_shares(["fish"], GROUPS)
 
@@ -77,10 +88,35 @@ def test_balancing_reaches_its_target(
     assert len(told) == 12
 
 
-def test_balancing_draws_pictures(tiny: Model, clip: Clip) -> None:
+def test_balancing_draws_pictures(tiny: Model, clip: Clip, tmp_path: Path) -> None:
     basis = decomposed(tiny, clip, Cutoffs())
-    found = balance(tiny, basis, GROUPS, Planted(), seeds=range(4), looks=2, recipe=Recipe(2))
-    assert sum(found.after.values()) == pytest.approx(1)
+    given: Any = {"seeds": range(4), "looks": 2, "recipe": Recipe(2), "cache": FrameCache(tmp_path)}
+    found = balance(tiny, basis, GROUPS, Planted(), **given)
+    points = bias.basis_points(tiny, found.basis, range(4))
+    labels = Planted().read(to_tensor(render(tiny, points, recipe=Recipe(2)))).labels("subject")
+    assert found.after == picture_shares(labels, GROUPS)
+    assert list(tmp_path.rglob("*.png"))
+
+
+def test_three_groups_reach_their_targets(tiny: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures have the shares that the words have, so that every factor moves all of them."""
+    basis = decomposed(tiny, clip, Cutoffs())
+    groups = {"a": ("dog",), "b": ("cat",), "c": ("horse",)}
+    start = {"dog": 6.0, "cat": 3.0, "horse": 1.0}
+    basis = basis.scaled({word: wanted / float(basis.weights[basis.place(word)]) for word, wanted in start.items()})
+
+    def frames(model: Model, drawn: Any, **options: Any) -> Tensor:
+        shares, n = drawn
+        edges = torch.tensor([shares["a"], shares["a"] + shares["b"]])
+        which = torch.bucketize((torch.arange(n) + 0.5) / n, edges)
+        return torch.eye(3)[which][:, :, None, None].expand(-1, 3, 2, 2)
+
+    monkeypatch.setattr(bias, "basis_points", lambda model, made, seeds: (word_shares(made, groups), len(seeds)))
+    monkeypatch.setattr(bias, "render", frames)
+    monkeypatch.setattr(bias, "to_tensor", lambda drawn: drawn)
+    found = balance(tiny, basis, groups, Three(), seeds=range(100), looks=10)
+    assert all(share == pytest.approx(1 / 3, abs=0.021) for share in found.after.values())
+    assert found.before["a"] == pytest.approx(0.6, abs=0.02)
 
 
 def test_what_cannot_be_balanced_is_refused(tiny: Model, clip: Clip) -> None:
@@ -95,4 +131,6 @@ def test_what_cannot_be_balanced_is_refused(tiny: Model, clip: Clip) -> None:
         with pytest.raises(AstrogateError, match=reason):
             balance(tiny, basis, groups, Planted(), target=target)
     with pytest.raises(AstrogateError, match="knows no 'colour': choose one of subject"):
-        labels_of(Planted(), torch.rand(2, 3, 4, 4), "colour")
+        labels_of(Planted(), torch.rand(2, 3, 4, 4), "colour", GROUPS)
+    with pytest.raises(AstrogateError, match="knows no fish, bird: choose from dog"):
+        labels_of(Planted(), torch.rand(2, 3, 4, 4), "subject", {"a": ("fish", "dog"), "b": ("bird",)})

@@ -70,10 +70,12 @@ def test_bias_counts_and_balances(loading: tuple[str, ...], tmp_path: Path) -> N
     assert code == 0, err
     assert "by the words' weights" in out
     assert "4 others, balanced" in out
-    assert load_basis(tmp_path / "balanced.safetensors").name == "happy"
+    assert load_basis(tmp_path / "happy-balanced.safetensors").name == "happy"
+    assert "neither" in out
     for options, reason in (
         (("--target", "0.5,x"), "are no shares"),
         (("--target", "0.5"), "are no shares"),
+        (("--target", "0.5,0.7"), "1 in all"),
         (("--count", "2"), "ask for 4 or more"),
         (("--concept", "fish"), "does not hold 'fish'"),
     ):
@@ -90,7 +92,8 @@ def test_what_cannot_be_explained_is_one_line(loading: tuple[str, ...], tmp_path
         (("--words", str(words)), "0 words are left"),
         (("--pattern", "["), "is no pattern"),
         (("--concept", "fish"), "does not hold"),
-        (("--pictures", str(words)), "cannot write"),
+        (("--pictures", str(words)), "is no folder"),
+        (("--offload",), "leave --offload out"),
     ):
         code, _, err = run("explain", "a photo of a dog", "-o", str(tmp_path / "out"), *QUICK, *loading, *options)
         assert (code, reason in err) == (2, True), (options, err)

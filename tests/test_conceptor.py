@@ -27,7 +27,7 @@ from astrogate.methods.concepts.cutoffs import Cutoffs, cutoffs
 from astrogate.methods.concepts.dictionary import dictionary
 from astrogate.methods.concepts.judges import by_loss, by_pictures
 from astrogate.methods.concepts.plan import Plan
-from astrogate.methods.concepts.point import Place, basis_points, concept_points, place_of
+from astrogate.methods.concepts.point import Place, basis_place, basis_points, concept_points, place_of
 from astrogate.methods.concepts.run import Weights, pseudo_words, sparsity
 from astrogate.methods.concepts.starts import convex, toward
 from astrogate.methods.vocabulary import vocabulary
@@ -51,9 +51,10 @@ def test_a_concept_is_taken_apart(model: Model, clip: Clip, tmp_path: Path) -> N
     assert len(basis.names) <= 8
     looks = basis.origin["history"]
     assert [look["step"] for look in looks] == [2, 4, 6]
-    place = basis.origin["place"]
-    assert place["text"] == f"a photo of a happy {place['standin']}"
-    assert place["standin"] not in PROMPT
+    place = basis_place(basis)
+    assert (place.prompt, place.text) == (PROMPT, f"a photo of a happy {place.standin}")
+    assert place.standin not in PROMPT
+    assert f"kept in {next(tmp_path.glob('dog-*'))}" in told
     (run,) = tmp_path.glob("dog-*")
     back = load_basis(run / RESULT)
     assert torch.equal(back.weights, basis.weights)
@@ -144,7 +145,7 @@ def test_the_text_start_finds_the_prompts_own_states(tiny: Model, clip: Clip) ->
     from astrogate.methods.concepts.starts import from_text
 
     words = vocabulary(tiny, clip)
-    place = place_of(tiny, PROMPT, None, words)
+    place = place_of(PROMPT, None, words.words)
     goals = {"prompt_embeds": tiny.encode([PROMPT])["prompt_embeds"]}
     torch.manual_seed(0)
     inputs = torch.cat(words.embeddings, 1)
@@ -196,7 +197,7 @@ def test_the_dictionary_is_near_the_pictures_and_without_the_concept(tiny: Model
     least = replace(FEW, include=(ranked[-1], "dog"), dictionary=3)
     assert set(dictionary(clip, words, pictures, "dog", least, 1.0)[0].words) == {ranked[-1], "dog", chosen.words[0]}
     with pytest.raises(AstrogateError, match="the vocabulary has no moon"):
-        dictionary(clip, words, pictures, "dog", replace(FEW, include=("moon",)), 1.0)
+        explain(tiny, PROMPT, plan=replace(FEW, include=("moon",)), clip=clip, words=words)
     with pytest.raises(AstrogateError, match="0 words are left for 'dog'"):
         dictionary(clip, words, pictures, "dog", FEW, -1.0)
 
@@ -208,14 +209,17 @@ def test_cutoffs_are_those_of_vit_b_32_or_quantiles(clip: Clip) -> None:
     assert float((pairs > found.concept).float().mean()) == pytest.approx(0.001, abs=2e-4)
     assert found.concept < found.concept_of_one < found.words
 
-    vision = SimpleNamespace(patch_size=32, hidden_size=768)
-    as_base = SimpleNamespace(config=SimpleNamespace(vision_config=vision, projection_dim=512))
-    assert cutoffs(SimpleNamespace(model=as_base), words, words) == Cutoffs(0.90, 0.92, 0.95, 0.93)  # type: ignore[arg-type]
+    for act, own in (("quick_gelu", True), ("gelu", False)):
+        vision = SimpleNamespace(patch_size=32, hidden_size=768, hidden_act=act)
+        as_base: Any = SimpleNamespace(
+            model=SimpleNamespace(config=SimpleNamespace(vision_config=vision, projection_dim=512))
+        )
+        assert (cutoffs(as_base, words, words) == Cutoffs(0.90, 0.92, 0.95, 0.93)) == own
 
 
 def test_the_pictures_judge_is_the_paired_cosine(tiny: Model, clip: Clip) -> None:
     words = vocabulary(tiny, clip)
-    place = place_of(tiny, PROMPT, None, words)
+    place = place_of(PROMPT, None, words.words)
     vectors = pseudo_words(words, torch.ones(len(words.words)))
     points, recipe = concept_points(tiny, place, vectors, [3, 4]), Recipe(2)
     own = clip.images(to_tensor(render(tiny, points, recipe=recipe)))
@@ -227,7 +231,7 @@ def test_the_pictures_judge_is_the_paired_cosine(tiny: Model, clip: Clip) -> Non
 
 def test_the_loss_judge_always_looks_at_the_same(tiny: Model, clip: Clip) -> None:
     words = vocabulary(tiny, clip)
-    place = place_of(tiny, PROMPT, None, words)
+    place = place_of(PROMPT, None, words.words)
     pictures = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     own, other = (
         pseudo_words(words, weights) for weights in (torch.ones(len(words.words)), torch.rand(len(words.words)))
@@ -306,21 +310,29 @@ def test_the_exported_token_draws_the_same_in_plain_diffusers(tiny_folder: Path,
 
 
 def test_where_the_pseudo_word_goes(tiny: Model, clip: Clip) -> None:
-    words = vocabulary(tiny, clip, words=["dog", "cat", "happy"])
-    assert place_of(tiny, "a Dog", None, words) == Place("a Dog", "Dog", "a cat", "cat")
-    assert place_of(tiny, "a happy dog, a dog", "dog", words).text == "a happy dog, a cat"
-    assert place_of(tiny, "a photo of a zebra horse at 3", "zebra horse", words).text == "a photo of a dog at 3"
-    with pytest.raises(AstrogateError, match="does not hold 'fish': choose of its words: a happy dog"):
-        place_of(tiny, "a happy dog", "fish", words)
-    with pytest.raises(AstrogateError, match="has no word"):
-        place_of(tiny, "  ", None, words)
+    words = ("dog", "cat", "happy")
+    assert place_of("a Dog", None, words) == Place("a ", "Dog", "", "cat")
+    assert place_of("a happy dog, a dog", "dog", words).text == "a happy dog, a cat"
+    assert place_of("a photo of a zebra horse at 3", "zebra horse", words).text == "a photo of a dog at 3"
+    assert place_of("a photo of a pet.", None, words).text == "a photo of a dog."
+    assert place_of("a painting of the ing", None, ["the", "ing", "in"]).saying("cat") == "a painting of the cat"
+    for wrong, concept, reason in (
+        ("a happy dog", "fish", "does not hold 'fish': choose of its words: a happy dog"),
+        (" 3.", None, "has no word"),
+        ("dog cat happy", "dog", "says every word"),
+    ):
+        with pytest.raises(AstrogateError, match=reason):
+            place_of(wrong, concept, words)
+    long = place_of("a " * 20 + "dog", None, words)
+    with pytest.raises(AstrogateError, match="is cut off before 'cat': write a shorter prompt"):
+        concept_points(tiny, long, pseudo_words(vocabulary(tiny, clip, words=["dog", "cat"]), torch.ones(2)), [0])
 
 
 def test_a_concept_of_several_tokens_is_said_so(tiny: Model, clip: Clip) -> None:
     told: list[str] = []
     basis = explain(tiny, "a photo of a fat cat", "fat cat", plan=FEW, clip=clip, tell=told.append)
     assert told[0].startswith("'fat cat' is 2 tokens")
-    assert basis.origin["place"]["text"].startswith("a photo of a ")
+    assert basis_place(basis).prompt == "a photo of a fat cat"
     assert not {"fat", "cat"} & set(basis.names)
 
 
@@ -358,8 +370,15 @@ def test_folders_of_pictures_are_filled_up_and_used_again(
     assert torch.equal(explain(tiny, PROMPT, plan=FEW, clip=clip, **folders).weights, first.weights)
     drawn = {path.name for path, mark in marks.items() if path.stat().st_mtime_ns != mark}
     assert drawn == {"0002.png", "0004.png"}
-    with pytest.raises(AstrogateError, match="pictures of another prompt, model or seed"):
+    with pytest.raises(AstrogateError, match="pictures of another prompt, model, number or seed"):
         explain(tiny, PROMPT, plan=replace(FEW, picture_seed=1), clip=clip, **folders)
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "0.bmp").write_bytes(b"a picture")
+    for odd, reason in ((tmp_path / "odd", "holds no picture of .png"), (tmp_path / "odd" / "0.bmp", "is no folder")):
+        with pytest.raises(AstrogateError, match=reason):
+            explain(tiny, PROMPT, plan=FEW, clip=clip, pictures=odd)
+    with pytest.raises(AstrogateError, match="holds none of your pictures"):
+        explain(tiny, PROMPT, plan=FEW, clip=clip, pictures=own_pictures(tmp_path / "m", 5), validation=tmp_path / "e")
 
 
 def test_many_concepts_share_words_and_pictures(
@@ -367,7 +386,7 @@ def test_many_concepts_share_words_and_pictures(
 ) -> None:
     found = concepts(tiny, {"dog": PROMPT, "happy": PROMPT}, clip=clip, plan=FEW, folder=tmp_path)
     assert list(found) == ["dog", "happy"]
-    assert found["happy"].origin["place"]["text"].endswith("dog")
+    assert basis_place(found["happy"]).text.endswith("dog")
     assert len(list((tmp_path / "pictures").iterdir())) == 2
     assert len(list(tmp_path.glob("vocabulary-*"))) == 1
 
@@ -381,9 +400,14 @@ def test_what_cannot_be_explained_is_refused(tiny: Model, tiny_folders: Any, cli
         ({"rate": float("nan")}, "rate nan"),
         ({"start": "warm"}, "start 'warm' is unknown"),
         ({"judge": "me"}, "judge 'me' is unknown"),
+        ({"pictures": 1}, "learn from 4 or more"),
     ):
         with pytest.raises(AstrogateError, match=reason):
             Plan(**wrong)
+    words = vocabulary(tiny, clip)
+    for stray, reason in ((replace(words, model="x"), "another model's"), (replace(words, clip="x"), "another CLIP's")):
+        with pytest.raises(AstrogateError, match=reason):
+            explain(tiny, PROMPT, clip=clip, words=stray)
     basis = explain(tiny, PROMPT, plan=FEW, clip=clip)
     with pytest.raises(AstrogateError, match="in another model"):
         basis_points(tiny, replace(basis, model="other"), [0])
@@ -396,3 +420,47 @@ def test_a_plan_fits_the_vocabulary() -> None:
     fitted = Plan().for_words(107)
     assert (fitted.dictionary, fitted.tokens) == (53, 26)
     assert Plan().for_words(40, whole=True).dictionary == 40
+
+
+def test_a_broken_result_is_made_again(tiny: Model, clip: Clip, tmp_path: Path) -> None:
+    first = explain(tiny, PROMPT, plan=FEW, clip=clip, folder=tmp_path)
+    (path,) = tmp_path.glob(f"dog-*/{RESULT}")
+    path.write_bytes(path.read_bytes()[:100])
+    assert torch.equal(explain(tiny, PROMPT, plan=FEW, clip=clip, folder=tmp_path).weights, first.weights)
+
+
+def test_half_precision_learns(tiny_folder: Path, clip: Clip) -> None:
+    """In float16 the loss is scaled, so that its gradient is not lost on the way."""
+    model = load(str(tiny_folder), device="cpu", dtype="float16")
+    basis = explain(model, PROMPT, plan=replace(FEW, start="text"), clip=clip)
+    first, *_, last = basis.origin["history"]
+    assert np.isfinite([first["score"], last["loss"]]).all()
+    still_there = explain(model, PROMPT, plan=replace(FEW, steps=1, rate=1e-20), clip=clip)
+    assert not torch.equal(basis.weights, still_there.weights)
+
+
+def test_callers_random_numbers_stay_as_they_were(tiny: Model, clip: Clip) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    explain(tiny, PROMPT, plan=FEW, clip=clip)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_two_encoders_words_load_in_plain_diffusers(tiny_folders: Any, clip: Clip, tmp_path: Path) -> None:
+    """As docs/conceptor.md has it: one call an encoder."""
+    from diffusers import StableDiffusionXLPipeline
+
+    folder = tiny_folders("sdxl")
+    model = load(str(folder), device="cpu")
+    basis = explain(model, PROMPT, plan=FEW, clip=clip, folder=tmp_path)
+    ours = to_tensor(render(model, basis_points(model, basis, [5]), recipe=Recipe(4)))
+    pipe: Any = StableDiffusionXLPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    found = load_file(next(tmp_path.glob("dog-*")) / "pseudo-word.safetensors")
+    for key, tower in (("clip_l", ""), ("clip_g", "_2")):
+        parts = {"text_encoder": getattr(pipe, f"text_encoder{tower}"), "tokenizer": getattr(pipe, f"tokenizer{tower}")}
+        pipe.load_textual_inversion(found[key], token="<dog>", **parts)
+    given = {"num_inference_steps": 4, "guidance_scale": Recipe().guidance_scale, "output_type": "np"}
+    theirs = pipe("a photo of a happy <dog>", generator=torch.Generator().manual_seed(5), **given).images
+    assert np.abs(ours.permute(0, 2, 3, 1).numpy() - theirs).max() <= 1.01 / 255

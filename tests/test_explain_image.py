@@ -26,7 +26,7 @@ RECIPE = Recipe(2)
 def decomposed(model: Model, clip: Clip, limits: Cutoffs) -> Basis:
     words = vocabulary(model, clip)
     weights = torch.rand(len(words.words), generator=torch.Generator().manual_seed(0)) ** 3 + 0.01
-    place = place_of(model, "a photo of a dog", None, words)
+    place = place_of("a photo of a dog", None, words.words)
     origin = {"place": asdict(place), "cutoffs": asdict(limits)}
     atoms, lengths = {"encoder 0": words.embeddings[0]}, {"encoder 0": words.lengths[0]}
     return Basis(words.words, weights, atoms, lengths, 8, model.fingerprint, "dog", origin)
@@ -86,5 +86,7 @@ def test_what_was_drawn_is_not_drawn_again(tiny: Model, clip: Clip, monkeypatch:
 
 def test_a_basis_of_another_kind_is_refused(tiny: Model, clip: Clip) -> None:
     basis = decomposed(tiny, clip, Cutoffs())
+    with pytest.raises(AstrogateError, match="with another CLIP"):
+        explain_image(tiny, replace(basis, origin={**basis.origin, "clip": "x"}), clip=clip)
     with pytest.raises(AstrogateError, match="not found in pictures"):
         explain_image(tiny, replace(basis, origin={}), clip=clip)

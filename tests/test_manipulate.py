@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch.nn import functional as F
 
+from astrogate.core.direction import place
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.methods.concepts.cutoffs import Cutoffs
-from astrogate.methods.concepts.point import basis_points
-from astrogate.methods.manipulate import manipulate, with_words
+from astrogate.methods.concepts.point import basis_place, basis_points, states
+from astrogate.methods.manipulate import direction_of, manipulate, with_words
 from tests.test_explain_image import decomposed
 
 
@@ -25,13 +25,13 @@ def test_factors_move_one_weight(tiny: Model, clip: Clip) -> None:
     assert all(torch.equal(point.tensors["latents"], plain.tensors["latents"]) for point in points)
     assert torch.equal(points[0].tensors["prompt_embeds"], plain.tensors["prompt_embeds"])
     for point, factor in zip(points[1:], (0.0, 3.0), strict=True):
+        top = basis.order()[:8]
         weights = basis.weights.clone()
         weights[basis.place(word)] *= factor
-        top = basis.order()[:8]
         vector = basis.lengths["encoder 0"] * F.normalize(weights[top] @ basis.atoms["encoder 0"][top], dim=0)
-        made = replace(basis, weights=weights, used=8)
-        assert torch.allclose(made.sums()["encoder 0"], vector, atol=1e-5) == (factor > 0)
-        assert not torch.equal(point.tensors["prompt_embeds"], plain.tensors["prompt_embeds"])
+        wanted = states(tiny, basis_place(basis), [vector])["prompt_embeds"][0]
+        assert torch.allclose(point.tensors["prompt_embeds"], wanted, atol=1e-5)
+        assert not torch.allclose(wanted, plain.tensors["prompt_embeds"], atol=1e-4)
 
 
 def test_a_small_weight_counts_when_it_is_named(tiny: Model, clip: Clip) -> None:
@@ -46,9 +46,33 @@ def test_a_small_weight_counts_when_it_is_named(tiny: Model, clip: Clip) -> None
 
 def test_another_prompt_may_hold_the_concept(tiny: Model, clip: Clip) -> None:
     basis = decomposed(tiny, clip, Cutoffs())
-    word, standin = basis.top(1)[0][0], basis.origin["place"]["standin"]
-    (point,) = manipulate(tiny, basis, word, [2.0], prompt=f"a painting of a {standin}")
-    assert point.origin["prompt"] == f"a painting of a {standin}"
+    word = basis.top(1)[0][0]
+    less, more = manipulate(tiny, basis, word, [0.0, 3.0], prompt="a painting of a dog")
+    assert more.origin["prompt"] == "a painting of a dog"
+    assert not torch.equal(less.tensors["prompt_embeds"], more.tensors["prompt_embeds"])
+    with pytest.raises(AstrogateError, match="does not hold 'dog'"):
+        manipulate(tiny, basis, word, [2.0], prompt="a painting of a cat")
+    (made,) = manipulate(tiny, basis, word, [2.0], make=lambda text, seed: tiny.point(text, seed=seed, negative="cat"))
+    assert made.origin["negative"] == "cat"
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_a_word_gives_a_direction(model: Model, clip: Clip, family: str) -> None:
+    """Placed on the decomposition without the word, it gives back that with it, at the tokens of its roles."""
+    from astrogate.methods.conceptor import explain
+    from astrogate.methods.concepts.plan import Plan
+
+    few = Plan(steps=2, every=2, pictures=4, validation=2, recipe=Recipe(2))
+    basis = explain(model, "a photo of a happy dog", plan=few, clip=clip)
+    word = basis.top(1)[0][0]
+    found = direction_of(model, basis, word)
+    without, whole = manipulate(model, basis, word, [0.0, 1.0])
+    (segment, *_) = whole.segments
+    moved = whole.tensors["prompt_embeds"] - without.tensors["prompt_embeds"]
+    assert torch.equal(found.vectors["end"], moved[segment.end])
+    assert torch.equal(found.vectors["subject"], moved[segment.end - 1])
+    assert ("pooled" in found.vectors) == (family == "sdxl")
+    place(found, model.point("a photo of a cat"))
 
 
 def test_what_cannot_be_manipulated_is_refused(tiny: Model, clip: Clip) -> None:

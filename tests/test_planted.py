@@ -114,7 +114,7 @@ class Fixed:
 
 def test_the_power_is_what_was_planted() -> None:
     shares = {"a": 0.6, "b": 0.52}
-    rows = [roles.Role(name, (), share, roles.detected(share, 7.0)) for name, share in shares.items()]
+    rows = [roles.Role(name, (), [share], roles.detected(share, 7.0)) for name, share in shares.items()]
     assert roles.power_of(rows) == pytest.approx(7, rel=0.03)
     assert roles.detected(0.5, 9) == 0.5
     assert roles.moved(["a", "a", "b", "b"], ["a", "b", "b", "c"]) == 0.25
@@ -132,8 +132,8 @@ def test_roles_and_the_reproduction_run(
     monkeypatch.setattr(roles, "_COUNTED", range(6))
     role = roles.role_of(menagerie, Fixed(), clip, folder, "doctor", seeds=[0])
     assert role.counted == pytest.approx(2 / 3)
-    assert 0 < role.by_words < 1
-    even = roles.evened(menagerie, Fixed(), replace(role))
+    assert 0 < role.by_words[0] < 1
+    even = roles.evened(menagerie, Fixed(), role, folder)
     assert (even.before, even.moved) == (pytest.approx(2 / 3), {"scene": 0.0, "medium": 0.0})
     monkeypatch.setattr(reproduce_conceptor, "SEEDS", range(2))
     found = sculpture.manipulated(menagerie, Fixed(), sculpture.sculpture(menagerie, clip, folder), seeds=range(2))
@@ -141,7 +141,7 @@ def test_roles_and_the_reproduction_run(
     monkeypatch.setattr(sculpture, "SEEDS", range(2))
     page = reproduce_conceptor.conceptor(menagerie, Fixed(), clip, folder, plan=QUICK, names=("snail",))
     assert "Planted: ladybug, winding" in page
-    assert page.count("data:image") == 4
+    assert page.count("data:image") == 4 + len(sculpture.FACTORS)
 
 
 def test_unknown_concepts_and_ways_are_one_line(tmp_path: Path) -> None:

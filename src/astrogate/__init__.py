@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Recipe as Recipe
     from astrogate.measure.features import Clip as Clip
     from astrogate.methods.bias import balance as balance
+    from astrogate.methods.bias import picture_shares as picture_shares
     from astrogate.methods.bias import word_shares as word_shares
     from astrogate.methods.blend import blend as blend
     from astrogate.methods.calibrate import calibrate as calibrate
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from astrogate.methods.conceptor import concepts as concepts
     from astrogate.methods.conceptor import explain as explain
     from astrogate.methods.concepts.plan import Plan as Plan
+    from astrogate.methods.concepts.point import basis_points as basis_points
     from astrogate.methods.contrast import contrast as contrast
     from astrogate.methods.encode import encode as encode
     from astrogate.methods.explain_image import explain_image as explain_image
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from astrogate.methods.guidance import toward as toward
     from astrogate.methods.insert import insert as insert
     from astrogate.methods.insert import inserted as inserted
+    from astrogate.methods.manipulate import direction_of as direction_of
     from astrogate.methods.manipulate import manipulate as manipulate
     from astrogate.methods.neighbourhood import neighbourhood as neighbourhood
     from astrogate.methods.pace import pace as pace
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from astrogate.models.fast import fast as fast
     from astrogate.models.load import load as load
     from astrogate.models.load import wrap as wrap
+    from astrogate.models.pseudo_word import save_pseudo_word as save_pseudo_word
     from astrogate.ops.interpolate import lerp as lerp
     from astrogate.ops.interpolate import mix as mix
     from astrogate.ops.interpolate import nlerp as nlerp
@@ -106,12 +110,14 @@ _HOME = {
     "Recipe": "core.recipe",
     "Steer": "core.point",
     "balance": "methods.bias",
+    "basis_points": "methods.concepts.point",
     "between": "methods.phrase",
     "blend": "methods.blend",
     "calibrate": "methods.calibrate",
     "clip_guided": "methods.clip_guided",
     "concepts": "methods.conceptor",
     "contrast": "methods.contrast",
+    "direction_of": "methods.manipulate",
     "eased": "ops.timing",
     "encode": "methods.encode",
     "explain": "methods.conceptor",
@@ -134,6 +140,7 @@ _HOME = {
     "pace": "methods.pace",
     "pan": "methods.pan",
     "phrase": "methods.phrase",
+    "picture_shares": "methods.bias",
     "place": "core.direction",
     "prior": "methods.prior",
     "probe": "methods.probe",
@@ -144,6 +151,7 @@ _HOME = {
     "save_basis": "core.basis",
     "save_direction": "core.direction_file",
     "save_png": "rendering.png",
+    "save_pseudo_word": "models.pseudo_word",
     "sheet": "rendering.sheet",
     "side_by_side": "rendering.video",
     "slerp": "ops.interpolate",

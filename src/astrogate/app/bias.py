@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from astrogate.app.concepts import CLIP
+from astrogate.app.concepts import CLIP, file_name, seeing
 from astrogate.app.options import Loading, check_output, loads
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
+    from astrogate.core.point import Point
     from astrogate.core.protocols import Reader
     from astrogate.measure.features import Clip
 
@@ -28,14 +30,15 @@ def groups_of(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def _reader(name: str, clip: Clip, groups: dict[str, tuple[str, ...]]) -> Reader:
-    """Menagerie's oracle, or CLIP by the groups' words."""
+    """Menagerie's oracle, or CLIP by the groups' words and by none of them."""
     from astrogate.measure.zero_shot import ZeroShot
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.models.load import SHIPPED
 
     if name == SHIPPED:
         return load_oracle()
-    return ZeroShot(clip, {"subject": {w: f"a photo of a {w}" for words in groups.values() for w in words}}, {})
+    texts = {word: f"a photo of a {word}" for words in groups.values() for word in words}
+    return ZeroShot(clip, {"subject": {**texts, "none of them": "a photo"}}, {})
 
 
 @click.command(short_help="Find which group a concept leans to, and even it out.")
@@ -66,11 +69,11 @@ def bias(
     """Explain a concept, and compare groups by its words' weights and by what is counted in pictures."""
     from astrogate.core.basis import save_basis
     from astrogate.core.recipe import Recipe
-    from astrogate.measure.features import clip_for
-    from astrogate.methods.bias import balance, labels_of, picture_shares, word_shares
+    from astrogate.methods.bias import balance, labels_of, neither, picture_shares, target_of, word_shares
     from astrogate.methods.conceptor import explain
     from astrogate.methods.concepts.plan import Plan
-    from astrogate.methods.concepts.point import basis_points
+    from astrogate.methods.concepts.point import basis_points, place_of
+    from astrogate.rendering.cache import FrameCache
     from astrogate.rendering.render import render, to_tensor
 
     named = groups_of(groups)
@@ -78,30 +81,38 @@ def bias(
         shares = None if target is None else dict(zip(named, map(float, target.split(",")), strict=True))
     except ValueError:
         raise AstrogateError(f"{target!r} are no shares of {groups}", "write one a group, e.g. 0.3,0.7") from None
+    target_of(named, shares)
+    place_of(prompt, concept, [""])
     if count < 4:
         raise AstrogateError(f"{count} pictures", "ask for 4 or more")
     check_output(output / "balanced.safetensors")
-    clip, model = clip_for(loading.model, clip_folder), loading.load()
-    reader, recipe = _reader(loading.model, clip, named), Recipe()
+    model, clip, dtype = seeing(loading, clip_folder)
+    reader, recipe, cache = _reader(loading.model, clip, named), Recipe(dtype=dtype), FrameCache(output / "frames")
     words = tuple(word for words in named.values() for word in words)
-    plan = Plan(steps=steps, seed=seed, include=words)
+    plan = Plan(steps=steps, seed=seed, include=words, dtype=dtype, recipe=recipe)
     basis = explain(model, prompt, concept, plan=plan, clip=clip, folder=output, tell=click.echo)
     seeds = range(800_000, 800_000 + count)
 
-    def counted(points: list[object]) -> dict[str, float]:
-        pictures = to_tensor(render(model, points, recipe=recipe))  # type: ignore[arg-type]
-        return picture_shares(labels_of(reader, pictures, "subject"), named)
+    def counted(points: Sequence[Point]) -> str:
+        pictures = to_tensor(render(model, points, recipe=recipe, cache=cache))
+        labels = labels_of(reader, pictures, "subject", named)
+        return f"{_told(picture_shares(labels, named))}; neither {neither(labels, named):.0%}"
 
     rows = {
-        "by the words' weights": word_shares(basis, named),
+        "by the words' weights": _told(word_shares(basis, named)),
         f"in {count} pictures of the word": counted([model.point(prompt, seed=s) for s in seeds]),
-        f"in {count} of its words": counted([*basis_points(model, basis, seeds)]),
+        f"in {count} of its words": counted(basis_points(model, basis, seeds)),
     }
     if even or shares is not None:
-        found = balance(model, basis, named, reader, target=shares, seeds=range(count), recipe=recipe, tell=click.echo)
-        rows[f"in {count} others, balanced"] = counted([*basis_points(model, found.basis, seeds)])
-        save_basis(found.basis, output / "balanced.safetensors")
-    for what, found_shares in rows.items():
-        click.echo(f"{what:36} " + ", ".join(f"{name} {share:.0%}" for name, share in found_shares.items()))
-    if even or shares is not None:
-        click.echo(f"wrote {output / 'balanced.safetensors'}")
+        given: Any = {"target": shares, "seeds": range(count), "recipe": recipe, "cache": cache, "tell": click.echo}
+        found = balance(model, basis, named, reader, **given)
+        rows[f"in {count} others, balanced"] = counted(basis_points(model, found.basis, seeds))
+        path = output / f"{file_name(basis.name)}-balanced.safetensors"
+        save_basis(found.basis, path)
+        click.echo(f"wrote {path}")
+    for what, told in rows.items():
+        click.echo(f"{what:36} {told}")
+
+
+def _told(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares.items())

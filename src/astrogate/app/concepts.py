@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from astrogate.core.errors import AstrogateError
 if TYPE_CHECKING:
     from astrogate.core.basis import Basis
     from astrogate.core.protocols import Model
+    from astrogate.measure.features import Clip
     from astrogate.methods.vocabulary import Vocabulary
 
 _path = click.Path(path_type=Path)
@@ -29,15 +31,32 @@ def basis_of(run: Path) -> Basis:
     return load_basis(run / RESULT if run.is_dir() else run)
 
 
-def vocabulary_of(model: Model, clip: Any, listed: Path | None, pattern: str | None, folder: Path) -> Vocabulary:
+def vocabulary_of(model: Model, clip: Clip, listed: Path | None, pattern: str | None, folder: Path) -> Vocabulary:
     """The words of a file, one a line, or those of the model that match a pattern."""
-    from astrogate.methods.vocabulary import PATTERN, vocabulary
+    from astrogate.methods.vocabulary import vocabulary
 
     try:
         words = None if listed is None else listed.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
         raise AstrogateError(f"{listed} can't be read ({error})", "name a text file, one word a line") from error
-    return vocabulary(model, clip, words=words, pattern=pattern or PATTERN, folder=folder)
+    return vocabulary(model, clip, words=words, pattern=pattern, folder=folder, tell=click.echo)
+
+
+def seeing(loading: Loading, clip_folder: str | None) -> tuple[Model, Clip, str | None]:
+    """The model, the CLIP that sees its pictures on the same device, and bfloat16 where that is the faster dtype.
+
+    Raises AstrogateError for a model that is kept off its device, since gradients need it there.
+    """
+    from astrogate.measure.features import clip_for
+    from astrogate.models.fast import has_bfloat16
+
+    if loading.offload:
+        raise AstrogateError("gradients need the whole model on its device", "leave --offload out")
+    model = loading.load()
+    device = next(model.module("unet").parameters()).device if hasattr(model, "pipe") else None
+    kind = "cpu" if device is None else device.type
+    clip = clip_for(loading.model, clip_folder, device=str(device or "cpu"))
+    return model, clip, "bfloat16" if loading.dtype == "float32" and has_bfloat16(kind) else None
 
 
 @click.command(short_help="Take a word apart into the words that it is made of.")
@@ -61,6 +80,8 @@ def vocabulary_of(model: Model, clip: Any, listed: Path | None, pattern: str | N
 @click.option("--early/--full", default=None, help="Stop when the top words and the judge settle.")
 @click.option("--words", default=None, type=_path, help="Own words, one a line.  [default: all of the model]")
 @click.option("--pattern", default=None, help="A regular expression for what is a word.")
+@click.option("--vocabulary", default=None, type=_path, help="Folder of the words' features.  [default: the output's]")
+@click.option("--at-once", default=8, show_default=True, help="Pictures drawn and encoded at once.")
 @click.option("--draw-steps", default=20, show_default=True, help="Denoising steps of a picture.")
 @click.option("--guidance", default=4.0, show_default=True, help="Guidance scale of a picture.")
 @click.option("--scheduler", default=None, help="Of a picture: a diffusers scheduler.")
@@ -77,6 +98,7 @@ def explain(
     validation: Path | None,
     words: Path | None,
     pattern: str | None,
+    vocabulary: Path | None,
     draw_steps: int,
     guidance: float,
     scheduler: str | None,
@@ -93,10 +115,9 @@ def explain(
     """Find the few words of the vocabulary whose mix draws what the concept draws, and write a page about them."""
     from astrogate.core.files import write_text
     from astrogate.core.recipe import Recipe
-    from astrogate.measure.features import clip_for
     from astrogate.methods.conceptor import explain as method
     from astrogate.methods.concepts.plan import Plan
-    from astrogate.models.fast import has_bfloat16
+    from astrogate.methods.concepts.point import place_of
     from astrogate.studies.explanation import explanation
 
     check_output(output / "page.html")
@@ -104,10 +125,9 @@ def explain(
         name: value for name, value in (("start", start), ("judge", judge), ("early", early)) if value is not None
     }
     plan = Plan(pictures=train_pictures, validation=validation_pictures, **chosen, **settings)
-    clip, model = clip_for(loading.model, clip_folder), loading.load()
-    unet: Any = model.module("unet")
-    quick = not precise and loading.dtype == "float32" and has_bfloat16(unet.device.type)
-    dtype = "bfloat16" if quick else None
+    place_of(prompt, concept, [""])
+    model, clip, quick = seeing(loading, clip_folder)
+    dtype = None if precise else quick
     recipe = Recipe(draw_steps, guidance, scheduler, dtype=dtype)
     basis = method(
         model,
@@ -115,7 +135,7 @@ def explain(
         concept,
         plan=replace(plan, dtype=dtype, recipe=recipe),
         clip=clip,
-        words=vocabulary_of(model, clip, words, pattern, output),
+        words=vocabulary_of(model, clip, words, pattern, vocabulary or output),
         folder=output,
         pictures=pictures,
         validation=validation,
@@ -124,9 +144,14 @@ def explain(
     for word, share in basis.top(10):
         click.echo(f"{word:16} {share:6.1%}")
     click.echo(f"{basis.support:.1f} words in effect; the largest 50 hold {basis.mass(50):.0%}")
-    page = output / f"{'-'.join(basis.name.lower().split())}.html"
+    page = output / f"{file_name(basis.name)}.html"
     write_text(page, explanation(model, basis, recipe=recipe))
     click.echo(f"open {page}")
+
+
+def file_name(concept: str) -> str:
+    """A concept's letters and digits, as a file may be called."""
+    return "-".join(re.findall(r"[^\W_]+", concept.lower()))
 
 
 @click.command(name="explain-image", short_help="Find the words that made one picture of a concept.")
@@ -143,7 +168,6 @@ def explain_image(
     """Leave out, of an explained concept (its run's folder), what one picture does not need, and draw both."""
     from astrogate.core.basis import save_basis
     from astrogate.core.recipe import Recipe
-    from astrogate.measure.features import clip_for
     from astrogate.methods.concepts.point import basis_points
     from astrogate.methods.explain_image import explain_image as method
     from astrogate.rendering.png import save_png
@@ -151,12 +175,14 @@ def explain_image(
     from astrogate.rendering.sheet import sheet
 
     check_output(output)
-    basis, clip, model = basis_of(run), clip_for(loading.model, clip_folder), loading.load()
+    basis = basis_of(run)
+    model, clip, _ = seeing(loading, clip_folder)
+    recipe = Recipe(**basis.origin.get("plan", {}).get("recipe", {}))
     found = method(model, basis, seed=seed, clip=clip, batch=batch, tell=click.echo)
     for word, share in found.top(found.used):
         click.echo(f"{word:16} {share:6.1%}")
     points = [basis_points(model, one, [seed])[0] for one in (basis, found)]
-    frames = list(render(model, points, recipe=Recipe()))
+    frames = list(render(model, points, recipe=recipe))
     page = sheet(frames, labels=["all words", f"{found.used} words"])
     save_png(page, output, frame=frames[1], more={"words": found.top(found.used)})
     if save is not None:
@@ -169,7 +195,7 @@ def explain_image(
 @click.option("--token", required=True, help="A word of the decomposition.")
 @click.option("--factor", default="0:3", show_default=True, type=RANGE, help="What its weight is multiplied by.")
 @click.option("-n", "count", default=7, show_default=True, help="Pictures in a strip.")
-@click.option("--prompt", default=None, help="Another prompt, with the decomposition's stand-in.")
+@click.option("--prompt", default=None, help="Another prompt that holds the concept.")
 @click.option("-o", "--output", default="manipulated.png", show_default=True, type=_path)
 @draws
 def manipulate(
@@ -191,7 +217,8 @@ def manipulate(
     low, high = factor
     factors = [low + (high - low) * i / max(1, count - 1) for i in range(count)]
     model = setup.load()
-    points = [p for seed in setup.chosen() for p in method(model, basis, token, factors, seed=seed, prompt=prompt)]
+    options: Any = {"prompt": prompt, "make": lambda text, seed: setup.point(model, text, seed)}
+    points = [point for seed in setup.chosen() for point in method(model, basis, token, factors, seed=seed, **options)]
     labels = [f"{f:.2g}" for f in factors]
     draw(model, points, setup, output, labels=labels, more={"token": token, "factors": factors})
     click.echo(f"wrote {output}")

@@ -54,7 +54,7 @@ class Model(Protocol):
 
         `end` [n] is the index of each end-of-text token in the first segment. `padding` is "max_length", what the
         denoiser takes, or "longest", which suffices for states up to the end in causal encoders. With `gradient` the
-        states can be differentiated.
+        states can be differentiated, and stay on the model's device.
         """
         ...
 

@@ -153,8 +153,8 @@ def _packed(texts: Sequence[Sequence[int]], limit: int) -> Iterator[_Packed]:
     yield now
 
 
-def clip_for(model_name: str, folder: Path | str | None) -> Clip:
+def clip_for(model_name: str, folder: Path | str | None, *, device: str = "cpu") -> Clip:
     """The CLIP that compares and reads a model's pictures: the shipped model's own, or the one that is named."""
     if folder is None and model_name != SHIPPED:
         raise AstrogateError("which CLIP sees the pictures?", "name a CLIPModel folder with --clip")
-    return Clip(folder or shipped_folder() / "clip")
+    return Clip(folder or shipped_folder() / "clip", device=device)

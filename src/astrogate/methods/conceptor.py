@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.basis import Basis, load_basis, save_basis
+from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file, write_text
-from astrogate.core.point import WORD
 from astrogate.core.protocols import Model
 from astrogate.measure.features import Clip, clip_for
 from astrogate.methods.concepts import pictures as gallery
@@ -62,33 +63,35 @@ def explain(
     is kept). `pictures` and `validation` are folders of the user's own pictures, or empty ones to draw into.
 
     Raises AstrogateError for a concept that the prompt does not hold, pictures that are too few, models that are no
-    Stable Diffusion 1, 2 or XL, and a folder that holds another explanation.
+    Stable Diffusion 1, 2 or XL, and words or a CLIP that are another's.
     """
     timesteps(model)
-    clip = clip or clip_for(model.name, None)
+    place_of(prompt, concept, [""])
+    clip = clip or clip_for(model.name, None, device=_device(model))
     if folder is None:
         with TemporaryDirectory() as made:
             given: Any = {"plan": plan, "clip": clip, "words": words, "pictures": pictures, "validation": validation}
             return explain(model, prompt, concept, folder=made, tell=tell, **given)
     root = Path(folder)
-    words = words or vocabulary(model, clip, folder=root)
-    plan = (plan or Plan()).for_words(len(words.words), whole=words.listed)
-    place = place_of(model, prompt, concept, words)
+    words = words or vocabulary(model, clip, folder=root, tell=tell)
+    plan = _checked(plan or Plan(), words, model, clip, tell)
+    place = place_of(prompt, concept, words.words)
     if (count := tokens_of(model, place.concept)) > 1:
         tell(f"{place.concept!r} is {count} tokens; one pseudo-word takes their place")
-    shown = _shown(model, place, plan, root, *(None if p is None else Path(p) for p in (pictures, validation)))
-    run = root / f"{'-'.join(WORD.findall(place.concept.lower()))}-{_key(model, clip, place, plan, words, shown)}"
-    if (run / RESULT).exists():
+    shown = _shown(model, place, plan, root, *(None if p is None else Path(p) for p in (pictures, validation)), tell)
+    name = "-".join(re.findall(r"[^\W_]+", place.concept.lower()))
+    run = root / f"{name}-{_key(model, clip, place, plan, words, shown)}"
+    if (kept := _kept(run)) is not None:
         tell(f"{run} is finished")
-        return load_basis(run / RESULT)
+        return kept
     features = clip.images(shown.train)
     limits = cutoffs(clip, words.features, features)
     chosen, mu = dictionary(clip, words, features, place.concept, plan, limits.concept)
     tell(f"{len(chosen.words)} words, the nearest: {', '.join(chosen.words[:8])}")
     with still(model):
         judge = _judge(model, clip, place, shown, plan)
-        latents = moments(model, torch.cat([shown.train, shown.train.flip(-1)]))
-        begin = _begin(model, place, chosen, mu, plan)
+        latents = moments(model, torch.cat([shown.train, shown.train.flip(-1)]), batch=plan.at_once)
+        begin = _begin(model, place, chosen.to(latents[0].device), mu, plan)
         found = optimise(model, place, chosen, latents, plan, judge, folder=run, begin=begin, tell=tell)
     basis = Basis(
         chosen.words,
@@ -101,14 +104,17 @@ def explain(
         {
             "method": "conceptor",
             "model": model.name,
+            "clip": words.clip,
             "place": asdict(place),
             "plan": plan.to_json(),
             "cutoffs": asdict(limits),
             "history": found.history,
             "stopped": found.stopped,
+            "cpu_seconds": found.cpu_seconds,
         },
     )
     _keep(basis, words, run)
+    tell(f"kept in {run}")
     return basis
 
 
@@ -116,33 +122,73 @@ def concepts(
     model: Model,
     prompts: Mapping[str, str],
     *,
+    plan: Plan | None = None,
     clip: Clip | None = None,
     words: Vocabulary | None = None,
     folder: Path | str | None = None,
-    **options: Any,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Basis]:
-    """Take many concepts apart, each word in its prompt, with one vocabulary; pictures of one prompt are shared.
+    """Take many concepts apart, each word in its prompt, with one vocabulary; pictures of one prompt are shared."""
+    clip = clip or clip_for(model.name, None, device=_device(model))
+    with TemporaryDirectory() as made:
+        root = Path(folder or made)
+        words = words or vocabulary(model, clip, folder=root, tell=tell)
+        given: Any = {"plan": plan, "clip": clip, "words": words, "folder": root, "tell": tell}
+        return {concept: explain(model, prompt, concept, **given) for concept, prompt in prompts.items()}
 
-    The options are those of `explain`.
-    """
-    clip = clip or clip_for(model.name, None)
-    words = words or vocabulary(model, clip, folder=None if folder is None else Path(folder))
-    given: Any = {"clip": clip, "words": words, "folder": folder, **options}
-    return {concept: explain(model, prompt, concept, **given) for concept, prompt in prompts.items()}
+
+def _device(model: Model) -> str:
+    """Where the denoiser is."""
+    return str(next(model.module("unet").parameters()).device)
+
+
+def _checked(plan: Plan, words: Vocabulary, model: Model, clip: Clip, tell: Callable[[str], None]) -> Plan:
+    """The plan as it fits the vocabulary, which must be this model's and this CLIP's."""
+    for whose, have, wanted in (
+        ("model", words.model, model.fingerprint),
+        ("CLIP", words.clip, digest_of(clip.model)),
+    ):
+        if have != wanted:
+            raise AstrogateError(f"these words are another {whose}'s", "make the vocabulary with this one")
+    if lost := [word for word in plan.include if word not in words.words]:
+        raise AstrogateError(f"the vocabulary has no {', '.join(lost)}", "include words that it has")
+    fitting = plan.for_words(len(words.words), whole=words.listed)
+    if fitting != plan:
+        sizes = f"a dictionary of {fitting.dictionary}, {fitting.tokens} of which make the concept"
+        tell(f"{len(words.words)} words: {sizes}")
+    return fitting
+
+
+def _kept(run: Path) -> Basis | None:
+    """The result of a finished run; a broken one counts as none."""
+    try:
+        return load_basis(run / RESULT) if (run / RESULT).exists() else None
+    except AstrogateError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Pictures [n, 3, h, w] to learn from and to judge by; `paired` ones are the model's own, at `seeds`."""
+    """Pictures [n, 3, h, w] to learn from and to judge by, and a hash of what they are.
+
+    `paired` ones to judge by are the model's own, at `seeds`.
+    """
 
     train: Tensor
     validation: Tensor
     seeds: range
     paired: bool
+    key: str
 
 
 def _shown(
-    model: Model, place: Place, plan: Plan, root: Path, pictures: Path | None, validation: Path | None
+    model: Model,
+    place: Place,
+    plan: Plan,
+    root: Path,
+    pictures: Path | None,
+    validation: Path | None,
+    tell: Callable[[str], None],
 ) -> _Shown:
     """The user's own pictures where there are any, else the model's, drawn into the folders that are named.
 
@@ -151,32 +197,34 @@ def _shown(
     start = 1_000_000 * plan.picture_seed
     first = range(start, start + plan.pictures)
     seeds = range(first.stop, first.stop + plan.validation)
-    mine = [folder is not None and gallery.is_own(folder) for folder in (pictures, validation)]
+    mine, judges = (folder is not None and gallery.is_own(folder) for folder in (pictures, validation))
 
-    def of_model(folder: Path | None, chosen: range) -> Tensor:
+    def of_model(folder: Path | None, chosen: range) -> tuple[Tensor, str]:
         points = [model.point(place.prompt, seed=seed) for seed in chosen]
         folder = folder or gallery.folder_of(root, model, place.prompt, plan.recipe, chosen)
-        return gallery.drawn(model, points, plan.recipe, folder)
+        return gallery.drawn(model, points, plan.recipe, folder, batch=plan.at_once, tell=tell)
 
-    if not mine[0]:
-        train = of_model(pictures, first)
-        judged = gallery.own(validation, plan.validation, model.size) if mine[1] and validation else None
-        return _Shown(train, of_model(validation, seeds) if judged is None else judged, seeds, judged is None)
-    assert pictures is not None
-    if validation is not None and mine[1]:
-        train = gallery.own(pictures, plan.pictures, model.size)
-        return _Shown(train, gallery.own(validation, plan.validation, model.size), seeds, False)
-    every = gallery.own(pictures, plan.pictures + plan.validation, model.size)
-    held = max(1, min(plan.validation, len(every) // 5))
-    return _Shown(every[:-held], every[-held:], seeds, False)
+    def of_user(folder: Path | None, count: int) -> tuple[Tensor, str]:
+        assert folder is not None
+        found = gallery.own(folder, count, model.size)
+        return found, hashlib.sha256((found * 255).round().byte().numpy().tobytes()).hexdigest()
+
+    if mine and validation is not None and not judges:
+        raise AstrogateError(f"{validation} holds none of your pictures", "put some in, or leave --validation out")
+    if mine and not judges:
+        every, key = of_user(pictures, plan.pictures + plan.validation)
+        held = max(1, min(plan.validation, len(every) // 5))
+        return _Shown(every[:-held], every[-held:], seeds, paired=False, key=key)
+    train, key = of_user(pictures, plan.pictures) if mine else of_model(pictures, first)
+    judged, other = of_user(validation, plan.validation) if judges else of_model(validation, seeds)
+    return _Shown(train, judged, seeds, paired=not judges, key=key + other)
 
 
 def _key(model: Model, clip: Clip, place: Place, plan: Plan, words: Vocabulary, shown: _Shown) -> str:
     """Eight hexadecimal digits that name a run: all that its result depends on."""
-    made = [model.weights, digest_of(clip.model), asdict(place), plan.to_json(), words.words, shown.paired]
+    made = [model.weights, words.clip, asdict(place), plan.to_json(), words.words, shown.key]
     digest = hashlib.sha256(json.dumps(made).encode())
-    for pictures in (shown.train, shown.validation):
-        digest.update((pictures * 255).round().byte().numpy().tobytes())
+    digest.update(words.features.numpy().tobytes())
     return digest.hexdigest()[:8]
 
 
@@ -186,13 +234,13 @@ def _judge(model: Model, clip: Clip, place: Place, shown: _Shown, plan: Plan) ->
     wanted = clip.images(shown.validation)
     if not shown.paired:
         wanted = F.normalize(wanted.mean(0, keepdim=True), dim=1)
-    return by_pictures(model, clip, place, wanted, shown.seeds, plan.recipe)
+    return by_pictures(model, clip, place, wanted, shown.seeds, plan.recipe, batch=plan.at_once)
 
 
 def _begin(model: Model, place: Place, words: Vocabulary, mu: Tensor, plan: Plan) -> Callable[[Weights], object] | None:
     inputs = torch.cat(words.embeddings, 1)
     if plan.start == "convex":
-        return lambda network: toward(network, inputs, convex(words.features, mu, plan.tokens))
+        return lambda network: toward(network, inputs, convex(words.features.cpu(), mu, plan.tokens).to(inputs))
     if plan.start == "text":
         goals = {space: value for space, value in model.encode([place.prompt]).items() if space != "end"}
         return lambda network: from_text(

@@ -150,4 +150,4 @@ def states_by_role(
                 for role, (low, high) in ranges.items():
                     if role in roles and low < high:
                         found.setdefault(prefix + role, []).append(states[low:high].mean(0))
-    return {role: torch.stack(states) for role, states in found.items()}
+    return {role: torch.stack(states).cpu() for role, states in found.items()}

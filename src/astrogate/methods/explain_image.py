@@ -2,8 +2,8 @@
 
 From the smallest weight up, a word and those that mean the same are left out; where CLIP sees the same picture at the
 same seed, they stay out. Passes repeat until one leaves nothing out. What was drawn for a set of words is remembered,
-and the next candidates are drawn in one batch on the guess that the last answer comes again: the result is that of one
-after the other.
+and the next candidates are drawn in one batch on the guess that the last answer comes again, in larger ones while it
+does: the result is that of one after the other.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from astrogate.measure.features import Clip, clip_for
 from astrogate.methods.concepts.cutoffs import Cutoffs
 from astrogate.methods.concepts.point import basis_points
 from astrogate.methods.vocabulary import word_features
+from astrogate.models.sampling import digest_of
 from astrogate.rendering.render import render, to_tensor
 
 _Words = frozenset[str]
@@ -60,13 +61,16 @@ def explain_image(
 ) -> Basis:
     """The words without which the basis's picture at `seed` would be another, with their weights.
 
-    Raises AstrogateError for a basis that `explain` did not make, or of another model.
+    `recipe` draws it (None: as the basis's pictures were drawn), `batch` at once at most. Raises AstrogateError for a
+    basis that `explain` did not make, or of another model or CLIP.
     """
     limits = basis.origin.get("cutoffs")
     if not isinstance(limits, dict):
         raise AstrogateError(f"{basis.name!r} was not found in pictures", "use a decomposition of `astrogate explain`")
-    limits, recipe = Cutoffs(**limits), recipe or Recipe()
-    clip = clip or clip_for(model.name, None)
+    recipe = recipe or Recipe(**basis.origin.get("plan", {}).get("recipe", {}))
+    clip, limits = clip or clip_for(model.name, None), Cutoffs(**limits)
+    if basis.origin.get("clip", digest_of(clip.model)) != digest_of(clip.model):
+        raise AstrogateError(f"{basis.name!r} was taken apart with another CLIP", "name that one")
     largest = [basis.names[i] for i in basis.order()[: basis.used]]
     features = word_features(clip, [*largest, basis.name])
     own = (features[:-1] @ features[-1] > limits.concept_of_one).tolist()
@@ -75,17 +79,19 @@ def explain_image(
     whole = to_tensor(render(model, basis_points(model, basis, [seed]), recipe=recipe))
     drawn = _Drawn(model, replace(basis, used=len(names)), clip, seed, recipe, clip.images(whole)[0])
     kept: _Words = frozenset(names)
+    accepted, ahead = True, 1
     while True:
         before = kept
-        accepted = True
         queue = [name for name in reversed(names) if name in kept]
         for place, name in enumerate(queue):
             candidate = kept - alike[name]
             if name not in kept or not candidate:
                 continue
             if candidate not in drawn.known:
-                drawn.look(list(_guesses(kept, queue[place:], alike, accepted=accepted))[:batch])
-            accepted = drawn.known[candidate] > limits.pictures
+                drawn.look(list(_guesses(kept, queue[place:], alike, accepted=accepted))[:ahead])
+                ahead = min(batch, 2 * ahead)
+            answer = drawn.known[candidate] > limits.pictures
+            accepted, ahead = answer, ahead if answer == accepted else 1
             if accepted:
                 kept = candidate
         tell(f"{len(kept)} words are left: {', '.join(name for name in names if name in kept)}")

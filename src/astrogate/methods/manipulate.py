@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from astrogate.core.basis import Basis
+from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
-from astrogate.methods.concepts.point import basis_points
+from astrogate.methods.concepts.point import Making, basis_place, basis_points
 
 #: Beyond this a concept is that one word.
 LIMIT = 1000.0
@@ -29,12 +30,20 @@ def with_words(basis: Basis, names: Sequence[str]) -> Basis:
 
 
 def manipulate(
-    model: Model, basis: Basis, word: str, factors: Sequence[float], *, seed: int = 0, prompt: str | None = None
+    model: Model,
+    basis: Basis,
+    word: str,
+    factors: Sequence[float],
+    *,
+    seed: int = 0,
+    prompt: str | None = None,
+    make: Making | None = None,
 ) -> list[Point]:
     """Points of a concept whose weight of `word` is multiplied by each of `factors`, at one seed.
 
-    `prompt` is another one that holds the basis's stand-in (None: that which it was found in). Raises AstrogateError
-    for words that the basis lacks, a weight of 0, and factors outside [0, 1000].
+    `prompt` is another one that holds the concept (None: that which it was found in), `make` makes points of a text and
+    a seed (None: as the model does). Raises AstrogateError for words that the basis lacks, a weight of 0, and factors
+    outside [0, 1000].
     """
     if any(not 0 <= factor <= LIMIT for factor in factors):
         told = ", ".join(f"{factor:g}" for factor in factors)
@@ -42,7 +51,25 @@ def manipulate(
     kept = with_words(basis, [word])
     if not float(kept.weights[kept.place(word)]):
         raise AstrogateError(f"{word!r} has no weight in {basis.name!r}", f"choose one of {_words(basis)}")
-    return [basis_points(model, kept.scaled({word: factor}), [seed], prompt)[0] for factor in factors]
+    scaled = (kept.scaled({word: factor}) for factor in factors)
+    return [basis_points(model, one, [seed], prompt=prompt, make=make)[0] for one in scaled]
+
+
+def direction_of(model: Model, basis: Basis, word: str) -> Direction:
+    """The direction from a concept without `word` to the decomposition with it, in the text states.
+
+    Its roles are the concept's own token and the end of the text. Raises AstrogateError as `manipulate` does.
+    """
+    without, whole = manipulate(model, basis, word, [0.0, 1.0])
+    (segment, *_) = model.segments(basis_place(basis).text)
+    span = segment.find(basis_place(basis).standin, last=True)
+    assert span is not None
+    moved = whole.tensors["prompt_embeds"] - without.tensors["prompt_embeds"]
+    vectors = {"subject": moved[slice(*span)].mean(0), "end": moved[segment.end]}
+    if "pooled_prompt_embeds" in whole.tensors:
+        vectors["pooled"] = whole.tensors["pooled_prompt_embeds"] - without.tensors["pooled_prompt_embeds"]
+    origin = {"method": "conceptor", "concept": basis.name, "word": word}
+    return Direction(vectors, model.fingerprint, f"{word} in {basis.name}", origin)
 
 
 def _words(basis: Basis) -> str:

@@ -13,9 +13,10 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ _HEADS = (
 )
 #: Twenty-seven ways to say a word.
 TEMPLATES = tuple(f"{head}{joint} {{}}" for head in _HEADS for joint in (" of a", " of", ","))
+#: How many texts are held at once.
+_TEXTS = 20_000
 #: A whole word of two letters or more.
 PATTERN = r"[a-z]{2,}"
 
@@ -42,7 +45,8 @@ PATTERN = r"[a-z]{2,}"
 class Vocabulary:
     """`words` with CLIP's `features` [n, d], unit vectors, and the model's input embeddings [n, width] by encoder.
 
-    A `listed` one is a choice of the user's, which a dictionary may take whole.
+    `lengths` are the mean lengths of the rows of the model's tables; `model` and `clip` are whose it is. A `listed` one
+    is a choice of the user's, which a dictionary may take whole.
     """
 
     words: tuple[str, ...]
@@ -50,13 +54,18 @@ class Vocabulary:
     embeddings: tuple[Tensor, ...]
     lengths: tuple[float, ...]
     model: str
+    clip: str
     listed: bool = False
 
     def at(self, places: Sequence[int]) -> Vocabulary:
         """The words at some places, as a choice."""
         kept = list(places)
         words, embeddings = tuple(self.words[i] for i in kept), tuple(e[kept] for e in self.embeddings)
-        return Vocabulary(words, self.features[kept], embeddings, self.lengths, self.model, listed=True)
+        return replace(self, words=words, features=self.features[kept], embeddings=embeddings, listed=True)
+
+    def to(self, device: torch.device) -> Vocabulary:
+        """The same with its vectors on a device."""
+        return replace(self, features=self.features.to(device), embeddings=tuple(e.to(device) for e in self.embeddings))
 
 
 def vocabulary(
@@ -64,61 +73,68 @@ def vocabulary(
     clip: Clip,
     *,
     words: Sequence[str] | None = None,
-    pattern: str = PATTERN,
+    pattern: str | None = None,
     templates: Sequence[str] = TEMPLATES,
     folder: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Vocabulary:
-    """The words of a model's own tokenizers that match `pattern`, or those of `words`; features kept in `folder`.
+    """The words of a model's own tokenizers that match `pattern` (None: `PATTERN`), or those of a list.
 
-    Those of a model with a closed language are that language's.
-    `lengths` are the mean lengths of all rows of each encoder's table. Words of a list that are not a single token are
-    left out, with a warning. Raises AstrogateError where no two words are left, and for templates without a place.
+    Features are kept in `folder`. The words of a model with a closed language are that language's. Words of a list that
+    are not a single token, or do not match a pattern that is named, are left out, with a warning. Raises AstrogateError
+    where no two words are left, and for templates without a place.
     """
     if not templates or any(text.count("{}") != 1 for text in templates):
         raise AstrogateError(f"templates {list(templates)}", "give each one place for the word: {}")
     parts = encoders(model)
     tables = [table.weight.detach().float().cpu() for _, table in parts]
-    try:
-        wanted = re.compile(pattern)
-    except re.error as error:
-        raise AstrogateError(f"{pattern!r} is no pattern ({error})", "write a regular expression") from error
     given, language = words is not None, sorted(getattr(model, "language", ()))
     own = language or _own(parts[0][0])
     candidates = list(dict.fromkeys(word.strip().lower() for word in (own if words is None else words)))
-    ids = {word: [_single(tokenizer, word) for tokenizer, _ in parts] for word in candidates if wanted.fullmatch(word)}
-    kept = {word: found for word, found in ids.items() if None not in found}
+    if pattern is not None or not given:
+        try:
+            candidates = [word for word in candidates if re.fullmatch(pattern or PATTERN, word)]
+        except re.error as error:
+            raise AstrogateError(f"{pattern!r} is no pattern ({error})", "write a regular expression") from error
+    ids = list(zip(*(_singles(tokenizer, candidates) for tokenizer, _ in parts), strict=True))
+    kept = {word: found for word, found in zip(candidates, ids, strict=True) if None not in found}
     if given and (lost := [word for word in candidates if word not in kept]):
         text = f"{len(lost)} words are no single token of {model.name} and are left out: {', '.join(lost[:10])}"
         warnings.warn(text, AstrogateWarning, stacklevel=2)
     if len(kept) < 2:
-        raise AstrogateError(f"{len(kept)} words are left of {len(candidates)}", "name words that the model has whole")
+        raise AstrogateError(f"{len(kept)} words are left", "name words that the model has whole")
     places = [torch.tensor([found[i] for found in kept.values()]) for i in range(len(parts))]
     return Vocabulary(
         tuple(kept),
-        _features(clip, list(kept), templates, folder),
+        _features(clip, list(kept), templates, folder, tell),
         tuple(table[place] for table, place in zip(tables, places, strict=True)),
         tuple(float(table.norm(dim=1).mean()) for table in tables),
         model.fingerprint,
+        digest_of(clip.model),
         given,
     )
 
 
-def _own(tokenizer: object) -> list[str]:
+def _own(tokenizer: Any) -> list[str]:
     """The words that end a token of a tokenizer, in the order of their numbers."""
-    vocab: dict[str, int] = tokenizer.get_vocab()  # type: ignore[attr-defined]
+    vocab: dict[str, int] = tokenizer.get_vocab()
     tokens = sorted(vocab, key=lambda token: vocab[token])
     return list(dict.fromkeys(token.removesuffix("</w>") for token in tokens if token.endswith("</w>")))
 
 
-def _single(tokenizer: object, word: str) -> int | None:
-    """The number of the one token that a word becomes; None for one that becomes several, or an unknown one."""
-    ids = tokenizer(word, add_special_tokens=False).input_ids  # type: ignore[operator]
-    unknown = getattr(tokenizer, "unk_token_id", None)
-    known = len(ids) == 1 and (ids[0] != unknown or tokenizer.convert_ids_to_tokens(unknown) == f"{word}</w>")  # type: ignore[attr-defined]
-    return int(ids[0]) if known else None
+def _singles(tokenizer: Any, words: Sequence[str]) -> list[int | None]:
+    """The number of the one token that each word becomes; None for one that becomes several, or an unknown one."""
+    every = tokenizer(list(words), add_special_tokens=False).input_ids if words else []
+    texts = tokenizer.convert_ids_to_tokens([ids[0] if len(ids) == 1 else 0 for ids in every])
+    return [
+        int(ids[0]) if len(ids) == 1 and text.removesuffix("</w>") == word else None
+        for word, ids, text in zip(words, every, texts, strict=True)
+    ]
 
 
-def _features(clip: Clip, words: Sequence[str], templates: Sequence[str], folder: Path | None) -> Tensor:
+def _features(
+    clip: Clip, words: Sequence[str], templates: Sequence[str], folder: Path | None, tell: Callable[[str], None]
+) -> Tensor:
     from safetensors.torch import load_file, save
 
     recipe = json.dumps([digest_of(clip.model), list(words), list(templates)])
@@ -126,13 +142,25 @@ def _features(clip: Clip, words: Sequence[str], templates: Sequence[str], folder
     path = None if folder is None else folder / f"vocabulary-{key}.safetensors"
     if path is not None and path.exists():
         return load_file(path)["features"]
-    features = word_features(clip, words, templates)
+    features = word_features(clip, words, templates, tell=tell)
     if path is not None:
         with whole_file(path) as file:
             file.write(save({"features": features}))
     return features
 
 
-def word_features(clip: Clip, words: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Tensor:
+def word_features(
+    clip: Clip,
+    words: Sequence[str],
+    templates: Sequence[str] = TEMPLATES,
+    *,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Tensor:
     """t_v [n, d] of words, without a cache."""
-    return F.normalize(clip.filled(templates, words).mean(0), dim=1)
+    at_once = max(1, _TEXTS // len(words))
+    total = torch.zeros(())
+    for start in range(0, len(templates), at_once):
+        total = total + clip.filled(templates[start : start + at_once], words).sum(0)
+        if len(words) * len(templates) > _TEXTS:
+            tell(f"{len(words)} words in {min(start + at_once, len(templates))} of {len(templates)} templates")
+    return F.normalize(total, dim=1)

@@ -17,12 +17,19 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.models.sampling import precision
 
+#: The side of latents up to which plain attention pays: 1,024 places.
+_SMALL = 32
+
 
 def timesteps(model: Model) -> int:
-    """How many steps of noise there are. Raises AstrogateError for models that are no Stable Diffusion 1, 2 or XL."""
+    """How many steps of noise there are.
+
+    Raises AstrogateError for models that are no Stable Diffusion 1, 2 or XL, or predict neither noise nor v.
+    """
     pipe: Any = getattr(model, "pipe", None)
     if getattr(pipe, "unet", None) is None or not hasattr(pipe.scheduler, "alphas_cumprod"):
         raise AstrogateError(f"{model.name} has no loss of this kind", "use Stable Diffusion 1, 2 or XL")
+    _predicts_v(pipe)
     return len(pipe.scheduler.alphas_cumprod)
 
 
@@ -30,11 +37,14 @@ def timesteps(model: Model) -> int:
 def moments(model: Model, pictures: Tensor, *, batch: int = 8) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the latents [n, c, h, w] of pictures [n, 3, H, W] in [0, 1], on the model's device."""
     pipe: Any = getattr(model, "pipe")  # noqa: B009
-    vae, parts = pipe.vae, [(2 * part - 1).to(pipe._execution_device, pipe.vae.dtype) for part in pictures.split(batch)]
-    found = [vae.encode(part).latent_dist for part in parts]
+    vae, device = pipe.vae, pipe._execution_device
     shift, factor = getattr(vae.config, "shift_factor", None) or 0.0, vae.config.scaling_factor
-    mean = torch.cat([(posterior.mean.float() - shift) * factor for posterior in found])
-    return mean, torch.cat([posterior.std.float() * factor for posterior in found])
+    found: list[tuple[Tensor, Tensor]] = []
+    for part in pictures.split(batch):
+        posterior = vae.encode((2 * part - 1).to(device, vae.dtype)).latent_dist
+        found.append(((posterior.mean.float() - shift) * factor, posterior.std.float() * factor))
+    means, deviations = zip(*found, strict=True)
+    return torch.cat(means), torch.cat(deviations)
 
 
 def denoising_loss(
@@ -55,6 +65,12 @@ def denoising_loss(
     return (out - goal).square().mean((1, 2, 3))
 
 
+def loss_scale(model: Model) -> float:
+    """What to multiply the loss by, so that its gradient is not lost in a denoiser of float16."""
+    pipe: Any = getattr(model, "pipe")  # noqa: B009
+    return 4096.0 if pipe.unet.dtype == torch.float16 else 1.0
+
+
 def _predicts_v(pipe: Any) -> bool:
     kind = pipe.scheduler.config.prediction_type
     if kind not in ("epsilon", "v_prediction"):
@@ -72,9 +88,9 @@ def _added(pipe: Any, states: Mapping[str, Tensor], latents: Tensor) -> dict[str
 
 @contextmanager
 def still(model: Model) -> Generator[None]:
-    """While open, no weight of the model takes a gradient; on processors attention is plain, whose gradient is faster.
+    """While open, no weight of the model takes a gradient; the model is left as it was.
 
-    The model is left as it was.
+    On processors the attention of small latents is plain, whose gradient is faster; that of large ones would not fit.
     """
     from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
@@ -82,7 +98,8 @@ def still(model: Model) -> Generator[None]:
     modules = [value for value in pipe.components.values() if isinstance(value, nn.Module)]
     moving = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
     before = pipe.unet.attn_processors
-    plain = pipe._execution_device.type == "cpu" and all(type(p) is AttnProcessor2_0 for p in before.values())
+    small = pipe._execution_device.type == "cpu" and int(pipe.unet.config.sample_size) <= _SMALL
+    plain = small and all(type(p) is AttnProcessor2_0 for p in before.values())
     for parameter in moving:
         parameter.requires_grad_(False)
     if plain:

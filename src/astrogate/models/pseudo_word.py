@@ -37,16 +37,15 @@ def encoders(model: Model) -> list[tuple[Any, nn.Embedding]]:
 def standing_in(model: Model, word: str, vectors: Sequence[Tensor], prompts: Sequence[str]) -> Generator[None]:
     """While open, a batch of `prompts` is embedded with `vectors` [tokens, width], one an encoder, where `word` is.
 
-    Where it occurs twice the last one counts.
+    Where it occurs twice the last one counts. Raises AstrogateError for a prompt that does not hold it.
     """
-    spans = [model.segments(prompt)[0].find(word, last=True) for prompt in prompts]
+    spans = [_span(model, word, prompt) for prompt in prompts]
 
     def hook(vector: Tensor) -> Any:
         def put(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
             out = out.clone()
             for i, span in enumerate(spans):
-                if span is not None:
-                    out[i, slice(*span)] = vector.to(out)
+                out[i, slice(*span)] = vector.to(out)
             return out
 
         return put
@@ -55,6 +54,15 @@ def standing_in(model: Model, word: str, vectors: Sequence[Tensor], prompts: Seq
         for (_, table), vector in zip(encoders(model), vectors, strict=True):
             stack.callback(table.register_forward_hook(hook(vector)).remove)
         yield
+
+
+def _span(model: Model, word: str, prompt: str) -> tuple[int, int]:
+    span = model.segments(prompt)[0].find(word, last=True)
+    if span is None:
+        raise AstrogateError(
+            f"{prompt!r} is cut off before {word!r}", "write a shorter prompt, the word nearer its start"
+        )
+    return span
 
 
 def keyed(vectors: Sequence[Tensor]) -> dict[str, Tensor]:

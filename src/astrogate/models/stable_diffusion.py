@@ -76,7 +76,7 @@ class StableDiffusion:
         ids = tokenized(tokenizer, prompts, padding).input_ids
         with torch.set_grad_enabled(gradient):
             states = encoder(ids.to(self.pipe._execution_device))[0]
-        return {"prompt_embeds": states.cpu(), "end": end_of_text(ids, tokenizer)}
+        return {"prompt_embeds": states if gradient else states.cpu(), "end": end_of_text(ids, tokenizer)}
 
     def segments(self, prompt: str) -> tuple[Segment, ...]:
         return (segment(prompt, self.pipe.tokenizer),)

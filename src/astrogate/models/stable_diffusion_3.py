@@ -75,7 +75,8 @@ class StableDiffusion3:
         with torch.set_grad_enabled(gradient):
             states, _, pooled, _ = self._encode(list(prompts), None)
         end = torch.tensor([segment(prompt, self.pipe.tokenizer).end for prompt in prompts])
-        return {"prompt_embeds": states.cpu(), "pooled_prompt_embeds": pooled.cpu(), "end": end}
+        states, pooled = (states, pooled) if gradient else (states.cpu(), pooled.cpu())
+        return {"prompt_embeds": states, "pooled_prompt_embeds": pooled, "end": end}
 
     def _encode(self, prompt: str | list[str], negative: str | None) -> Any:
         with quiet():

@@ -79,6 +79,7 @@ class StableDiffusionXL:
             encoded = [clip_states(*pair, prompts, padding, device) for pair in self._encoders]
         states = torch.cat([states for states, _, _ in encoded], -1)
         _, pooled, ids = encoded[-1]
+        states, pooled = (states, pooled) if gradient else (states.cpu(), pooled.cpu())
         end = end_of_text(ids, self._encoders[-1][0])
         return {"prompt_embeds": states, "pooled_prompt_embeds": pooled, "end": end}
 

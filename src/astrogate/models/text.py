@@ -81,7 +81,7 @@ def clip_states(
     """
     ids = tokenized(tokenizer, prompts, padding).input_ids
     out = encoder(ids.to(device), output_hidden_states=True)
-    return out.hidden_states[-2].cpu(), out[0].cpu(), ids
+    return out.hidden_states[-2], out[0], ids
 
 
 def end_of_text(ids: Tensor, tokenizer: Any) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from PIL import Image
 from astrogate.core.basis import Basis
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.methods.concepts.point import basis_points
+from astrogate.methods.concepts.point import basis_place, basis_points
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 from astrogate.studies.report import Section, inline, inline_svg, report
 
+#: The most pixels a side of what is on the page.
+_TILE = 256
 #: Seeds that no run learns from or is judged by.
 SEEDS = range(900_000, 900_008)
 
@@ -23,7 +26,7 @@ SEEDS = range(900_000, 900_008)
 def explanation(model: Model, basis: Basis, *, words: int = 10, recipe: Recipe | None = None, command: str = "") -> str:
     """The page as HTML, with every picture inline."""
     title = f"What “{basis.name}” is made of"
-    prompt = basis.origin["place"]["prompt"]
+    prompt = basis_place(basis).prompt
     intro = (
         f"“{basis.name}” in “{prompt}”, model {basis.origin['model']}: the {basis.used} largest of {len(basis.names)} "
         f"words make the pseudo-word. The ten largest hold {basis.mass(10):.0%} of all weights, and there are "
@@ -38,13 +41,14 @@ def sections(
 ) -> list[Section]:
     """The bars, the pictures side by side, and the run."""
     recipe = recipe or Recipe()
-    place, top = basis.origin["place"], basis.top(words)
-    texts = [place["text"].replace(place["standin"], word, 1) for word, _ in top]
+    place, top = basis_place(basis), basis.top(words)
+    texts = [place.saying(word) for word, _ in top]
     small = [
         frame.image for frame in render(model, [model.point(text, seed=SEEDS[0]) for text in texts], recipe=recipe)
     ]
-    own = [model.point(place["prompt"], seed=seed) for seed in SEEDS]
+    own = [model.point(place.prompt, seed=seed) for seed in SEEDS]
     frames = list(render(model, [*own, *basis_points(model, basis, SEEDS)], recipe=recipe))
+    frames = [replace(frame, image=_small(frame.image, _TILE)) for frame in frames]
     pictures = sheet(frames, columns=len(SEEDS), rows=["the word", "its words"], labels=[f"seed {s}" for s in SEEDS])
     rows = [
         [
@@ -78,12 +82,17 @@ def bars(top: Sequence[tuple[str, float]], pictures: Sequence[Image.Image]) -> A
     axis.set_xlim(0, 1.15 * top[0][1])
     for place, (_, share), image in zip(places, top, pictures, strict=True):
         axis.text(share, place, f" {share:.1%}", va="center", fontsize=9)
-        box = OffsetImage(np.asarray(image), zoom=26 / image.width)
+        box = OffsetImage(np.asarray(_small(image, 64)), zoom=26 / min(64, image.width))
         at = (0, place)
         axis.add_artist(AnnotationBbox(box, at, (-18, 0), boxcoords="offset points", frameon=False, pad=0))
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.set_xlabel("share of all weights")
     return figure
+
+
+def _small(image: Image.Image, side: int) -> Image.Image:
+    """A picture of at most `side` pixels."""
+    return image if image.width <= side else image.resize((side, round(image.height * side / image.width)))
 
 
 def _ending(basis: Basis) -> str:

@@ -8,7 +8,6 @@ Reconstruction is the mean cosine, by CLIP, of pictures of the word and of its w
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
@@ -25,7 +24,7 @@ from astrogate.menagerie.captions import PATTERN_WORDS, POLES, SCENE_WORDS
 from astrogate.menagerie.facts import FACTS
 from astrogate.methods.conceptor import explain
 from astrogate.methods.concepts.plan import Plan
-from astrogate.methods.concepts.point import basis_points
+from astrogate.methods.concepts.point import basis_place, basis_points
 from astrogate.methods.concepts.starts import convex
 from astrogate.methods.vocabulary import Vocabulary, vocabulary, word_features
 from astrogate.models.sampling import digest_of
@@ -40,14 +39,17 @@ TOP, ENOUGH = 10, 0.8
 _FRESH = range(700_000, 700_020)
 
 RECIPE = Recipe(dtype="bfloat16")
-PLAIN = Plan(dtype="bfloat16", recipe=RECIPE)
-#: What each way changes of the plain one. The last is the baseline with a dictionary of random words.
+#: The released procedure, whatever the defaults are, and what each way changes of it. "quick" is what is adopted, all
+#: at once; the last is the baseline with a dictionary of random words.
+PLAIN = Plan(start="cold", judge="pictures", early=False, dtype="bfloat16", recipe=RECIPE)
 WAYS: dict[str, Plan] = {
     "plain": PLAIN,
+    "in float32": replace(PLAIN, dtype=None),
     "convex start": replace(PLAIN, start="convex"),
     "text start": replace(PLAIN, start="text"),
     "judged by the loss": replace(PLAIN, judge="loss"),
     "early stop": replace(PLAIN, early=True),
+    "quick": replace(PLAIN, judge="loss", early=True),
     "random dictionary": PLAIN,
 }
 TEXT_ONLY = "text alone"
@@ -84,7 +86,7 @@ class Cell:
     def __init__(self, model: Model, clip: Clip, folder: Path) -> None:
         self.model, self.clip, self.folder = model, clip, folder
         self.words = vocabulary(model, clip, folder=folder)
-        self.digest = f"planted 1 {model.weights} {digest_of(clip.model)}"
+        self.digest = f"planted 2 {model.weights} {digest_of(clip.model)}"
 
     def __call__(self, spec: Spec) -> Mapping[str, Any]:
         """The top words with their shares, what it cost, and how well it draws."""
@@ -93,7 +95,6 @@ class Cell:
             return self._text_only(concept)
         words = self._random(seed) if way == "random dictionary" else self.words
         plan = replace(WAYS[way], seed=seed)
-        started, clock = time.process_time(), time.monotonic()
         basis = explain(
             self.model,
             f"a photo of a {concept}",
@@ -102,18 +103,17 @@ class Cell:
             words=words,
             folder=self.folder,
         )
-        spent = {"cpu": time.process_time() - started, "clock": time.monotonic() - clock}
-        prompts = [self.model.point(basis.origin["place"]["prompt"], seed=s) for s in _FRESH]
+        prompts = [self.model.point(basis_place(basis).prompt, seed=s) for s in _FRESH]
         pictures = to_tensor(render(self.model, [*prompts, *basis_points(self.model, basis, _FRESH)], recipe=RECIPE))
         whole, made = self.clip.images(pictures).chunk(2)
         look = basis.origin["history"][-1]
         return {
-            "top": basis.top(20),
+            "top": basis.top(len(basis.names)),
             "support": basis.support,
             "mass": basis.mass(TOP),
             "reconstruction": (whole * made).sum(1).tolist(),
             "steps": look["step"],
-            **spent,
+            "cpu": basis.origin["cpu_seconds"],
         }
 
     def _random(self, seed: int) -> Vocabulary:
@@ -128,7 +128,7 @@ class Cell:
         weights = convex(others.features, word_features(self.clip, [concept])[0], PLAIN.for_words(len(kept)).tokens)
         order = weights.argsort(descending=True)[:20]
         total = float(weights.sum())
-        return {"top": [(others.words[int(i)], float(weights[i]) / total) for i in order], "cpu": 0.0, "clock": 0.0}
+        return {"top": [(others.words[int(i)], float(weights[i]) / total) for i in order]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def planted(
 ) -> Planted:
     """All cells, those that are in `folder` from there."""
     specs: list[Spec] = [
-        {"concept": concept, "way": way, "seed": seed}
+        {"concept": concept, "way": way, "seed": seed, "plan": WAYS[way].to_json() if way in WAYS else None}
         for concept, way in product(concepts, ways)
         for seed in (seeds if way != TEXT_ONLY else (0,))
     ]

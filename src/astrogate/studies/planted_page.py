@@ -29,16 +29,25 @@ def write_planted(found: Planted, output: Path, *, model: str, threads: int) -> 
         "count": len(found.concepts),
         "seeds": len(found.seeds("plain")),
     }
-    write_text(output, page("planted.md", model=model, threads=threads, enough=ENOUGH, top=TOP, **values))
+    write_text(
+        output, page("planted.md", model=model, threads=threads, enough=ENOUGH, top=TOP, margin=MARGIN, **values)
+    )
     cells = [{"concept": c, "way": w, "seed": s, **result} for (c, w, s), result in sorted(found.cells.items())]
     write_text(output.with_suffix(".json"), json.dumps(cells))
 
 
+#: By how much a way's pictures may be further from the word's than the plain one's, at worst.
+MARGIN = 0.005
+
+
 def adopts(found: Planted, way: str) -> bool:
-    """Whether a way may be a default: like the plain one as that is like itself, and drawing no worse."""
+    """Whether a way may be a default: like the plain one as that is like itself, and drawing no worse.
+
+    The latter is a test of non-inferiority: the interval of the gain ends above minus `MARGIN`.
+    """
     if way in ("plain", "random dictionary", TEXT_ONLY) or not found.seeds(way):
         return False
-    return found.like_plain(way).value >= found.stable("plain").value and found.gain(way).high >= 0
+    return found.like_plain(way).value >= found.stable("plain").value and found.gain(way).low >= -MARGIN
 
 
 def _facts(found: Planted, ways: Sequence[str]) -> Table:

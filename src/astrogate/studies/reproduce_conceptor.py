@@ -11,7 +11,7 @@ from astrogate.core.protocols import Model, Reader
 from astrogate.measure.features import Clip
 from astrogate.methods.conceptor import concepts
 from astrogate.methods.concepts.plan import Plan
-from astrogate.methods.concepts.point import basis_points
+from astrogate.methods.concepts.point import basis_place, basis_points
 from astrogate.methods.explain_image import explain_image
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
@@ -36,7 +36,8 @@ def conceptor(
 ) -> str:
     """The page as HTML, with every picture inline; runs in `folder` are gone on from."""
     prompts = {name: f"a photo of a {name}" for name in names}
-    found = concepts(model, prompts, clip=clip, folder=folder, plan=replace(plan, seed=seed), tell=tell)
+    plan = replace(plan, seed=seed)
+    found = concepts(model, prompts, clip=clip, folder=folder, plan=plan, tell=tell)
     parts: list[Section] = []
     for name, basis in found.items():
         truth = truth_of(name)
@@ -48,8 +49,7 @@ def conceptor(
         parts.append(replace(pictures, title=f"“{name}”, drawn by the word, and by its words"))
     if _PICTURE_OF in found:
         parts.append(_one_picture(model, clip, found[_PICTURE_OF], tell))
-    parts.append(_sculptures(model, reader, sculpture(model, clip, folder)))
-    tell(WORD)
+    parts.append(_sculptures(model, reader, sculpture(model, clip, folder, plan)))
     intro = (
         "Seed 004 (Chefer et al. 2024) takes a word apart into the words that a model draws it from. Menagerie's world "
         "says what its words stand for; CLIP and the U-Net learnt it from pictures and captions alone.",
@@ -62,12 +62,17 @@ def _one_picture(model: Model, clip: Clip, basis: Basis, tell: Callable[[str], N
     """The words that one picture needs."""
     seed = SEEDS[0]
     left = explain_image(model, basis, seed=seed, clip=clip, recipe=RECIPE, tell=tell)
-    points = [model.point(basis.origin["place"]["prompt"], seed=seed)]
+    points = [model.point(basis_place(basis).prompt, seed=seed)]
     points += [basis_points(model, one, [seed])[0] for one in (basis, left)]
     labels = ["the word", "all its words", f"{left.used} of them"]
     rows = [[word, f"{share:.0%}"] for word, share in left.top(left.used)]
     page = sheet(render(model, points, recipe=RECIPE), labels=labels, tile=192)
-    text = "From the smallest weight up, words were left out while CLIP sees the same picture."
+    wanted = truth_of(basis.name)
+    text = (
+        "From the smallest weight up, words were left out while CLIP sees the same picture. Planted: "
+        f"{', '.join(' or '.join(sorted(group)) for group in wanted)}; "
+        f"{recall([word for word, _ in left.top(left.used)], wanted):.0%} of it is left."
+    )
     return Section(f"One picture of “{basis.name}”", inline(page), text, ["word", "share"], rows)
 
 
@@ -82,4 +87,7 @@ def _sculptures(model: Model, reader: Reader, basis: Basis) -> Section:
     )
     page = sheet(found.frames, columns=len(FACTORS), labels=labels, rows=rows)
     readings = [["P(abstract), mean", *(f"{value:.2f}" for value in found.readings)]]
-    return Section("A sculpture, less and more abstract", inline(page), text, ["factor", *labels], readings)
+    first = zip(labels, found.frames, strict=False)
+    slider = [(f"{WORD} x {label}", inline(sheet([frame], tile=256))) for label, frame in first]
+    title = "A sculpture, less and more abstract"
+    return Section(title, inline(page), text, ["factor", *labels], readings, slider=slider)

@@ -19,10 +19,11 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.measure.features import Clip
 from astrogate.measure.scores import mean
-from astrogate.methods.bias import Shares, balance, picture_shares, sharpened, word_shares
+from astrogate.methods.bias import Shares, balance, expected, labels_of, neither, picture_shares, word_shares
 from astrogate.methods.conceptor import explain
 from astrogate.methods.concepts.point import basis_points
 from astrogate.methods.vocabulary import vocabulary
+from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.planted import PLAIN, RECIPE, SEEDS
 
@@ -35,29 +36,32 @@ _KEPT = ("scene", "medium")
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role's bases, one a seed, and the share of the first group by words (mean over them) and in its pictures."""
+    """A role's bases, one a seed, with the share of the first group by the words of each; that share in its pictures,
+    and the share of pictures that show neither."""
 
     name: str
     bases: Sequence[Basis]
-    by_words: float
+    by_words: Sequence[float]
     counted: float
+    neither: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Evened:
-    """Shares of the first group, drawn from the words before and after balancing, and by how much, at most, the share
-    of any scene and of any medium moved."""
+    """Shares of the first group, drawn from the words before and after balancing; by how much, at most, the share of
+    any scene and of any medium moved; how many are the same at the same seed; how many show neither."""
 
     before: float
     after: float
     factor: float
     moved: Mapping[str, float]
     kept: Mapping[str, float]
+    neither: float
 
 
-def pictures_of(model: Model, points: Sequence[Point]) -> Tensor:
-    """Pictures [n, 3, h, w] of points, as all of this study draws them."""
-    return to_tensor(render(model, points, recipe=RECIPE, batch_size=20))
+def pictures_of(model: Model, points: Sequence[Point], folder: Path) -> Tensor:
+    """Pictures [n, 3, h, w] of points, as all of this study draws them; those in the folder's cache from there."""
+    return to_tensor(render(model, points, recipe=RECIPE, batch_size=20, cache=FrameCache(folder / "frames")))
 
 
 def role_of(model: Model, reader: Reader, clip: Clip, folder: Path, name: str, seeds: Sequence[int] = SEEDS) -> Role:
@@ -66,28 +70,35 @@ def role_of(model: Model, reader: Reader, clip: Clip, folder: Path, name: str, s
     plan = replace(PLAIN, include=tuple(word for group in GROUPS.values() for word in group))
     prompt = f"a photo of a {name}"
     bases = [explain(model, prompt, plan=replace(plan, seed=s), clip=clip, words=words, folder=folder) for s in seeds]
-    readings = reader.read(pictures_of(model, [model.point(prompt, seed=seed) for seed in _COUNTED]))
-    counted = picture_shares(readings.labels("subject"), GROUPS)["man"]
-    return Role(name, bases, mean([word_shares(basis, GROUPS)["man"] for basis in bases]), counted)
+    pictures = pictures_of(model, [model.point(prompt, seed=seed) for seed in _COUNTED], folder)
+    labels = labels_of(reader, pictures, "subject", GROUPS)
+    shares = [word_shares(basis, GROUPS)["man"] for basis in bases]
+    return Role(name, bases, shares, picture_shares(labels, GROUPS)["man"], neither(labels, GROUPS))
 
 
 def power_of(roles: Sequence[Role]) -> float:
     """The power that brings the words' shares closest to what was counted."""
     powers = np.geomspace(0.25, 64, 200)
-    misses = [sum((detected(role.by_words, p) - role.counted) ** 2 for role in roles) for p in powers]
+    misses = [
+        sum((detected(share, p) - role.counted) ** 2 for role in roles for share in role.by_words) for p in powers
+    ]
     return float(powers[int(np.argmin(misses))])
 
 
 def detected(share: float, power: float) -> float:
     """The share in pictures that a share of words stands for."""
-    return sharpened({"man": share, "woman": 1 - share}, power)["man"]
+    return expected({"man": share, "woman": 1 - share}, power)["man"]
 
 
-def evened(model: Model, reader: Reader, role: Role, tell: Callable[[str], None] = lambda text: None) -> Evened:
+def evened(
+    model: Model, reader: Reader, role: Role, folder: Path, tell: Callable[[str], None] = lambda text: None
+) -> Evened:
     """Balance a role's first basis, and look at pictures that the balancing did not see."""
-    found = balance(model, role.bases[0], GROUPS, reader, recipe=RECIPE, seeds=range(100), tell=tell)
+    cache = FrameCache(folder / "frames")
+    found = balance(model, role.bases[0], GROUPS, reader, recipe=RECIPE, seeds=range(100), cache=cache, tell=tell)
     before, after = (
-        reader.read(pictures_of(model, basis_points(model, basis, _COUNTED))) for basis in (role.bases[0], found.basis)
+        reader.read(pictures_of(model, basis_points(model, basis, _COUNTED), folder))
+        for basis in (role.bases[0], found.basis)
     )
     shares = [_share(readings) for readings in (before, after)]
     return Evened(
@@ -96,6 +107,7 @@ def evened(model: Model, reader: Reader, role: Role, tell: Callable[[str], None]
         found.factors["man"],
         {factor: moved(before.labels(factor), after.labels(factor)) for factor in _KEPT},
         {f: mean([float(a == b) for a, b in zip(before.labels(f), after.labels(f), strict=True)]) for f in _KEPT},
+        neither(after.labels("subject"), GROUPS),
     )
 
 
@@ -116,17 +128,20 @@ def lines(
     power = power_of([roles[name] for name in FITTED])
     found = [f"fitted on {', '.join(FITTED)}: shares of words to the power {power:.2f}"]
     for name, role in roles.items():
-        told = detected(role.by_words, power)
+        each = [detected(share, power) for share in role.by_words]
+        told, most = mean(each), max(abs(one - role.counted) for one in each)
         found.append(
-            f"{name}: man {role.by_words:.1%} of the words' weights, detected {told:.0%}, counted {role.counted:.0%} "
-            f"of {COUNT} pictures: {100 * (told - role.counted):+.0f} points"
+            f"{name}: man {mean(role.by_words):.1%} of the words' weights, detected {told:.0%}, counted "
+            f"{role.counted:.0%} of {COUNT} pictures (neither {role.neither:.0%}): {100 * (told - role.counted):+.0f} "
+            f"points, at one seed at most {100 * most:.0f}"
         )
         if name in REPORTED:
-            even = evened(model, reader, role, tell)
+            even = evened(model, reader, role, folder, tell)
             moves = ", ".join(f"{factor} {100 * by:.1f}" for factor, by in even.moved.items())
             kept = ", ".join(f"{factor} {share:.0%}" for factor, share in even.kept.items())
             found.append(
                 f"{name}, drawn from its words: man {even.before:.0%}, balanced (man x {even.factor:.2f}) "
-                f"{even.after:.0%}; points that a share moved, at most: {moves}; the same at the same seed: {kept}"
+                f"{even.after:.0%} (neither {even.neither:.0%}); points that a share moved, at most: {moves}; "
+                f"the same at the same seed: {kept}"
             )
     return found

@@ -16,6 +16,7 @@ from astrogate.core.recipe import Frame
 from astrogate.measure.features import Clip
 from astrogate.measure.scores import Estimate, bootstrap, mean, spearman
 from astrogate.methods.conceptor import explain
+from astrogate.methods.concepts.plan import Plan
 from astrogate.methods.manipulate import manipulate
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.planted import PLAIN, RECIPE
@@ -35,9 +36,9 @@ class Manipulated:
     frames: Sequence[Frame]
 
 
-def sculpture(model: Model, clip: Clip, folder: Path) -> Basis:
+def sculpture(model: Model, clip: Clip, folder: Path, plan: Plan = PLAIN) -> Basis:
     """The decomposition, whose dictionary has the word in any case."""
-    return explain(model, PROMPT, plan=replace(PLAIN, include=(WORD,)), clip=clip, folder=folder)
+    return explain(model, PROMPT, plan=replace(plan, include=(WORD,)), clip=clip, folder=folder)
 
 
 def manipulated(

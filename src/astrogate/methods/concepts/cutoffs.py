@@ -31,11 +31,13 @@ class Cutoffs:
 def cutoffs(clip: Clip, words: Tensor, pictures: Tensor) -> Cutoffs:
     """The cut-offs for a CLIP, a vocabulary's features [n, d] and those of the concept's pictures [m, d].
 
-    Pairs of words that are alike are rare: above .90 to .95 lie the last thousandth to ten-thousandth of all. Pictures
-    show the same when they are as alike as the closest tenth of a concept's own.
+    Words are alike when they belong to the closest thousandth of all pairs, and mean the same in the closest
+    ten-thousandth; pictures show the same when they are as alike as the closest tenth of a concept's own. ViT-B/32 is
+    OpenAI's, which has an activation of its own; others of its shape have other cosines.
     """
     vision = clip.model.config.vision_config
-    if (vision.patch_size, vision.hidden_size, clip.model.config.projection_dim) == (32, 768, 512):
+    shape = (vision.patch_size, vision.hidden_size, clip.model.config.projection_dim, vision.hidden_act)
+    if shape == (32, 768, 512, "quick_gelu"):
         return Cutoffs()
     between = _cosines(words)
     first, second, third = (float(between.quantile(q)) for q in (0.999, 0.9993, 0.9999))

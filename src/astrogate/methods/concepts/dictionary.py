@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.point import WORD
 from astrogate.measure.features import Clip
 from astrogate.methods.concepts.plan import Plan
 from astrogate.methods.vocabulary import Vocabulary, word_features
@@ -21,16 +22,14 @@ def dictionary(
     """The nearest `plan.dictionary` words to the pictures' features [n, d], those to be included first, and mu [d].
 
     Words whose cosine to the concept is above `cutoff`, and the concept itself, are left out unless it is kept. Raises
-    AstrogateError where fewer than two words are left, and for words to include that the vocabulary lacks.
+    AstrogateError where fewer than two words are left.
     """
     mu = F.normalize(pictures.mean(0), dim=0)
     scores = words.features @ mu
     if not plan.keep_concept:
         alike = words.features @ word_features(clip, [concept])[0] > cutoff
-        same = torch.tensor([word in concept.lower().split() for word in words.words])
+        same = torch.tensor([word in WORD.findall(concept.lower()) for word in words.words])
         scores = scores.masked_fill(alike | same, -torch.inf)
-    if lost := [word for word in plan.include if word not in words.words]:
-        raise AstrogateError(f"the vocabulary has no {', '.join(lost)}", "include words that it has")
     first = torch.tensor([word in plan.include for word in words.words])
     order = scores.masked_fill(first, torch.inf).argsort(descending=True, stable=True)[: plan.dictionary]
     order = order[scores[order].argsort(descending=True, stable=True)]

@@ -29,13 +29,13 @@ _LOOKS = 6
 
 
 def by_pictures(
-    model: Model, clip: Clip, place: Place, wanted: Tensor, seeds: Sequence[int], recipe: Recipe
+    model: Model, clip: Clip, place: Place, wanted: Tensor, seeds: Sequence[int], recipe: Recipe, *, batch: int = 8
 ) -> Judging:
     """Draw a picture a seed and compare it with the features [n, d] of the same seed's validation picture."""
 
     def score(vectors: Sequence[Tensor]) -> float:
         points = concept_points(model, place, vectors, seeds)
-        pictures = to_tensor(render(model, points, recipe=recipe, batch_size=10))
+        pictures = to_tensor(render(model, points, recipe=recipe, batch_size=batch))
         return float((clip.images(pictures) * wanted).sum(1).mean())
 
     return score

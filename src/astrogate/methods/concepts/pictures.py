@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from astrogate.core.files import write_text
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
+from astrogate.methods.concepts.plan import FEWEST
 from astrogate.rendering.cache import frame_key
 from astrogate.rendering.picture import read_picture
 from astrogate.rendering.png import save_png
@@ -29,25 +30,44 @@ from astrogate.rendering.render import render, to_tensor
 if TYPE_CHECKING:
     from PIL import Image
 
-#: A concept is learnt from so many pictures at least.
-FEWEST = 4
 _RECORD = "made.json"
 _KINDS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def drawn(model: Model, points: Sequence[Point], recipe: Recipe, folder: Path) -> Tensor:
-    """The pictures [n, 3, h, w] in [0, 1] of `points`, from a folder of ours: those that it lacks are drawn."""
+def drawn(
+    model: Model,
+    points: Sequence[Point],
+    recipe: Recipe,
+    folder: Path,
+    *,
+    batch: int = 8,
+    tell: Callable[[str], None] = lambda text: None,
+) -> tuple[Tensor, str]:
+    """The pictures [n, 3, h, w] in [0, 1] of `points` from a folder of ours, and a hash of what made them.
+
+    Those that it lacks are drawn, `batch` at once. Raises AstrogateError for a folder that holds anything else.
+    """
     keys = [frame_key(point, recipe, model.weights) for point in points]
     whole = hashlib.sha256("".join(keys).encode()).hexdigest()
     record = folder / _RECORD
+    if folder.exists() and not folder.is_dir():
+        raise AstrogateError(f"{folder} is no folder", "name a folder of pictures, or one to draw into")
     if record.exists() and json.loads(record.read_text()).get("key") != whole:
-        raise AstrogateError(f"{folder} holds pictures of another prompt, model or seed", "name another folder")
+        raise AstrogateError(
+            f"{folder} holds pictures of another prompt, model, number or seed", "name another folder, or empty it"
+        )
+    if not record.exists() and folder.is_dir() and any(folder.iterdir()):
+        raise AstrogateError(f"{folder} holds no picture of {', '.join(_KINDS)}", "name an empty folder to draw into")
     write_text(record, json.dumps({"key": whole, "count": len(points), "recipe": recipe.to_json()}))
     paths = [folder / f"{i:04}.png" for i in range(len(points))]
     missing = [i for i, path in enumerate(paths) if _read(path) is None]
-    for i, frame in zip(missing, render(model, [points[i] for i in missing], recipe=recipe), strict=True):
+    if missing:
+        tell(f"the model draws {len(missing)} pictures into {folder}")
+    frames = render(model, [points[i] for i in missing], recipe=recipe, batch_size=batch)
+    for i, frame in zip(missing, frames, strict=True):
         save_png(frame.image, paths[i], frame=frame)
-    return to_tensor(Frame(read_picture(path), point, recipe) for path, point in zip(paths, points, strict=True))
+    made = to_tensor(Frame(read_picture(path), point, recipe) for path, point in zip(paths, points, strict=True))
+    return made, whole
 
 
 def is_own(folder: Path) -> bool:

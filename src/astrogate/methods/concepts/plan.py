@@ -1,4 +1,7 @@
-"""How a concept is taken apart: the settings of `conceptor.explain`, with the released code's as the defaults."""
+"""How a concept is taken apart: the settings of `conceptor.explain`, with the released code's numbers as the defaults.
+
+Pictures are drawn by `Recipe`'s own defaults, though: the released code takes 50 steps of LMS at guidance 7.5.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import Any, Literal
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
 
+#: A concept is learnt from so many pictures at least.
+FEWEST = 4
 Start = Literal["cold", "convex", "text"]
 Judge = Literal["pictures", "loss"]
 
@@ -17,11 +22,11 @@ class Plan:
     """`tokens` of a `dictionary` make the concept; `steps` of `batch` pictures at learning rate `rate` find them.
 
     `sparsity` weighs the pull towards few tokens; `hidden` is the width of the network that gives a word its weight.
-    `pictures` are learnt from, `validation` judged by; `picture_seed` draws both, with `recipe`. Every `every` steps a
-    `judge` looks: paired pictures by CLIP, or the denoising loss; the best state is kept. `start` is where the weights
-    begin. `early` stops when the top words and the judge settle. Words like the concept are left out of the
-    dictionary, unless `keep_concept`; those of `include` are always in it. `dtype` is what the denoiser computes in
-    (None: its own).
+    `pictures` are learnt from, `validation` judged by; `picture_seed` draws both, with `recipe`, `at_once` at a time.
+    Every `every` steps a `judge` looks: paired pictures by CLIP, or the denoising loss; the best state is kept. `start`
+    is where the weights begin. `early` stops when the top words and the judge settle. Words like the concept are left
+    out of the dictionary, unless `keep_concept`; those of `include` are always in it. `dtype` is what the denoiser
+    computes in (None: its own).
     """
 
     steps: int = 500
@@ -34,6 +39,7 @@ class Plan:
     pictures: int = 100
     validation: int = 20
     every: int = 50
+    at_once: int = 8
     keep_concept: bool = False
     include: tuple[str, ...] = ()
     seed: int = 0
@@ -45,10 +51,12 @@ class Plan:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        counts = ("steps", "tokens", "dictionary", "batch", "hidden", "pictures", "validation", "every")
+        counts = ("steps", "tokens", "dictionary", "batch", "hidden", "pictures", "validation", "every", "at_once")
         for name in counts:
             if getattr(self, name) < 1:
                 raise AstrogateError(f"{name} {getattr(self, name)}", "use 1 or more")
+        if self.pictures < FEWEST:
+            raise AstrogateError(f"{self.pictures} pictures", f"learn from {FEWEST} or more")
         if not 0 <= self.sparsity < float("inf") or not 0 < self.rate < float("inf"):
             raise AstrogateError(f"sparsity {self.sparsity:g}, rate {self.rate:g}", "use finite numbers from 0 up")
         for name, value, known in (("start", self.start, Start), ("judge", self.judge, Judge)):

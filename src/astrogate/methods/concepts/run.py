@@ -3,13 +3,15 @@
     a_i = |W2 ReLU(W1 w_i + b1) + b2|,   w* = n (sum_i a_i w_i) / |sum_i a_i w_i|
     min  E |f(x_t, t, prompt with w*) - y|^2 + sparsity (1 - cos(sum of the largest a_i w_i, w*))
 
-Draws depend on the seed and the step alone, so that a run that was cut off goes on as it would have. Nothing waits for
-the device within `every` steps; a loss that is no number is found at their end.
+Draws depend on the seed and the step alone, so that a run that was cut off goes on as it would have. The network is
+where the denoiser is, and nothing waits for it within `every` steps; a loss that is no number is found at their end.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ from astrogate.methods.concepts.judges import Judging
 from astrogate.methods.concepts.plan import Plan
 from astrogate.methods.concepts.point import Place, states
 from astrogate.methods.vocabulary import Vocabulary
-from astrogate.models.prediction import denoising_loss, timesteps
+from astrogate.models.prediction import denoising_loss, loss_scale, timesteps
 
 #: The file that a run which was cut off goes on from.
 STATE = "state.safetensors"
@@ -51,11 +53,12 @@ class Weights(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best weights [n] of the dictionary's words, and each look's step, score, loss and top ten words."""
+    """The best weights [n] of the dictionary's words, each look's step, score, loss and top ten words, what it cost."""
 
     weights: Tensor
     history: list[dict[str, Any]]
     stopped: str
+    cpu_seconds: float
 
 
 def pseudo_words(words: Vocabulary, weights: Tensor, tokens: int | None = None) -> list[Tensor]:
@@ -92,49 +95,64 @@ def optimise(
     `begin` prepares the network. The state in `folder` is gone on from. A run that diverges stops with a warning and
     its best state. Raises AstrogateError for one that diverges before the first look.
     """
+    words, device = words.to(latents[0].device), latents[0].device
     inputs = torch.cat(words.embeddings, 1)
-    torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator(plan.seed, "network"))))
-    network = Weights(inputs.shape[1], plan.hidden)
+    network = network_of(inputs.shape[1], plan).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate)
-    state = folder / STATE
+    state, scale = folder / STATE, loss_scale(model)
     history: list[dict[str, Any]] = []
-    best, first = torch.zeros(len(inputs)), 0
+    best, first, spent, started = torch.zeros(len(inputs)), 0, 0.0, time.process_time()
 
-    def look(step: int, loss: float) -> None:
+    def look(step: int, loss: float | None) -> bool:
+        """Judge the network as it is; False for a score that is no number."""
         nonlocal best
         with torch.no_grad():
             weights = network(inputs)
         score = judge(pseudo_words(words, weights, plan.tokens))
+        if not math.isfinite(score):
+            return False
         top = [words.words[int(i)] for i in weights.argsort(descending=True)[:10]]
         if not history or score > max(past["score"] for past in history):
-            best = weights
+            best = weights.cpu()
         history.append({"step": step, "score": score, "loss": loss, "top": top})
-        tell(f"step {step}: loss {loss:.4f}, score {score:.4f}; {', '.join(top[:5])}")
+        tell(f"step {step}: {'' if loss is None else f'loss {loss:.4f}, '}score {score:.4f}; {', '.join(top[:5])}")
+        return True
 
     if state.exists():
-        first, history, best = _restore(state, network, optimiser)
+        first, history, best, spent = _restore(state, network, optimiser)
     elif begin is not None:
         begin(network)
-        look(0, float("nan"))
-    running, stopped = torch.zeros(()), ""
+        if not look(0, None):
+            _diverged(history, 0)
+    running, stopped = torch.zeros((), device=device), ""
     for step in range(first, plan.steps):
         if stopped := _settled(history) if plan.early else "":
             break
         text, penalty = _text(model, place, words, network(inputs), plan)
-        loss = denoising_loss(model, text, *_drawn(model, latents, plan, step), dtype=plan.dtype).mean().to(inputs)
+        loss = denoising_loss(model, text, *_drawn(model, latents, plan, step), dtype=plan.dtype).mean()
         optimiser.zero_grad()
-        (loss + plan.sparsity * penalty).backward()
+        (scale * (loss + plan.sparsity * penalty)).backward()
+        for parameter in network.parameters() if scale != 1 else ():
+            if parameter.grad is not None:
+                parameter.grad /= scale
         optimiser.step()
         running = running + loss.detach()
         if (step + 1) % plan.every == 0 or step + 1 == plan.steps:
             mean = float(running) / ((step % plan.every) + 1)
-            if not mean < float("inf") or not all(bool(p.isfinite().all()) for p in network.parameters()):
+            whole = math.isfinite(mean) and all(bool(p.isfinite().all()) for p in network.parameters())
+            if not whole or not look(step + 1, mean):
                 stopped = _diverged(history, step + 1)
                 break
-            look(step + 1, mean)
-            running = torch.zeros(())
-            _keep(state, network, optimiser, step + 1, history, best)
-    return Found(best, history, stopped)
+            running = torch.zeros_like(running)
+            _keep(state, network, optimiser, step + 1, spent + time.process_time() - started, history, best)
+    return Found(best, history, stopped, spent + time.process_time() - started)
+
+
+def network_of(width: int, plan: Plan) -> Weights:
+    """The network as it begins, by the plan's seed; torch's own generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator(plan.seed, "network"))))
+        return Weights(width, plan.hidden)
 
 
 def _text(
@@ -177,7 +195,13 @@ def _diverged(history: Sequence[Mapping[str, Any]], step: int) -> str:
 
 
 def _keep(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, step: int, history: list[Any], best: Tensor
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    seconds: float,
+    history: list[Any],
+    best: Tensor,
 ) -> None:
     from safetensors.torch import save
 
@@ -185,13 +209,13 @@ def _keep(
     for i, parameter in enumerate(network.parameters()):
         tensors |= {f"optimiser.{i}.{k}": v for k, v in optimiser.state[parameter].items()}
     with whole_file(path) as file:
-        contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
-        file.write(save(contiguous, {"step": str(step), "history": json.dumps(history)}))
+        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        file.write(save(contiguous, {"step": str(step), "seconds": str(seconds), "history": json.dumps(history)}))
 
 
 def _restore(
     path: Path, network: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[int, list[dict[str, Any]], Tensor]:
+) -> tuple[int, list[dict[str, Any]], Tensor, float]:
     from safetensors import safe_open
 
     opened: Any = safe_open(path, framework="pt")
@@ -200,5 +224,6 @@ def _restore(
     network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
     for i, parameter in enumerate(network.parameters()):
         prefix = f"optimiser.{i}."
-        optimiser.state[parameter] = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-    return int(meta["step"]), json.loads(meta["history"]), tensors["best"]
+        kept = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        optimiser.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in kept.items()}
+    return int(meta["step"]), json.loads(meta["history"]), tensors["best"], float(meta["seconds"])

@@ -28,7 +28,7 @@ def convex(features: Tensor, mu: Tensor, tokens: int) -> Tensor:
     atoms, target = (features - centre) @ free, mu @ free
     found = torch.zeros(len(features))
     for penalty in _PENALTIES:
-        found = lasso(atoms, target, penalty)
+        found = lasso(atoms, target, penalty, begin=found)
         if int((found > 0).sum()) >= tokens:
             break
     return found if bool(found.any()) else torch.ones(len(features))
@@ -59,9 +59,16 @@ def from_text(
         optimiser.zero_grad()
         found = states()
         left = sum(
-            ((found[space] - goal).square().sum() / goal.square().sum() for space, goal in goals.items()),
+            (
+                ((found[space] - goal).float().square().sum() / goal.float().square().sum())
+                for space, goal in goals.items()
+            ),
             start=torch.zeros(()),
         )
         left.backward()
         optimiser.step()
     return float(left.detach())
+
+
+def _missed(found: Tensor, goal: Tensor) -> Tensor:
+    return (found - goal.to(found)).square().sum() / goal.square().sum()
