@@ -133,7 +133,7 @@ def test_roles_and_the_reproduction_run(
     role = roles.role_of(menagerie, Fixed(), clip, folder, "doctor", seeds=[0])
     assert role.counted == pytest.approx(2 / 3)
     assert 0 < role.by_words[0] < 1
-    even = roles.evened(menagerie, Fixed(), role, folder)
+    even = roles.evened(menagerie, Fixed(), role, folder, seeds=range(3))
     assert (even.before, even.moved) == (pytest.approx(2 / 3), {"scene": 0.0, "medium": 0.0})
     monkeypatch.setattr(reproduce_conceptor, "SEEDS", range(2))
     found = sculpture.manipulated(menagerie, Fixed(), sculpture.sculpture(menagerie, clip, folder), seeds=range(2))

@@ -91,11 +91,17 @@ def detected(share: float, power: float) -> float:
 
 
 def evened(
-    model: Model, reader: Reader, role: Role, folder: Path, tell: Callable[[str], None] = lambda text: None
+    model: Model,
+    reader: Reader,
+    role: Role,
+    folder: Path,
+    *,
+    seeds: Sequence[int] = range(100),
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Evened:
     """Balance a role's first basis, and look at pictures that the balancing did not see."""
     cache = FrameCache(folder / "frames")
-    found = balance(model, role.bases[0], GROUPS, reader, recipe=RECIPE, seeds=range(100), cache=cache, tell=tell)
+    found = balance(model, role.bases[0], GROUPS, reader, recipe=RECIPE, seeds=seeds, cache=cache, tell=tell)
     before, after = (
         reader.read(pictures_of(model, basis_points(model, basis, _COUNTED), folder))
         for basis in (role.bases[0], found.basis)
@@ -136,7 +142,7 @@ def lines(
             f"points, at one seed at most {100 * most:.0f}"
         )
         if name in REPORTED:
-            even = evened(model, reader, role, folder, tell)
+            even = evened(model, reader, role, folder, tell=tell)
             moves = ", ".join(f"{factor} {100 * by:.1f}" for factor, by in even.moved.items())
             kept = ", ".join(f"{factor} {share:.0%}" for factor, share in even.kept.items())
             found.append(

@@ -42,9 +42,18 @@ def sculpture(model: Model, clip: Clip, folder: Path, plan: Plan = PLAIN) -> Bas
 
 
 def manipulated(
-    model: Model, reader: Reader, basis: Basis, *, factors: Sequence[float] = FACTORS, seeds: Sequence[int] = SEEDS
+    model: Model,
+    reader: Reader,
+    basis: Basis,
+    *,
+    factors: Sequence[float] = FACTORS,
+    seeds: Sequence[int] | None = None,
 ) -> Manipulated:
-    """Draw every seed at every factor, and read. Raises ValueError without factor 1, to which scenes are compared."""
+    """Draw every seed (None: `SEEDS`) at every factor, and read.
+
+    Raises ValueError without factor 1, to which scenes are compared.
+    """
+    seeds = SEEDS if seeds is None else seeds
     own = list(factors).index(1.0)
     points = [point for seed in seeds for point in manipulate(model, basis, WORD, factors, seed=seed)]
     frames = list(render(model, points, recipe=RECIPE, batch_size=len(factors)))
