@@ -1,8 +1,8 @@
 """Sizes and schedules of a stack of unCLIP, and the stock modules that its stages train.
 
 The shipped stack has 22 MiB in fp16. `cpu` takes under three hours on two cores, `cuda` under 25 minutes on a large
-GPU. A decoder of the preset `cpu` should begin with a text-to-image model's U-Net (`--init`): from noise, twice the time
-brings it less far.
+GPU. A decoder of the preset `cpu` should begin with a text-to-image model's U-Net (`--init`): from noise it takes at
+least twice the time.
 """
 
 from __future__ import annotations
