@@ -21,7 +21,7 @@ from astrogate.studies.report import page
 from astrogate.train.upsampler import Corruption
 
 #: Chosen on other captions and pictures than those reported.
-GUIDANCE, THETA = 3.0, 0.4
+GUIDANCE, THETA = 3.0, 0.2
 _SEED, _GUIDANCES = 777, (1.0, 2.0, 3.0, 4.0, 6.0)
 
 #: What each upsampler was trained to forgive, and its name in the table.
