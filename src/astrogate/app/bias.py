@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from astrogate.app.concepts import CLIP, file_name, seeing
+from astrogate.app.concepts import CLIP, seeing
 from astrogate.app.options import Loading, check_output, loads
 from astrogate.core.errors import AstrogateError
 
@@ -70,7 +70,7 @@ def bias(
     from astrogate.core.basis import save_basis
     from astrogate.core.recipe import Recipe
     from astrogate.methods.bias import balance, labels_of, neither, picture_shares, target_of, word_shares
-    from astrogate.methods.conceptor import explain
+    from astrogate.methods.conceptor import explain, file_name
     from astrogate.methods.concepts.plan import Plan
     from astrogate.methods.concepts.point import basis_points, place_of
     from astrogate.rendering.cache import FrameCache

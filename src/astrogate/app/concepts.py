@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 _path = click.Path(path_type=Path)
 CLIP = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that sees.")
 _run = click.argument("run", type=_path)
+_STARTS, _JUDGES = click.Choice(["cold", "convex", "text"]), click.Choice(["pictures", "loss"])
 
 
 def basis_of(run: Path) -> Basis:
@@ -36,7 +36,7 @@ def vocabulary_of(model: Model, clip: Clip, listed: Path | None, pattern: str | 
     from astrogate.methods.vocabulary import vocabulary
 
     try:
-        words = None if listed is None else listed.read_text().split()
+        words = None if listed is None else [line for line in listed.read_text().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise AstrogateError(f"{listed} can't be read ({error})", "name a text file, one word a line") from error
     return vocabulary(model, clip, words=words, pattern=pattern, folder=folder, tell=click.echo)
@@ -75,9 +75,21 @@ def seeing(loading: Loading, clip_folder: str | None) -> tuple[Model, Clip, str 
 @click.option("--train-pictures", default=100, show_default=True, help="How many to learn from.")
 @click.option("--validation-pictures", default=20, show_default=True, help="How many to judge by.")
 @click.option("--every", default=50, show_default=True, help="Steps between looks.")
-@click.option("--start", default=None, type=click.Choice(["cold", "convex", "text"]), help="Where the weights begin.")
-@click.option("--judge", default=None, type=click.Choice(["pictures", "loss"]), help="What chooses the best state.")
-@click.option("--early/--full", default=None, help="Stop when the top words and the judge settle.")
+@click.option(
+    "--start",
+    default="cold",
+    show_default=True,
+    type=_STARTS,
+    help="Where the weights begin.",
+)
+@click.option(
+    "--judge",
+    default="pictures",
+    show_default=True,
+    type=_JUDGES,
+    help="What chooses the best state.",
+)
+@click.option("--early", is_flag=True, help="Stop when the top words and the judge settle.")
 @click.option("--words", default=None, type=_path, help="Own words, one a line.  [default: all of the model]")
 @click.option("--pattern", default=None, help="A regular expression for what is a word.")
 @click.option("--vocabulary", default=None, type=_path, help="Folder of the words' features.  [default: the output's]")
@@ -107,24 +119,19 @@ def explain(
     loading: Loading,
     train_pictures: int,
     validation_pictures: int,
-    start: str | None,
-    judge: str | None,
-    early: bool | None,
     **settings: Any,
 ) -> None:
     """Find the few words of the vocabulary whose mix draws what the concept draws, and write a page about them."""
     from astrogate.core.files import write_text
     from astrogate.core.recipe import Recipe
     from astrogate.methods.conceptor import explain as method
+    from astrogate.methods.conceptor import file_name
     from astrogate.methods.concepts.plan import Plan
     from astrogate.methods.concepts.point import place_of
     from astrogate.studies.explanation import explanation
 
     check_output(output / "page.html")
-    chosen = {
-        name: value for name, value in (("start", start), ("judge", judge), ("early", early)) if value is not None
-    }
-    plan = Plan(pictures=train_pictures, validation=validation_pictures, **chosen, **settings)
+    plan = Plan(pictures=train_pictures, validation=validation_pictures, **settings)
     place_of(prompt, concept, [""])
     model, clip, quick = seeing(loading, clip_folder)
     dtype = None if precise else quick
@@ -147,11 +154,6 @@ def explain(
     page = output / f"{file_name(basis.name)}.html"
     write_text(page, explanation(model, basis, recipe=recipe))
     click.echo(f"open {page}")
-
-
-def file_name(concept: str) -> str:
-    """A concept's letters and digits, as a file may be called."""
-    return "-".join(re.findall(r"[^\W_]+", concept.lower()))
 
 
 @click.command(name="explain-image", short_help="Find the words that made one picture of a concept.")
@@ -178,7 +180,7 @@ def explain_image(
     basis = basis_of(run)
     model, clip, _ = seeing(loading, clip_folder)
     recipe = Recipe(**basis.origin.get("plan", {}).get("recipe", {}))
-    found = method(model, basis, seed=seed, clip=clip, batch=batch, tell=click.echo)
+    found = method(model, basis, seed=seed, clip=clip, recipe=recipe, batch=batch, tell=click.echo)
     for word, share in found.top(found.used):
         click.echo(f"{word:16} {share:6.1%}")
     points = [basis_points(model, one, [seed])[0] for one in (basis, found)]

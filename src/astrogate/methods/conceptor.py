@@ -79,8 +79,7 @@ def explain(
     if (count := tokens_of(model, place.concept)) > 1:
         tell(f"{place.concept!r} is {count} tokens; one pseudo-word takes their place")
     shown = _shown(model, place, plan, root, *(None if p is None else Path(p) for p in (pictures, validation)), tell)
-    name = "-".join(re.findall(r"[^\W_]+", place.concept.lower()))
-    run = root / f"{name}-{_key(model, clip, place, plan, words, shown)}"
+    run = root / f"{file_name(place.concept)}-{_key(model, clip, place, plan, words, shown)}"
     if (kept := _kept(run)) is not None:
         tell(f"{run} is finished")
         return kept
@@ -135,6 +134,11 @@ def concepts(
         words = words or vocabulary(model, clip, folder=root, tell=tell)
         given: Any = {"plan": plan, "clip": clip, "words": words, "folder": root, "tell": tell}
         return {concept: explain(model, prompt, concept, **given) for concept, prompt in prompts.items()}
+
+
+def file_name(concept: str) -> str:
+    """A concept's letters and digits, as a file may be called."""
+    return "-".join(re.findall(r"[^\W_]+", concept.lower()))
 
 
 def _device(model: Model) -> str:

@@ -36,7 +36,7 @@ def timesteps(model: Model) -> int:
 @torch.no_grad()
 def moments(model: Model, pictures: Tensor, *, batch: int = 8) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the latents [n, c, h, w] of pictures [n, 3, H, W] in [0, 1], on the model's device."""
-    pipe: Any = getattr(model, "pipe")  # noqa: B009
+    pipe = _pipe(model)
     vae, device = pipe.vae, pipe._execution_device
     shift, factor = getattr(vae.config, "shift_factor", None) or 0.0, vae.config.scaling_factor
     found: list[tuple[Tensor, Tensor]] = []
@@ -51,7 +51,7 @@ def denoising_loss(
     model: Model, states: Mapping[str, Tensor], latents: Tensor, noise: Tensor, t: Tensor, *, dtype: str | None = None
 ) -> Tensor:
     """The loss [n] of latents and noise [n, c, h, w] at timesteps [n], under one text's states or n of them."""
-    pipe: Any = getattr(model, "pipe")  # noqa: B009
+    pipe = _pipe(model)
     unet, device = pipe.unet, pipe._execution_device
     latents, noise, t = latents.to(device), noise.to(device), t.to(device)
     a = pipe.scheduler.alphas_cumprod.to(device)[t].float()[:, None, None, None]
@@ -67,8 +67,13 @@ def denoising_loss(
 
 def loss_scale(model: Model) -> float:
     """What to multiply the loss by, so that its gradient is not lost in a denoiser of float16."""
-    pipe: Any = getattr(model, "pipe")  # noqa: B009
+    pipe = _pipe(model)
     return 4096.0 if pipe.unet.dtype == torch.float16 else 1.0
+
+
+def _pipe(model: Any) -> Any:
+    """The diffusers pipeline of an adapter that `timesteps` takes."""
+    return model.pipe
 
 
 def _predicts_v(pipe: Any) -> bool:
@@ -94,7 +99,7 @@ def still(model: Model) -> Generator[None]:
     """
     from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
-    pipe: Any = getattr(model, "pipe")  # noqa: B009
+    pipe = _pipe(model)
     modules = [value for value in pipe.components.values() if isinstance(value, nn.Module)]
     moving = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
     before = pipe.unet.attn_processors

@@ -13,6 +13,8 @@ from astrogate.studies.planted import ENOUGH, TEXT_ONLY, TOP, WAYS, Planted, rec
 from astrogate.studies.report import page
 
 Table = tuple[Sequence[str], list[list[str]]]
+#: By how much a way's pictures may be further from the word's than the plain one's, at worst.
+MARGIN = 0.005
 
 
 def write_planted(found: Planted, output: Path, *, model: str, threads: int) -> None:
@@ -34,10 +36,6 @@ def write_planted(found: Planted, output: Path, *, model: str, threads: int) -> 
     )
     cells = [{"concept": c, "way": w, "seed": s, **result} for (c, w, s), result in sorted(found.cells.items())]
     write_text(output.with_suffix(".json"), json.dumps(cells))
-
-
-#: By how much a way's pictures may be further from the word's than the plain one's, at worst.
-MARGIN = 0.005
 
 
 def adopts(found: Planted, way: str) -> bool:
