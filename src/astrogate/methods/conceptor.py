@@ -89,7 +89,7 @@ def explain(
     tell(f"{len(chosen.words)} words, the nearest: {', '.join(chosen.words[:8])}")
     with still(model):
         judge = _judge(model, clip, place, shown, plan)
-        latents = moments(model, torch.cat([shown.train, shown.train.flip(-1)]), batch=plan.at_once)
+        latents = _latents(model, shown, root, plan.at_once)
         begin = _begin(model, place, chosen.to(latents[0].device), mu, plan)
         found = optimise(model, place, chosen, latents, plan, judge, folder=run, begin=begin, tell=tell)
     basis = Basis(
@@ -230,6 +230,20 @@ def _key(model: Model, clip: Clip, place: Place, plan: Plan, words: Vocabulary, 
     digest = hashlib.sha256(json.dumps(made).encode())
     digest.update(words.features.numpy().tobytes())
     return digest.hexdigest()[:8]
+
+
+def _latents(model: Model, shown: _Shown, root: Path, batch: int) -> tuple[Tensor, Tensor]:
+    """Means and deviations of the latents of the pictures and of their mirror images, from an earlier run's file."""
+    from safetensors.torch import load, save
+
+    key = hashlib.sha256(f"{model.weights} {shown.key} {len(shown.train)}".encode()).hexdigest()[:16]
+    path = root / "latents" / f"{key}.safetensors"
+    if not path.exists():
+        made = moments(model, torch.cat([shown.train, shown.train.flip(-1)]), batch=batch)
+        with whole_file(path) as file:
+            file.write(save({str(i): value.cpu().contiguous() for i, value in enumerate(made)}))
+    found = load(path.read_bytes())
+    return found["0"].to(_device(model)), found["1"].to(_device(model))
 
 
 def _judge(model: Model, clip: Clip, place: Place, shown: _Shown, plan: Plan) -> Judging:

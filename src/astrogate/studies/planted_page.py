@@ -9,7 +9,7 @@ from typing import Any
 
 from astrogate.core.files import write_text
 from astrogate.measure.scores import mean
-from astrogate.studies.planted import ENOUGH, TEXT_ONLY, TOP, WAYS, Planted, recall, truth_of
+from astrogate.studies.planted import ENOUGH, FEWER, TEXT_ONLY, TOP, WAYS, Planted, recall, truth_of
 from astrogate.studies.report import page
 
 Table = tuple[Sequence[str], list[list[str]]]
@@ -30,6 +30,7 @@ def write_planted(found: Planted, output: Path, *, model: str, threads: int) -> 
         "adopted": adopted,
         "count": len(found.concepts),
         "seeds": len(found.seeds("plain")),
+        "fewer": min(FEWER, len(found.seeds("plain"))),
     }
     write_text(
         output, page("planted.md", model=model, threads=threads, enough=ENOUGH, top=TOP, margin=MARGIN, **values)

@@ -58,13 +58,7 @@ def from_text(
     for _ in range(steps):
         optimiser.zero_grad()
         found = states()
-        left = sum(
-            (
-                ((found[space] - goal).float().square().sum() / goal.float().square().sum())
-                for space, goal in goals.items()
-            ),
-            start=torch.zeros(()),
-        )
+        left = torch.stack([_missed(found[space].float(), goal.float()) for space, goal in goals.items()]).sum()
         left.backward()
         optimiser.step()
     return float(left.detach())
