@@ -14,7 +14,7 @@ from astrogate.core.protocols import Model, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.methods import bias
-from astrogate.methods.bias import balance, expected, labels_of, neither, picture_shares, word_shares
+from astrogate.methods.bias import balance, labels_of, neither, picture_shares, word_shares
 from astrogate.methods.concepts.cutoffs import Cutoffs
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.render import render, to_tensor
@@ -45,14 +45,14 @@ def test_shares_of_words(tiny: Model, clip: Clip) -> None:
     shares = word_shares(basis, {**GROUPS, "fishes": ("fish",)})
     assert shares["canine"] == pytest.approx(dog / (dog + cat + horse))
     assert shares["fishes"] == 0
+    sharp = word_shares(basis, GROUPS, power=3.0)["canine"]
+    assert sharp == pytest.approx(dog**3 / (dog**3 + (cat + horse) ** 3))
     with pytest.raises(AstrogateError, match="has none of fish, bird"):
         word_shares(basis, {"a": ("fish",), "b": ("bird",)})
 
 
-def test_shares_of_pictures_and_expected_ones() -> None:
+def test_shares_of_pictures() -> None:
     assert picture_shares(["dog", "cat", "dog", "fish"], GROUPS) == {"canine": 2 / 3, "feline": 1 / 3}
-    assert expected({"a": 0.75, "b": 0.25}, 1.0) == {"a": 0.75, "b": 0.25}
-    assert expected({"a": 0.75, "b": 0.25}, 2.0) == {"a": 0.9, "b": pytest.approx(0.1)}
     assert neither(["dog", "fish", "cat", "bird"], GROUPS) == 0.5
     with pytest.raises(AstrogateError, match="no picture shows any of the groups"):
         picture_shares(["fish"], GROUPS)

@@ -47,6 +47,13 @@ def _reader(name: str, clip: Clip, groups: dict[str, tuple[str, ...]]) -> Reader
 @click.option("--concept", default=None, help="A word or phrase of the prompt.  [default: its last word]")
 @click.option("--balance", "even", is_flag=True, help="Re-weight until the pictures have equal shares.")
 @click.option("--target", default=None, help="Other shares to balance to, e.g. 0.3,0.7.")
+@click.option(
+    "--power",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Of the words' shares; above 1 sharpens them.",
+)
 @click.option("--count", default=100, show_default=True, help="Pictures to count, of the word and of its words.")
 @click.option("-o", "--output", default="explained", show_default=True, type=_path, help="Folder; a run goes on in it.")
 @click.option("--steps", default=500, show_default=True, help="Of the optimisation.")
@@ -59,6 +66,7 @@ def bias(
     concept: str | None,
     even: bool,
     target: str | None,
+    power: float,
     count: int,
     output: Path,
     steps: int,
@@ -99,7 +107,7 @@ def bias(
         return f"{_told(picture_shares(labels, named))}; neither {neither(labels, named):.0%}"
 
     rows = {
-        "by the words' weights": _told(word_shares(basis, named)),
+        "by the words' weights": _told(word_shares(basis, named, power=power)),
         f"in {count} pictures of the word": counted([model.point(prompt, seed=s) for s in seeds]),
         f"in {count} of its words": counted(basis_points(model, basis, seeds)),
     }

@@ -1,8 +1,7 @@
 """Bias: which of several groups a concept leans to, by its words and by its pictures; and how to even it out.
 
-    share of group g  =  sum of a_i over its words / the same over all groups       (by words)
-                      =  pictures that the reader takes for g / those for any group  (by pictures)
-    expected share    =  s_g^power / sum of s^power
+    share of group g  =  (sum of a_i over its words)^power / the same over all groups  (by words)
+                      =  pictures that the reader takes for g / those for any group    (by pictures)
 
 Chefer et al. (2024) describe both without releasing them. A concept is balanced by factors on the groups' weights,
 which are bisected one group after the other until the pictures have the shares that are wanted.
@@ -41,8 +40,8 @@ class Balanced:
     after: Shares
 
 
-def word_shares(basis: Basis, groups: Groups) -> Shares:
-    """The share of each group's words among those of all groups.
+def word_shares(basis: Basis, groups: Groups, *, power: float = 1.0) -> Shares:
+    """The share of each group's words among those of all groups; a `power` above 1 sharpens it.
 
     Raises AstrogateError for fewer than two groups, a word in two of them, and where the basis has none of the words.
     """
@@ -52,7 +51,7 @@ def word_shares(basis: Basis, groups: Groups) -> Shares:
     if not any(sums.values()):
         words = ", ".join(word for words in groups.values() for word in words)
         raise AstrogateError(f"{basis.name!r} has none of {words}", "name other words, or enlarge the dictionary")
-    return _normal(sums)
+    return _normal({group: value**power for group, value in _normal(sums).items()})
 
 
 def picture_shares(readings: Sequence[str], groups: Groups) -> Shares:
@@ -65,11 +64,6 @@ def picture_shares(readings: Sequence[str], groups: Groups) -> Shares:
     if not any(counts.values()):
         raise AstrogateError("no picture shows any of the groups", f"see what it shows: {', '.join(set(readings))}")
     return _normal(counts)
-
-
-def expected(shares: Shares, power: float) -> Shares:
-    """What shares of words make one expect of pictures: s^power, of sum 1."""
-    return _normal({group: share**power for group, share in shares.items()})
 
 
 def balance(
