@@ -86,6 +86,9 @@ def test_sheet_lays_out_rows_and_labels(tiny: Model) -> None:
     assert labelled.size[0] > 3 * 112
     with pytest.raises(AstrogateError, match="no frames"):
         sheet([])
+    told = sheet(frames, columns=3, labels=["a dog in the snow at night", "", ""], tile=100)
+    assert told.width == sheet(frames, columns=3, tile=100).width
+    assert told.height > labelled.height
 
 
 def test_png_carries_what_makes_it_again(tiny: Model, tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ def sheet(
 ) -> Image.Image:
     """Lay frames out, row by row.
 
-    `columns` defaults to one row; `labels` head the columns, `rows` stand left of the rows; pictures smaller than
-    `tile` pixels are enlarged by a whole factor. Raises AstrogateError when there is nothing to show.
+    `columns` defaults to one row; `labels` head the columns, in as many lines as they need, `rows` stand left of the
+    rows; pictures smaller than `tile` pixels are enlarged by a whole factor. Raises AstrogateError when there is
+    nothing to show.
     """
     images = [frame.image for frame in frames]
     if not images:
@@ -32,7 +33,8 @@ def sheet(
     zoom = max(1, -(-tile // images[0].width))
     w, h = images[0].width * zoom, images[0].height * zoom
     font = ImageFont.load_default(max(11, h // 10))
-    line = round(font.size * 1.6) if labels else 0
+    heads = [_wrapped(text, font, w) for text in labels[:columns]]
+    line = round(font.size * (0.4 + 1.2 * max(head.count("\n") + 1 for head in heads))) if heads else 0
     margin = round(max((font.getlength(text) for text in rows), default=0)) + (2 * _GAP if rows else 0)
     count = -(-len(images) // columns)
     size = (margin + columns * (w + _GAP) + _GAP, line + count * (h + _GAP) + _GAP)
@@ -41,8 +43,20 @@ def sheet(
     for i, image in enumerate(images):
         x, y = margin + _GAP + (i % columns) * (w + _GAP), line + _GAP + (i // columns) * (h + _GAP)
         page.paste(image.resize((w, h), Image.Resampling.NEAREST), (x, y))
-    for i, text in enumerate(labels[:columns]):
-        draw.text((margin + _GAP + i * (w + _GAP) + w / 2, line / 2 + 2), text, _INK, font, "mm")
+    for i, head in enumerate(heads):
+        draw.text((margin + _GAP + i * (w + _GAP) + w / 2, line / 2 + 2), head, _INK, font, "mm", align="center")
     for i, text in enumerate(rows[:count]):
         draw.text((_GAP, line + _GAP + i * (h + _GAP) + h / 2), text, _INK, font, "lm")
     return page
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The text with its words in lines of at most `width` pixels, where a word is no longer than that."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)

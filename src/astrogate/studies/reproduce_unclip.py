@@ -180,7 +180,6 @@ def _priors(
     own = [text_model.point(text, seed=seed) for text, seed in zip(_CAPTIONS, seeds, strict=True)]
     frames += list(render(text_model, own, recipe=Recipe(20, 4.0)))
     rows = ["diffusion prior", "AR prior", "no prior", "text U-Net"]
-    labels = [text if len(text) < 28 else f"{text[:26]}…" for text in _CAPTIONS]
     quality, against = measures.prior_quality(stack, scenes, captions)
     drawn = measures.drawn_by(stack, text_model, captions, guidance=GUIDANCE, unread=False)
     names = {"diffusion": "diffusion prior", "ar": "ar prior", "none": "no prior"}
@@ -201,7 +200,7 @@ def _priors(
         "The same captions by either prior, by none (z_t in the place of z_i), and by the text U-Net; in the table "
         f"over {len(scenes)} captions."
     )
-    page = inline(sheet(frames, columns=len(_CAPTIONS), labels=labels, rows=rows))
+    page = inline(sheet(frames, columns=len(_CAPTIONS), labels=_CAPTIONS, rows=rows))
     return [_tabled("Priors (section 5.1 and figure 8)", text, (head, table), page)]
 
 
