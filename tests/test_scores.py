@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import r2_score, roc_auc_score
 
-from astrogate.measure.scores import auc, bootstrap, mean, psnr, r2, retrieval, spearman
+from astrogate.measure.scores import Estimate, auc, bootstrap, halves, mean, psnr, r2, retrieval, spearman
 
 RNG = np.random.default_rng(0)
 
@@ -41,6 +41,15 @@ def test_retrieval_counts_own_texts() -> None:
     assert retrieval(unit, unit).mean() == 1
     assert retrieval(unit, np.roll(unit, 1, 0)).mean() == 0
     assert len(retrieval(unit[:50], unit[:50])) == 0
+
+
+def test_halves_of_a_mean_tell_its_standard_error() -> None:
+    items = np.random.default_rng(1).normal(3.0, 2.0, 400)
+    found = halves(mean, items, draws=2000)
+    assert found.value == pytest.approx(items.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * items.std() / 20, rel=0.06)
+    assert halves(lambda a, b: mean(a) - mean(b), items, items + 1).low == pytest.approx(-1)
+    assert f"{Estimate(1.26, 0.9, 2.0, 5):.1f}" == "1.3 [0.9, 2.0]"
 
 
 def test_bootstrap_covers_the_mean() -> None:

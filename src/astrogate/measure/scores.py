@@ -1,6 +1,7 @@
 """Scores of readings: agreement, AUC, rank correlation, PSNR, retrieval, with bootstrap intervals where seeds vary.
 
-Intervals are percentile bootstrap over the items given (Efron 1979), 1,000 resamples, seed 0.
+Intervals are percentile bootstrap over the items given (Efron 1979), 1,000 resamples, seed 0, unless `halves` gives
+them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ class Estimate:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self:.3f}"
+
+    def __format__(self, spec: str) -> str:
+        """Each number in the format `spec` of floats (none: three decimals)."""
+        value, low, high = (format(number, spec or ".3f") for number in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
 
 
 def bootstrap(statistic: Callable[..., float], *samples: ArrayLike, resamples: int = 1000) -> Estimate:
@@ -39,6 +45,19 @@ def bootstrap(statistic: Callable[..., float], *samples: ArrayLike, resamples: i
     defined = draws[~np.isnan(draws)]
     low, high = np.percentile(defined, [2.5, 97.5]) if defined.size else (np.nan, np.nan)
     return Estimate(float(statistic(*arrays)), float(low), float(high), n)
+
+
+def halves(statistic: Callable[..., float], *samples: ArrayLike, draws: int = 200) -> Estimate:
+    """The statistic of equally long samples, and 1.96 times its deviation over halves of the items either side.
+
+    Half of the items, drawn without repeats, deviate from all as all do from the population (the delete-half jackknife,
+    Shao & Wu 1989). For statistics that repeated items would mislead, such as distances between distributions.
+    """
+    arrays = [np.asarray(s) for s in samples]
+    n, rng = len(arrays[0]), np.random.default_rng(0)
+    found = [statistic(*(a[i] for a in arrays)) for i in (rng.permutation(n)[: n // 2] for _ in range(draws))]
+    value, reach = float(statistic(*arrays)), 1.96 * float(np.std(found, ddof=1))
+    return Estimate(value, value - reach, value + reach, n)
 
 
 def mean(values: ArrayLike) -> float:

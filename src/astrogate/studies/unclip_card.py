@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from astrogate.core.files import write_text
 from astrogate.core.protocols import Model, UnCLIP
 from astrogate.measure.distributions import fid, kid
-from astrogate.measure.scores import bootstrap, mean
+from astrogate.measure.scores import bootstrap, halves, mean
 from astrogate.menagerie.oracle import Oracle
 from astrogate.menagerie.world import Scene
 from astrogate.methods.encode import encode
@@ -91,12 +92,28 @@ def _pictures(
     real = oracle.features(reconstruct(text_model, drawings(scenes, text_model.size)[0]))
     others, _ = measures.plain_scenes(len(scenes), seed=_SEED + 9)
     other = oracle.features(reconstruct(text_model, drawings(others, text_model.size)[0]))
-    rows = [["the world, other scenes", "", f"{fid(other, real):.1f}", f"{kid(other, real):.3f}"]]
+    rows = [["the world, other scenes", "", *_apart(other, real)]]
+    shares, seen = dict[str, list[float]](), dict[str, Tensor]()
     for name, pictures in measures.drawn_by(stack, text_model, captions, guidance=GUIDANCE).items():
-        shares = bootstrap(mean, measures.agreeing(oracle.read(pictures), scenes, captions))
-        seen = oracle.features(pictures)
-        rows.append([name, str(shares), f"{fid(seen, real):.1f}", f"{kid(seen, real):.3f}"])
+        shares[name] = measures.agreeing(oracle.read(pictures), scenes, captions)
+        seen[name] = oracle.features(pictures)
+        rows.append([name, str(bootstrap(mean, shares[name])), *_apart(seen[name], real)])
+    ours = "diffusion prior"
+    for than in ("text U-Net", "ar prior", "no prior"):
+        gain = bootstrap(lambda a, b: mean(a) - mean(b), shares[ours], shares[than])
+        rows.append([f"{ours}, less {than}", str(gain), *_apart(seen[ours], real, seen[than])])
     return ("Drawn by", "Agreement with the caption", "FID", "KID"), rows
+
+
+def _apart(seen: Tensor, real: Tensor, than: Tensor | None = None) -> tuple[str, str]:
+    """FID and KID of features and those of real pictures, or how much larger they are than those of other features."""
+
+    def told(far: Callable[[Tensor, Tensor], float]) -> str:
+        if than is None:
+            return f"{halves(far, seen, real):.1f}"
+        return f"{halves(lambda x, y, z: far(x, z) - far(y, z), seen, than, real):.1f}"
+
+    return told(fid), told(kid)
 
 
 def _spread(stack: UnCLIP, text_model: Model, oracle: Oracle, *, captions: int = 24, each: int = 6) -> Table:
