@@ -45,7 +45,7 @@ PATTERN = r"[a-z]{2,}"
 class Vocabulary:
     """`words` with CLIP's `features` [n, d], unit vectors, and the model's input embeddings [n, width] by encoder.
 
-    `lengths` are the mean lengths of the rows of the model's tables; `model` and `clip` are whose it is. A `listed` one
+    `lengths` are the mean lengths of the words' rows; `model` and `clip` are whose it is. A `listed` one
     is a choice of the user's, which a dictionary may take whole.
     """
 
@@ -75,7 +75,7 @@ def vocabulary(
     words: Sequence[str] | None = None,
     pattern: str | None = None,
     templates: Sequence[str] = TEMPLATES,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Vocabulary:
     """The words of a model's own tokenizers that match `pattern` (None: `PATTERN`), or those of a list.
@@ -104,11 +104,12 @@ def vocabulary(
     if len(kept) < 2:
         raise AstrogateError(f"{len(kept)} words are left", "name words that the model has whole")
     places = [torch.tensor([found[i] for found in kept.values()]) for i in range(len(parts))]
+    embeddings = tuple(table[place] for table, place in zip(tables, places, strict=True))
     return Vocabulary(
         tuple(kept),
-        _features(clip, list(kept), templates, folder, tell),
-        tuple(table[place] for table, place in zip(tables, places, strict=True)),
-        tuple(float(table.norm(dim=1).mean()) for table in tables),
+        _features(clip, list(kept), templates, None if folder is None else Path(folder), tell),
+        embeddings,
+        tuple(float(rows.norm(dim=1).mean()) for rows in embeddings),
         model.fingerprint,
         digest_of(clip.model),
         given,
