@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from astrogate.app.concepts import CLIP, seeing
+from astrogate.app.concepts import CLIP, PLAN, seeing
 from astrogate.app.options import Loading, check_output, loads
 from astrogate.core.errors import AstrogateError
 
@@ -56,8 +56,8 @@ def _reader(name: str, clip: Clip, groups: dict[str, tuple[str, ...]]) -> Reader
 )
 @click.option("--count", default=100, show_default=True, help="Pictures to count, of the word and of its words.")
 @click.option("-o", "--output", default="explained", show_default=True, type=_path, help="Folder; a run goes on in it.")
-@click.option("--steps", default=500, show_default=True, help="Of the optimisation.")
-@click.option("--seed", default=0, show_default=True, help="Of the optimisation.")
+@click.option("--steps", default=PLAN.steps, show_default=True, help="Of the optimisation.")
+@click.option("--seed", default=PLAN.seed, show_default=True, help="Of the optimisation.")
 @CLIP
 @loads
 def bias(

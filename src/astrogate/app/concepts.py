@@ -22,7 +22,7 @@ _path = click.Path(path_type=Path)
 CLIP = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that sees.")
 _run = click.argument("run", type=_path)
 _STARTS, _JUDGES = click.Choice(get_args(Start)), click.Choice(get_args(Judge))
-_PLAN = Plan()
+PLAN = Plan()
 
 
 def basis_of(run: Path) -> Basis:
@@ -65,34 +65,34 @@ def seeing(loading: Loading, clip_folder: str | None) -> tuple[Model, Clip, str 
 @click.argument("prompt")
 @click.option("--concept", default=None, help="A word or phrase of the prompt.  [default: its last word]")
 @click.option("-o", "--output", default="explained", show_default=True, type=_path, help="Folder; a run goes on in it.")
-@click.option("--steps", default=_PLAN.steps, show_default=True, help="Of the optimisation.")
-@click.option("--tokens", default=_PLAN.tokens, show_default=True, help="Words that make the pseudo-word, at most.")
-@click.option("--dictionary", default=_PLAN.dictionary, show_default=True, help="Words to choose from, at most.")
-@click.option("--sparsity", default=_PLAN.sparsity, show_default=True, help="Weight of the pull towards few words.")
+@click.option("--steps", default=PLAN.steps, show_default=True, help="Of the optimisation.")
+@click.option("--tokens", default=PLAN.tokens, show_default=True, help="Words that make the pseudo-word, at most.")
+@click.option("--dictionary", default=PLAN.dictionary, show_default=True, help="Words to choose from, at most.")
+@click.option("--sparsity", default=PLAN.sparsity, show_default=True, help="Weight of the pull towards few words.")
 @click.option("--keep-concept", is_flag=True, help="Words like the concept stay in the dictionary.")
-@click.option("--batch", default=_PLAN.batch, show_default=True, help="Pictures a step.")
-@click.option("--rate", default=_PLAN.rate, show_default=True, help="Learning rate.")
+@click.option("--batch", default=PLAN.batch, show_default=True, help="Pictures a step.")
+@click.option("--rate", default=PLAN.rate, show_default=True, help="Learning rate.")
 @click.option("--pictures", default=None, type=_path, help="Folder of pictures to learn from; drawn if it has none.")
 @click.option("--validation", default=None, type=_path, help="Folder of pictures to judge by; drawn if it has none.")
-@click.option("--train-pictures", default=_PLAN.pictures, show_default=True, help="How many to learn from.")
-@click.option("--validation-pictures", default=_PLAN.validation, show_default=True, help="How many to judge by.")
-@click.option("--every", default=_PLAN.every, show_default=True, help="Steps between looks.")
-@click.option("--start", default=_PLAN.start, show_default=True, type=_STARTS, help="Where the weights begin.")
-@click.option("--judge", default=_PLAN.judge, show_default=True, type=_JUDGES, help="What chooses the best state.")
+@click.option("--train-pictures", default=PLAN.pictures, show_default=True, help="How many to learn from.")
+@click.option("--validation-pictures", default=PLAN.validation, show_default=True, help="How many to judge by.")
+@click.option("--every", default=PLAN.every, show_default=True, help="Steps between looks.")
+@click.option("--start", default=PLAN.start, show_default=True, type=_STARTS, help="Where the weights begin.")
+@click.option("--judge", default=PLAN.judge, show_default=True, type=_JUDGES, help="What chooses the best state.")
 @click.option(
-    "--early/--all-steps", default=_PLAN.early, show_default=True, help="Stop when top words and judge settle."
+    "--early/--all-steps", default=PLAN.early, show_default=True, help="Stop when top words and judge settle."
 )
 @click.option("--words", default=None, type=_path, help="Own words, one a line.  [default: all of the model]")
 @click.option("--pattern", default=None, help="A regular expression for what is a word.")
 @click.option("--vocabulary", default=None, type=_path, help="Folder of the words' features.  [default: the output's]")
-@click.option("--at-once", default=_PLAN.at_once, show_default=True, help="Pictures drawn and encoded at once.")
+@click.option("--at-once", default=PLAN.at_once, show_default=True, help="Pictures drawn and encoded at once.")
 @click.option(
-    "--draw-steps", default=_PLAN.recipe.num_inference_steps, show_default=True, help="Denoising steps of a picture."
+    "--draw-steps", default=PLAN.recipe.num_inference_steps, show_default=True, help="Denoising steps of a picture."
 )
-@click.option("--guidance", default=_PLAN.recipe.guidance_scale, show_default=True, help="Guidance scale of a picture.")
+@click.option("--guidance", default=PLAN.recipe.guidance_scale, show_default=True, help="Guidance scale of a picture.")
 @click.option("--scheduler", default=None, help="Of a picture: a diffusers scheduler.")
-@click.option("--seed", default=_PLAN.seed, show_default=True, help="Of the optimisation.")
-@click.option("--picture-seed", default=_PLAN.picture_seed, show_default=True, help="Of the pictures.")
+@click.option("--seed", default=PLAN.seed, show_default=True, help="Of the optimisation.")
+@click.option("--picture-seed", default=PLAN.picture_seed, show_default=True, help="Of the pictures.")
 @click.option("--precise", is_flag=True, help="The denoiser in its own precision, also where bfloat16 is faster.")
 @CLIP
 @loads

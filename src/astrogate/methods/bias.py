@@ -51,7 +51,12 @@ def word_shares(basis: Basis, groups: Groups, *, power: float = 1.0) -> Shares:
     if not any(sums.values()):
         words = ", ".join(word for words in groups.values() for word in words)
         raise AstrogateError(f"{basis.name!r} has none of {words}", "name other words, or enlarge the dictionary")
-    return _normal({group: value**power for group, value in _normal(sums).items()})
+    return sharpened(_normal(sums), power)
+
+
+def sharpened(shares: Shares, power: float) -> Shares:
+    """Shares to a power, of sum 1 again."""
+    return _normal({group: share**power for group, share in shares.items()})
 
 
 def picture_shares(readings: Sequence[str], groups: Groups) -> Shares:

@@ -19,7 +19,7 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.measure.features import Clip
 from astrogate.measure.scores import mean
-from astrogate.methods.bias import Shares, balance, labels_of, neither, picture_shares, word_shares
+from astrogate.methods.bias import Shares, balance, labels_of, neither, picture_shares, sharpened, word_shares
 from astrogate.methods.conceptor import explain
 from astrogate.methods.concepts.point import basis_points
 from astrogate.methods.vocabulary import vocabulary
@@ -87,7 +87,7 @@ def power_of(roles: Sequence[Role]) -> float:
 
 def detected(share: float, power: float) -> float:
     """The share in pictures that a share of words stands for."""
-    return share**power / (share**power + (1 - share) ** power)
+    return sharpened({"man": share, "woman": 1 - share}, power)["man"]
 
 
 def evened(

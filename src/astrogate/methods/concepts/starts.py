@@ -58,11 +58,12 @@ def from_text(
     for _ in range(steps):
         optimiser.zero_grad()
         found = states()
-        left = torch.stack([_missed(found[space].float(), goal.float()) for space, goal in goals.items()]).sum()
+        left = torch.stack([_missed(found[space].float(), goal) for space, goal in goals.items()]).sum()
         left.backward()
         optimiser.step()
     return float(left.detach())
 
 
 def _missed(found: Tensor, goal: Tensor) -> Tensor:
-    return (found - goal.to(found)).square().sum() / goal.square().sum()
+    goal = goal.to(found)
+    return (found - goal).square().sum() / goal.square().sum()
