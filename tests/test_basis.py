@@ -90,5 +90,7 @@ def test_the_lasso_finds_few_atoms() -> None:
     assert set(found.topk(2).indices.tolist()) == {3, 50}
     assert int((found > 0).sum()) < 20
     assert not lasso(atoms, -atoms.sum(0), 1.0).any()
+    two = torch.stack([atoms[7], 2 * atoms[3] + atoms[50]])
+    assert torch.allclose(lasso(atoms, two, 1e-4)[1], found, atol=1e-5)
     with pytest.raises(AstrogateError, match="penalty -1"):
         lasso(atoms, atoms[0], -1)

@@ -23,7 +23,7 @@ from astrogate.measure.features import Clip
 from astrogate.methods import conceptor
 from astrogate.methods.conceptor import RESULT, concepts, explain
 from astrogate.methods.concepts import run as optimisation
-from astrogate.methods.concepts.cutoffs import Cutoffs, cutoffs
+from astrogate.methods.concepts.cutoffs import Cutoffs, alike, cutoffs
 from astrogate.methods.concepts.dictionary import dictionary
 from astrogate.methods.concepts.judges import by_loss, by_pictures
 from astrogate.methods.concepts.plan import Plan
@@ -168,8 +168,18 @@ def test_a_start_brings_the_network_to_its_weights() -> None:
 def test_the_convex_start_finds_what_features_are_made_of() -> None:
     torch.manual_seed(0)
     features = F.normalize(torch.randn(30, 64) + 2 * torch.randn(64), dim=1)
-    mu = F.normalize(features[4] + features[9], dim=0)
-    assert set(convex(features, mu, 2).topk(2).indices.tolist()) == {4, 9}
+    both = F.normalize(features[4] + features[9], dim=0)
+    weights = convex(features, both[None])
+    assert set(weights.topk(2).indices.tolist()) == {4, 9}
+    assert float(weights.sum()) == pytest.approx(1)
+
+
+def test_the_convex_start_takes_every_picture_apart_by_itself() -> None:
+    torch.manual_seed(0)
+    features = F.normalize(torch.randn(30, 64), dim=1)
+    weights = convex(features, features[[4, 9, 9, 9]])
+    assert weights.topk(2).indices.tolist() == [9, 4]
+    assert float(weights[9] / weights[4]) == pytest.approx(3, rel=0.1)
 
 
 def test_the_pseudo_word_and_its_sparsity(tiny: Model, clip: Clip) -> None:
@@ -187,15 +197,14 @@ def test_the_pseudo_word_and_its_sparsity(tiny: Model, clip: Clip) -> None:
 def test_the_dictionary_is_near_the_pictures_and_without_the_concept(tiny: Model, clip: Clip) -> None:
     words = vocabulary(tiny, clip)
     pictures = F.normalize(torch.randn(5, words.features.shape[1], generator=torch.Generator().manual_seed(0)), dim=1)
-    chosen, mu = dictionary(clip, words, pictures, "dog", FEW, 1.0)
-    assert torch.allclose(mu, F.normalize(pictures.mean(0), dim=0))
-    scores = words.features @ mu
+    chosen = dictionary(clip, words, pictures, "dog", FEW, 1.0)
+    scores = words.features @ pictures.mean(0)
     ranked = [words.words[int(i)] for i in scores.argsort(descending=True)]
     assert list(chosen.words) == [word for word in ranked if word != "dog"][:8]
-    kept, _ = dictionary(clip, words, pictures, "dog", replace(FEW, keep_concept=True, dictionary=99), -1.0)
+    kept = dictionary(clip, words, pictures, "dog", replace(FEW, keep_concept=True, dictionary=99), -1.0)
     assert list(kept.words) == ranked
     least = replace(FEW, include=(ranked[-1], "dog"), dictionary=3)
-    assert set(dictionary(clip, words, pictures, "dog", least, 1.0)[0].words) == {ranked[-1], "dog", chosen.words[0]}
+    assert set(dictionary(clip, words, pictures, "dog", least, 1.0).words) == {ranked[-1], "dog", chosen.words[0]}
     with pytest.raises(AstrogateError, match="the vocabulary has no moon"):
         explain(tiny, PROMPT, plan=replace(FEW, include=("moon",)), clip=clip, words=words)
     with pytest.raises(AstrogateError, match="0 words are left for 'dog'"):
@@ -204,17 +213,18 @@ def test_the_dictionary_is_near_the_pictures_and_without_the_concept(tiny: Model
 
 def test_cutoffs_are_those_of_vit_b_32_or_quantiles(clip: Clip) -> None:
     words = F.normalize(torch.randn(200, 32, generator=torch.Generator().manual_seed(0)), dim=1)
-    found = cutoffs(clip, words, words[:20])
+    found = cutoffs(clip, alike(words), words[:20])
     pairs = (words @ words.T)[tuple(torch.triu_indices(200, 200, 1))]
     assert float((pairs > found.concept).float().mean()) == pytest.approx(0.001, abs=2e-4)
     assert found.concept < found.concept_of_one < found.words
+    assert alike(words[:10])[0] == pytest.approx(float((words[:10] @ words[:10].T).fill_diagonal_(-1).max()), abs=1e-6)
 
     for act, own in (("quick_gelu", True), ("gelu", False)):
         vision = SimpleNamespace(patch_size=32, hidden_size=768, hidden_act=act)
         as_base: Any = SimpleNamespace(
             model=SimpleNamespace(config=SimpleNamespace(vision_config=vision, projection_dim=512))
         )
-        assert (cutoffs(as_base, words, words) == Cutoffs(0.90, 0.92, 0.95, 0.93)) == own
+        assert (cutoffs(as_base, alike(words), words) == Cutoffs(0.90, 0.92, 0.95, 0.93)) == own
 
 
 def test_the_pictures_judge_is_the_paired_cosine(tiny: Model, clip: Clip) -> None:

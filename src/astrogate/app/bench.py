@@ -184,7 +184,7 @@ def concepts(
     from astrogate.studies import planted as study
     from astrogate.studies.planted_page import write_planted
 
-    known, possible = {*study.CONCEPTS, study.CHOSEN_ON}, {*study.WAYS, study.TEXT_ONLY}
+    known, possible = {*study.CONCEPTS, study.CHOSEN_ON}, {*study.WAYS, *study.ALONE}
     if unknown := [*({*names} - known), *({*ways} - possible)]:
         raise AstrogateError(f"{unknown[0]!r} is unknown", f"choose from {', '.join(sorted(known | possible))}")
     if ways and "plain" not in ways:
@@ -195,7 +195,7 @@ def concepts(
         clip_for(SHIPPED, None),
         folder,
         concepts=names or study.CONCEPTS,
-        ways=ways or (*study.WAYS, study.TEXT_ONLY),
+        ways=ways or (*study.WAYS, *study.ALONE),
         seeds=range(seeds),
         tell=click.echo,
     )

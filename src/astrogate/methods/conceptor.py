@@ -84,13 +84,13 @@ def explain(
         tell(f"{run} is finished")
         return kept
     features = clip.images(shown.train)
-    limits = cutoffs(clip, words.features, features)
-    chosen, mu = dictionary(clip, words, features, place.concept, plan, limits.concept)
+    limits = cutoffs(clip, words.alike, features)
+    chosen = dictionary(clip, words, features, place.concept, plan, limits.concept)
     tell(f"{len(chosen.words)} words, the nearest: {', '.join(chosen.words[:8])}")
     with still(model):
         judge = _judge(model, clip, place, shown, plan)
         latents = _latents(model, shown, root, plan.at_once)
-        begin = _begin(model, place, chosen.to(latents[0].device), mu, plan)
+        begin = _begin(model, place, chosen.to(latents[0].device), features, plan)
         found = optimise(model, place, chosen, latents, plan, judge, folder=run, begin=begin, tell=tell)
     basis = Basis(
         chosen.words,
@@ -255,10 +255,12 @@ def _judge(model: Model, clip: Clip, place: Place, shown: _Shown, plan: Plan) ->
     return by_pictures(model, clip, place, wanted, shown.seeds, plan.recipe, batch=plan.at_once)
 
 
-def _begin(model: Model, place: Place, words: Vocabulary, mu: Tensor, plan: Plan) -> Callable[[Weights], object] | None:
+def _begin(
+    model: Model, place: Place, words: Vocabulary, features: Tensor, plan: Plan
+) -> Callable[[Weights], object] | None:
     inputs = torch.cat(words.embeddings, 1)
     if plan.start == "convex":
-        return lambda network: toward(network, inputs, convex(words.features.cpu(), mu, plan.tokens).to(inputs))
+        return lambda network: toward(network, inputs, convex(words.features.cpu(), features).to(inputs))
     if plan.start == "text":
         goals = {space: value for space, value in model.encode([place.prompt]).items() if space != "end"}
         return lambda network: from_text(

@@ -26,6 +26,7 @@ from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.files import whole_file
 from astrogate.core.protocols import Model
 from astrogate.measure.features import Clip
+from astrogate.methods.concepts.cutoffs import alike
 from astrogate.models.pseudo_word import encoders
 from astrogate.models.sampling import digest_of
 
@@ -45,8 +46,9 @@ PATTERN = r"[a-z]{2,}"
 class Vocabulary:
     """`words` with CLIP's `features` [n, d], unit vectors, and the model's input embeddings [n, width] by encoder.
 
-    `lengths` are the mean lengths of the words' rows; `model` and `clip` are whose it is. A `listed` one
-    is a choice of the user's, which a dictionary may take whole.
+    `lengths` are the mean lengths of the words' rows, `alike` the cosines from which words count as the same
+    (`concepts.cutoffs`); a choice of words keeps both. `model` and `clip` are whose it is. A `listed` one is a choice
+    of the user's, which a dictionary may take whole.
     """
 
     words: tuple[str, ...]
@@ -55,6 +57,7 @@ class Vocabulary:
     lengths: tuple[float, ...]
     model: str
     clip: str
+    alike: tuple[float, float, float]
     listed: bool = False
 
     def at(self, places: Sequence[int]) -> Vocabulary:
@@ -105,13 +108,15 @@ def vocabulary(
         raise AstrogateError(f"{len(kept)} words are left", "name words that the model has whole")
     places = [torch.tensor([found[i] for found in kept.values()]) for i in range(len(parts))]
     embeddings = tuple(table[place] for table, place in zip(tables, places, strict=True))
+    features = _features(clip, list(kept), templates, None if folder is None else Path(folder), tell)
     return Vocabulary(
         tuple(kept),
-        _features(clip, list(kept), templates, None if folder is None else Path(folder), tell),
+        features,
         embeddings,
         tuple(float(rows.norm(dim=1).mean()) for rows in embeddings),
         model.fingerprint,
         digest_of(clip.model),
+        alike(features),
         given,
     )
 

@@ -22,7 +22,7 @@ def lasso(
     steps: int = 5000,
     tolerance: float = 1e-9,
 ) -> Tensor:
-    """Weights [n], not below 0, that make `target` [d] of `atoms` [n, d]; the more `penalty`, the fewer.
+    """Weights [..., n], not below 0, that make `target` [..., d] of `atoms` [n, d]; the more `penalty`, the fewer.
 
     `begin` is where they begin, such as the solution of a larger penalty (None: at 0).
     The scaling is scikit-learn's `Lasso(positive=True, fit_intercept=False)`. Raises AstrogateError for a penalty below
@@ -32,10 +32,10 @@ def lasso(
         raise AstrogateError(f"penalty {penalty:g}", "use 0 or more")
     a, y, d = atoms.double(), target.double(), atoms.shape[1]
     rate = d / _largest(a)
-    x = look = torch.zeros(len(a), dtype=torch.float64) if begin is None else begin.double()
+    x = look = y.new_zeros(*y.shape[:-1], len(a)) if begin is None else begin.double()
     momentum = 1.0
     for _ in range(steps):
-        new = (look - rate * (a @ (look @ a - y) / d + penalty)).clamp(min=0)
+        new = (look - rate * ((look @ a - y) @ a.T / d + penalty)).clamp(min=0)
         following = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
         look = new + (momentum - 1) / following * (new - x)
         moved = float((new - x).abs().max())

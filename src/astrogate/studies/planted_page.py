@@ -9,7 +9,21 @@ from typing import Any
 
 from astrogate.core.files import write_text
 from astrogate.measure.scores import mean
-from astrogate.studies.planted import ENOUGH, FEWER, TEXT_ONLY, TOP, WAYS, Planted, recall, truth_of
+from astrogate.studies.planted import (
+    ALONE,
+    CONVEX,
+    ENOUGH,
+    EVERY,
+    FEWER,
+    NAMES,
+    PLAIN,
+    RANDOM,
+    TOP,
+    WAYS,
+    Planted,
+    recall,
+    truth_of,
+)
 from astrogate.studies.report import page
 
 Table = tuple[Sequence[str], list[list[str]]]
@@ -19,16 +33,18 @@ MARGIN = 0.005
 
 def write_planted(found: Planted, output: Path, *, model: str, threads: int) -> None:
     """Write the page, and all cells as JSON beside it."""
-    ways = [way for way in (*WAYS, TEXT_ONLY) if found.seeds(way)]
+    ways = [way for way in (*WAYS, *ALONE) if found.seeds(way)]
     adopted = [way for way in ways if adopts(found, way)]
     passed = {way: sum(found.right(c, way) >= min(3, len(found.seeds(way))) for c in found.concepts) for way in ways}
     values: Any = {
         "facts": _facts(found, ways),
-        "weights": _weights(found),
-        "ways": _ways(found, [way for way in ways if way != TEXT_ONLY]),
+        "weights": {way: _weights(found, way) for way in ("plain", CONVEX) if found.seeds(way)},
+        "ways": _ways(found, [way for way in ways if way not in ALONE]),
         "passed": passed,
         "adopted": adopted,
         "count": len(found.concepts),
+        "names": len(NAMES),
+        "dictionary": PLAIN.dictionary,
         "seeds": len(found.seeds("plain")),
         "fewer": min(FEWER, len(found.seeds("plain"))),
     }
@@ -44,7 +60,7 @@ def adopts(found: Planted, way: str) -> bool:
 
     The latter is a test of non-inferiority: the interval of the gain ends above minus `MARGIN`.
     """
-    if way in ("plain", "random dictionary", TEXT_ONLY) or not found.seeds(way):
+    if way in ("plain", EVERY, RANDOM, *ALONE) or not found.seeds(way):
         return False
     return found.like_plain(way).value >= found.stable("plain").value and found.gain(way).low >= -MARGIN
 
@@ -58,11 +74,11 @@ def _facts(found: Planted, ways: Sequence[str]) -> Table:
     return ("Concept", "Stands for", *ways), rows
 
 
-def _weights(found: Planted) -> Table:
-    """The plain way's mean share of each word of the truth, its top ten and what of the truth is in it."""
+def _weights(found: Planted, way: str) -> Table:
+    """A way's mean share of each word of the truth, its top ten and what of the truth is in it."""
     rows: list[list[str]] = []
     for concept in found.concepts:
-        cells = [found.cells[concept, "plain", seed] for seed in found.seeds("plain")]
+        cells = [found.cells[concept, way, seed] for seed in found.seeds(way)]
         shares: dict[str, list[float]] = {}
         for cell in cells:
             for word, share in cell["top"]:
@@ -71,7 +87,7 @@ def _weights(found: Planted) -> Table:
         ranked = sorted(means, key=lambda word: -means[word])[:TOP]
         true = {word for group in truth_of(concept) for word in group}
         told = ", ".join(f"{'**' if w in true else ''}{w}{'**' if w in true else ''} {means[w]:.1%}" for w in ranked)
-        share = mean([recall(found.top(concept, "plain", s), truth_of(concept)) for s in found.seeds("plain")])
+        share = mean([recall(found.top(concept, way, s), truth_of(concept)) for s in found.seeds(way)])
         rows.append([concept, told, f"{share:.0%}", f"{mean([cell['support'] for cell in cells]):.0f}"])
     return ("Concept", "Ten largest weights, mean share", "Truth in the top ten", "Words in effect"), rows
 

@@ -13,10 +13,11 @@ from astrogate.methods.conceptor import concepts
 from astrogate.methods.concepts.plan import Plan
 from astrogate.methods.concepts.point import basis_place, basis_points
 from astrogate.methods.explain_image import explain_image
+from astrogate.methods.vocabulary import vocabulary
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 from astrogate.studies.explanation import sections
-from astrogate.studies.planted import CONCEPTS, PLAIN, RECIPE, TOP, recall, truth_of
+from astrogate.studies.planted import CONCEPTS, PLAIN, RECIPE, TOP, named, recall, truth_of
 from astrogate.studies.report import Section, inline, report
 from astrogate.studies.sculpture import FACTORS, PROMPT, SEEDS, WORD, manipulated, sculpture
 
@@ -37,7 +38,8 @@ def conceptor(
     """The page as HTML, with every picture inline; runs in `folder` are gone on from."""
     prompts = {name: f"a photo of a {name}" for name in names}
     plan = replace(plan, seed=seed)
-    found = concepts(model, prompts, clip=clip, folder=folder, plan=plan, tell=tell)
+    words = named(vocabulary(model, clip, folder=folder))
+    found = concepts(model, prompts, clip=clip, words=words, folder=folder, plan=plan, tell=tell)
     parts: list[Section] = []
     for name, basis in found.items():
         truth = truth_of(name)

@@ -25,7 +25,7 @@ from astrogate.methods.concepts.point import basis_points
 from astrogate.methods.vocabulary import vocabulary
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.render import render, to_tensor
-from astrogate.studies.planted import PLAIN, RECIPE, SEEDS
+from astrogate.studies.planted import PLAIN, RECIPE, SEEDS, named
 
 FITTED, REPORTED = ("chef", "king"), ("doctor", "dancer")
 GROUPS = {"man": ("man",), "woman": ("woman",)}
@@ -66,7 +66,7 @@ def pictures_of(model: Model, points: Sequence[Point], folder: Path) -> Tensor:
 
 def role_of(model: Model, reader: Reader, clip: Clip, folder: Path, name: str, seeds: Sequence[int] = SEEDS) -> Role:
     """Take a role apart at several seeds, and count its pictures."""
-    words = vocabulary(model, clip, folder=folder)
+    words = named(vocabulary(model, clip, folder=folder))
     plan = replace(PLAIN, include=tuple(word for group in GROUPS.values() for word in group))
     prompt = f"a photo of a {name}"
     bases = [explain(model, prompt, plan=replace(plan, seed=s), clip=clip, words=words, folder=folder) for s in seeds]

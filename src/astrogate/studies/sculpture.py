@@ -18,8 +18,9 @@ from astrogate.measure.scores import Estimate, bootstrap, mean, spearman
 from astrogate.methods.conceptor import explain
 from astrogate.methods.concepts.plan import Plan
 from astrogate.methods.manipulate import manipulate
+from astrogate.methods.vocabulary import vocabulary
 from astrogate.rendering.render import render, to_tensor
-from astrogate.studies.planted import PLAIN, RECIPE
+from astrogate.studies.planted import PLAIN, RECIPE, named
 
 PROMPT, WORD = "a photo of a sculpture", "abstract"
 FACTORS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
@@ -38,7 +39,8 @@ class Manipulated:
 
 def sculpture(model: Model, clip: Clip, folder: Path, plan: Plan = PLAIN) -> Basis:
     """The decomposition, whose dictionary has the word in any case."""
-    return explain(model, PROMPT, plan=replace(plan, include=(WORD,)), clip=clip, folder=folder)
+    words = named(vocabulary(model, clip, folder=folder))
+    return explain(model, PROMPT, plan=replace(plan, include=(WORD,)), clip=clip, words=words, folder=folder)
 
 
 def manipulated(

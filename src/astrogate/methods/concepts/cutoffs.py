@@ -1,7 +1,8 @@
 """How alike is too alike: the released code's cut-offs belong to CLIP ViT-B/32, other CLIPs have scales of their own.
 
 Cosines between texts crowd together differently in every CLIP. For ViT-B/32 the numbers are the released ones;
-elsewhere they are quantiles of the vocabulary's own cosines, and of the cosines between the concept's own pictures.
+elsewhere they are quantiles of the cosines of a whole vocabulary, and of those between the concept's own pictures. A
+choice of words keeps the quantiles of what it was chosen from: in a short list the closest pair need not be alike.
 """
 
 from __future__ import annotations
@@ -28,20 +29,25 @@ class Cutoffs:
     pictures: float = 0.93
 
 
-def cutoffs(clip: Clip, words: Tensor, pictures: Tensor) -> Cutoffs:
-    """The cut-offs for a CLIP, a vocabulary's features [n, d] and those of the concept's pictures [m, d].
+def cutoffs(clip: Clip, alike: tuple[float, float, float], pictures: Tensor) -> Cutoffs:
+    """The cut-offs for a CLIP, a vocabulary's `alike` and the features [m, d] of a concept's pictures.
 
-    Words are alike when they belong to the closest thousandth of all pairs, and mean the same in the closest
-    ten-thousandth; pictures show the same when they are as alike as the closest tenth of a concept's own. ViT-B/32 is
-    OpenAI's, which has an activation of its own; others of its shape have other cosines.
+    Pictures show the same when they are as alike as the closest tenth of a concept's own. ViT-B/32 is OpenAI's, which
+    has an activation of its own; others of its shape have other cosines.
     """
     vision = clip.model.config.vision_config
     shape = (vision.patch_size, vision.hidden_size, clip.model.config.projection_dim, vision.hidden_act)
     if shape == (32, 768, 512, "quick_gelu"):
         return Cutoffs()
+    return Cutoffs(*alike, float(_cosines(pictures).quantile(0.9)))
+
+
+def alike(words: Tensor) -> tuple[float, float, float]:
+    """Cosines between a whole vocabulary's features [n, d] above which a word is a concept (in a dictionary, in one
+    picture) and two words mean the same: the closest 1, .7 and .1 of a thousand pairs."""
     between = _cosines(words)
-    first, second, third = (float(between.quantile(q)) for q in (0.999, 0.9993, 0.9999))
-    return Cutoffs(first, second, third, float(_cosines(pictures).quantile(0.9)))
+    first, second, third = (float(between.quantile(q, interpolation="higher")) for q in (0.999, 0.9993, 0.9999))
+    return first, second, third
 
 
 def _cosines(features: Tensor) -> Tensor:

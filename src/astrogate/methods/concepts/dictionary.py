@@ -16,10 +16,8 @@ from astrogate.methods.concepts.plan import Plan
 from astrogate.methods.vocabulary import Vocabulary, word_features
 
 
-def dictionary(
-    clip: Clip, words: Vocabulary, pictures: Tensor, concept: str, plan: Plan, cutoff: float
-) -> tuple[Vocabulary, Tensor]:
-    """The nearest `plan.dictionary` words to the pictures' features [n, d], those to be included first, and mu [d].
+def dictionary(clip: Clip, words: Vocabulary, pictures: Tensor, concept: str, plan: Plan, cutoff: float) -> Vocabulary:
+    """The nearest `plan.dictionary` words to the pictures' features [n, d], those to be included first.
 
     Words whose cosine to the concept is above `cutoff`, and the concept itself, are left out unless it is kept. Raises
     AstrogateError where fewer than two words are left.
@@ -36,4 +34,4 @@ def dictionary(
     kept = [int(i) for i in order if scores[i] > -torch.inf or first[i]]
     if len(kept) < 2:
         raise AstrogateError(f"{len(kept)} words are left for {concept!r}", "give more words, or keep the concept")
-    return words.at(kept), mu
+    return words.at(kept)

@@ -1,9 +1,11 @@
 """Where the weights of a concept's words begin: cold, at a convex solution of CLIP's features, or from the text alone.
 
-    convex:  argmin_{a >= 0, b}  |mu - b c - sum_i a_i (t_i - c)|^2 / (2 d) + penalty sum(a),   c the mean of t
+    convex:  mean over pictures x of  a(x) / sum a(x),   where, of T the words' unit features with mean c,
+             a(x) = argmin_{a >= 0, b}  |x - b c - sum_i a_i (t_i - c)|^2 / (2 d) + penalty sum(a)
     text:    argmin  |e(prompt with w*) - e(prompt)|^2 / |e(prompt)|^2,   e the states that the denoiser attends to
 
-mu is the pictures' mean CLIP feature; the first is SpLiCE's idea (Bhalla et al. 2024). Neither draws anything.
+The first is SpLiCE's way to say what a set of pictures shows (Bhalla et al. 2024): each is taken apart by itself, for a
+concept that is a dog or a cat has no picture that is half of both. Neither draws anything.
 """
 
 from __future__ import annotations
@@ -16,22 +18,26 @@ from torch.nn import functional as F
 
 from astrogate.ops.sparse import lasso
 
-_PENALTIES = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
+#: Penalties are tried from the largest on, for each picture until so many words are left to it.
+_PENALTIES = tuple(3e-3 * 10 ** (-i / 4) for i in range(13))
+_LEFT = 6
 
 
-def convex(features: Tensor, mu: Tensor, tokens: int) -> Tensor:
-    """Weights [n] of words' unit features [n, d] that make `mu` [d]: those of the largest penalty that leaves `tokens`
-    of them, or as many as there are."""
+def convex(features: Tensor, pictures: Tensor) -> Tensor:
+    """Weights [n], of sum 1, of words with unit features [n, d]: what pictures with features [m, d] show."""
     centre = features.mean(0)
     unit = F.normalize(centre, dim=0)
     free = torch.eye(len(unit), dtype=features.dtype) - torch.outer(unit, unit)
-    atoms, target = (features - centre) @ free, mu @ free
-    found = torch.zeros(len(features))
+    atoms, targets = (features - centre) @ free, pictures @ free
+    found = torch.zeros(len(pictures), len(features))
+    left = torch.ones(len(pictures), dtype=torch.bool)
     for penalty in _PENALTIES:
-        found = lasso(atoms, target, penalty, begin=found)
-        if int((found > 0).sum()) >= tokens:
+        found[left] = lasso(atoms, targets[left], penalty, begin=found[left])
+        left = (found > 0).sum(1) < min(_LEFT, len(features))
+        if not bool(left.any()):
             break
-    return found if bool(found.any()) else torch.ones(len(features))
+    found = found[found.any(1)]
+    return F.normalize(found, p=1, dim=1).mean(0) if len(found) else torch.full((len(features),), 1 / len(features))
 
 
 def toward(network: nn.Module, inputs: Tensor, weights: Tensor, *, steps: int = 300, rate: float = 1e-2) -> None:
