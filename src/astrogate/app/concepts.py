@@ -90,6 +90,7 @@ def seeing(loading: Loading, clip_folder: str | None) -> tuple[Model, Clip, str 
     "--draw-steps", default=PLAN.recipe.num_inference_steps, show_default=True, help="Denoising steps of a picture."
 )
 @click.option("--guidance", default=PLAN.recipe.guidance_scale, show_default=True, help="Guidance scale of a picture.")
+@click.option("--eta", default=PLAN.recipe.eta, show_default=True, help="Of a picture: share of DDPM's noise.")
 @click.option("--scheduler", default=None, help="Of a picture: a diffusers scheduler.")
 @click.option("--seed", default=PLAN.seed, show_default=True, help="Of the optimisation.")
 @click.option("--picture-seed", default=PLAN.picture_seed, show_default=True, help="Of the pictures.")
@@ -107,6 +108,7 @@ def explain(
     vocabulary: Path | None,
     draw_steps: int,
     guidance: float,
+    eta: float,
     scheduler: str | None,
     precise: bool,
     clip_folder: str | None,
@@ -128,7 +130,7 @@ def explain(
     place_of(prompt, concept, [""])
     model, clip, quick = seeing(loading, clip_folder)
     dtype = None if precise else quick
-    recipe = Recipe(draw_steps, guidance, scheduler, dtype=dtype)
+    recipe = Recipe(draw_steps, guidance, scheduler, dtype=dtype, eta=eta)
     basis = method(
         model,
         prompt,

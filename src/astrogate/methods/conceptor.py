@@ -27,6 +27,7 @@ from astrogate.core.files import whole_file, write_text
 from astrogate.core.protocols import Model
 from astrogate.measure.features import Clip, clip_for
 from astrogate.methods.concepts import pictures as gallery
+from astrogate.methods.concepts.centre import centre
 from astrogate.methods.concepts.cutoffs import cutoffs
 from astrogate.methods.concepts.dictionary import dictionary
 from astrogate.methods.concepts.judges import Judging, by_loss, by_pictures
@@ -87,10 +88,14 @@ def explain(
     limits = cutoffs(clip, words.alike, features)
     chosen = dictionary(clip, words, features, place.concept, plan, limits.concept)
     tell(f"{len(chosen.words)} words, the nearest: {', '.join(chosen.words[:8])}")
+    weights = None
+    if plan.start == "convex":
+        shift, origin = centre(model, clip, place, words, plan, root, tell=tell)
+        weights = convex(chosen.features - origin, features - shift)
     with still(model):
         judge = _judge(model, clip, place, shown, plan)
         latents = _latents(model, shown, root, plan.at_once)
-        begin = _begin(model, place, chosen.to(latents[0].device), features, plan)
+        begin = _begin(model, place, chosen.to(latents[0].device), plan, weights)
         found = optimise(model, place, chosen, latents, plan, judge, folder=run, begin=begin, tell=tell)
     basis = Basis(
         chosen.words,
@@ -256,11 +261,11 @@ def _judge(model: Model, clip: Clip, place: Place, shown: _Shown, plan: Plan) ->
 
 
 def _begin(
-    model: Model, place: Place, words: Vocabulary, features: Tensor, plan: Plan
+    model: Model, place: Place, words: Vocabulary, plan: Plan, weights: Tensor | None
 ) -> Callable[[Weights], object] | None:
     inputs = torch.cat(words.embeddings, 1)
-    if plan.start == "convex":
-        return lambda network: toward(network, inputs, convex(words.features.cpu(), features).to(inputs))
+    if weights is not None:
+        return lambda network: toward(network, inputs, weights.to(inputs))
     if plan.start == "text":
         goals = {space: value for space, value in model.encode([place.prompt]).items() if space != "end"}
         return lambda network: from_text(

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from torch import Tensor
 
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
@@ -26,8 +25,9 @@ from astrogate.menagerie.captions import PATTERN_WORDS, POLES, SCENE_WORDS
 from astrogate.menagerie.factors import COLOURS, EXTRAS, MEDIA, PATTERNS, SCENES, STYLES, SUBJECTS
 from astrogate.menagerie.facts import FACTS
 from astrogate.methods.conceptor import explain
+from astrogate.methods.concepts.centre import centre
 from astrogate.methods.concepts.plan import Plan
-from astrogate.methods.concepts.point import basis_place, basis_points
+from astrogate.methods.concepts.point import basis_place, basis_points, place_of
 from astrogate.methods.concepts.starts import convex
 from astrogate.methods.vocabulary import Vocabulary, vocabulary, word_features
 from astrogate.models.sampling import digest_of
@@ -117,10 +117,8 @@ class Cell:
     def __call__(self, spec: Spec) -> Mapping[str, Any]:
         """The top words with their shares, what it cost, and how well it draws."""
         concept, way, seed = spec["concept"], spec["way"], int(spec["seed"])
-        if way == TEXT_ONLY:
-            return self._sparse(concept, word_features(self.clip, [concept]))
-        if way == PICTURES_ONLY:
-            return self._sparse(concept, self.clip.images(self._pictures(concept)))
+        if way in ALONE:
+            return self._sparse(concept, of_text=way == TEXT_ONLY)
         words = {RANDOM: self._random(seed), EVERY: self.every}.get(way, self.words)
         plan = replace(WAYS[way], seed=seed)
         basis = explain(
@@ -149,16 +147,19 @@ class Cell:
         n = len(self.words.words)
         return self.words.at(sorted(random.Random(seed).sample(range(n), PLAIN.dictionary)))
 
-    def _pictures(self, concept: str) -> Tensor:
-        """Those that runs learn from."""
-        points = [self.model.point(f"a photo of a {concept}", seed=seed) for seed in range(PLAIN.pictures)]
-        return to_tensor(render(self.model, points, recipe=RECIPE))
-
-    def _sparse(self, concept: str, features: Tensor) -> Mapping[str, Any]:
-        """Sparse non-negative combinations of the words' text features that make other `features` [n, d]."""
-        others = self.words.at([i for i, word in enumerate(self.words.words) if word != concept])
-        weights = convex(others.features, features)
-        return {"top": [(others.words[int(i)], float(weights[i])) for i in weights.argsort(descending=True)[:20]]}
+    def _sparse(self, concept: str, *, of_text: bool) -> Mapping[str, Any]:
+        """What CLIP alone says of the word, or of the pictures that runs learn from: no more than the convex start."""
+        prompt, others = f"a photo of a {concept}", [word != concept for word in self.words.words]
+        words = self.words.at([i for i, other in enumerate(others) if other])
+        place = place_of(prompt, None, words.words)
+        shift, origin = centre(self.model, self.clip, place, self.words, PLAIN, self.folder)
+        if of_text:
+            features = word_features(self.clip, [concept]) - origin
+        else:
+            points = [self.model.point(prompt, seed=seed) for seed in range(PLAIN.pictures)]
+            features = self.clip.images(to_tensor(render(self.model, points, recipe=RECIPE))) - shift
+        weights = convex(words.features - origin, features)
+        return {"top": [(words.words[int(i)], float(weights[i])) for i in weights.argsort(descending=True)[:20]]}
 
 
 @dataclass(frozen=True, slots=True)

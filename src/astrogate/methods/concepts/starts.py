@@ -1,11 +1,11 @@
 """Where the weights of a concept's words begin: cold, at a convex solution of CLIP's features, or from the text alone.
 
-    convex:  mean over pictures x of  a(x) / sum a(x),   where, of T the words' unit features with mean c,
-             a(x) = argmin_{a >= 0, b}  |x - b c - sum_i a_i (t_i - c)|^2 / (2 d) + penalty sum(a)
+    convex:  mean over pictures x of  a(x) / sum a(x),
+             a(x) = argmin_{a >= 0}  |x - m - sum_i a_i (t_i - c)|^2 / (2 d) + penalty sum(a),  m and c of `centre`
     text:    argmin  |e(prompt with w*) - e(prompt)|^2 / |e(prompt)|^2,   e the states that the denoiser attends to
 
 The first is SpLiCE's way to say what a set of pictures shows (Bhalla et al. 2024): each is taken apart by itself, for a
-concept that is a dog or a cat has no picture that is half of both. Neither draws anything.
+concept that is a dog or a cat has no picture that is half of both.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ _PENALTIES = tuple(3e-3 * 10 ** (-i / 4) for i in range(13))
 _LEFT = 6
 
 
-def convex(features: Tensor, pictures: Tensor) -> Tensor:
-    """Weights [n], of sum 1, of words with unit features [n, d]: what pictures with features [m, d] show."""
-    centre = features.mean(0)
-    unit = F.normalize(centre, dim=0)
-    free = torch.eye(len(unit), dtype=features.dtype) - torch.outer(unit, unit)
-    atoms, targets = (features - centre) @ free, pictures @ free
-    found = torch.zeros(len(pictures), len(features))
+def convex(atoms: Tensor, pictures: Tensor) -> Tensor:
+    """Weights [n], of sum 1, of words with features `atoms` [n, d]: what `pictures` with features [m, d] show.
+
+    Both are less their centres.
+    """
+    found = torch.zeros(len(pictures), len(atoms))
     left = torch.ones(len(pictures), dtype=torch.bool)
     for penalty in _PENALTIES:
-        found[left] = lasso(atoms, targets[left], penalty, begin=found[left])
-        left = (found > 0).sum(1) < min(_LEFT, len(features))
+        found[left] = lasso(atoms, pictures[left], penalty, begin=found[left])
+        left = (found > 0).sum(1) < min(_LEFT, len(atoms))
         if not bool(left.any()):
             break
     found = found[found.any(1)]
-    return F.normalize(found, p=1, dim=1).mean(0) if len(found) else torch.full((len(features),), 1 / len(features))
+    return F.normalize(found, p=1, dim=1).mean(0) if len(found) else torch.full((len(atoms),), 1 / len(atoms))
 
 
 def toward(network: nn.Module, inputs: Tensor, weights: Tensor, *, steps: int = 300, rate: float = 1e-2) -> None:
