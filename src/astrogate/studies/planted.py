@@ -57,7 +57,7 @@ _FRESH = range(700_000, 700_020)
 RECIPE = Recipe(guidance_scale=1.5, eta=1.0, dtype="bfloat16")
 #: The released procedure, whatever the defaults are, and what each way changes of it: "quick" is the loss and early
 #: stop at once, "every word" has all of the language, the last is the baseline with a dictionary of random words.
-PLAIN = Plan(start="cold", judge="pictures", early=False, dictionary=32, dtype="bfloat16", recipe=RECIPE)
+PLAIN = Plan(start="cold", judge="pictures", early=False, dtype="bfloat16", recipe=RECIPE)
 CONVEX, EVERY, RANDOM = "convex start", "every word", "random dictionary"
 WAYS: dict[str, Plan] = {
     "plain": PLAIN,
@@ -143,9 +143,9 @@ class Cell:
         }
 
     def _random(self, seed: int) -> Vocabulary:
-        """As many words as a dictionary has, whatever the pictures show."""
+        """Half of the words, whatever the pictures show."""
         n = len(self.words.words)
-        return self.words.at(sorted(random.Random(seed).sample(range(n), PLAIN.dictionary)))
+        return self.words.at(sorted(random.Random(seed).sample(range(n), n // 2)))
 
     def _sparse(self, concept: str, *, of_text: bool) -> Mapping[str, Any]:
         """What CLIP alone says of the word, or of the pictures that runs learn from: no more than the convex start."""

@@ -16,7 +16,6 @@ from astrogate.studies.planted import (
     EVERY,
     FEWER,
     NAMES,
-    PLAIN,
     RANDOM,
     TOP,
     WAYS,
@@ -44,7 +43,6 @@ def write_planted(found: Planted, output: Path, *, model: str, threads: int) -> 
         "adopted": adopted,
         "count": len(found.concepts),
         "names": len(NAMES),
-        "dictionary": PLAIN.dictionary,
         "seeds": len(found.seeds("plain")),
         "fewer": min(FEWER, len(found.seeds("plain"))),
     }

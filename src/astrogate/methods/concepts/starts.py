@@ -1,7 +1,8 @@
 """Where the weights of a concept's words begin: cold, at a convex solution of CLIP's features, or from the text alone.
 
     convex:  mean over pictures x of  a(x) / sum a(x),
-             a(x) = argmin_{a >= 0}  |x - m - sum_i a_i (t_i - c)|^2 / (2 d) + penalty sum(a),  m and c of `centre`
+             a(x) = argmin_{a >= 0}  |u(x - m) - sum_i a_i u(t_i - c)|^2 / (2 d) + penalty sum(a),
+             m and c of `centre`, u(v) = v / |v|
     text:    argmin  |e(prompt with w*) - e(prompt)|^2 / |e(prompt)|^2,   e the states that the denoiser attends to
 
 The first is SpLiCE's way to say what a set of pictures shows (Bhalla et al. 2024): each is taken apart by itself, for a
@@ -20,7 +21,7 @@ from astrogate.ops.sparse import lasso
 
 #: Penalties are tried from the largest on, for each picture until so many words are left to it.
 _PENALTIES = tuple(3e-3 * 10 ** (-i / 4) for i in range(13))
-_LEFT = 6
+_LEFT = 9
 
 
 def convex(atoms: Tensor, pictures: Tensor) -> Tensor:
@@ -28,6 +29,7 @@ def convex(atoms: Tensor, pictures: Tensor) -> Tensor:
 
     Both are less their centres.
     """
+    atoms, pictures = F.normalize(atoms, dim=1), F.normalize(pictures, dim=1)
     found = torch.zeros(len(pictures), len(atoms))
     left = torch.ones(len(pictures), dtype=torch.bool)
     for penalty in _PENALTIES:
