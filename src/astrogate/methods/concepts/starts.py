@@ -19,23 +19,23 @@ from torch.nn import functional as F
 
 from astrogate.ops.sparse import lasso
 
-#: Penalties are tried from the largest on, for each picture until so many words are left to it.
+#: Penalties are tried from the largest on, until so many words are left (`benchmarks/mixtures.py`; SpLiCE has about 9).
 _PENALTIES = tuple(3e-3 * 10 ** (-i / 4) for i in range(13))
 _LEFT = 9
 
 
-def convex(atoms: Tensor, pictures: Tensor) -> Tensor:
+def convex(atoms: Tensor, pictures: Tensor, *, left: int = _LEFT) -> Tensor:
     """Weights [n], of sum 1, of words with features `atoms` [n, d]: what `pictures` with features [m, d] show.
 
-    Both are less their centres.
+    Both are less their centres. A picture's penalty is the largest that leaves it `left` words.
     """
     atoms, pictures = F.normalize(atoms, dim=1), F.normalize(pictures, dim=1)
     found = torch.zeros(len(pictures), len(atoms))
-    left = torch.ones(len(pictures), dtype=torch.bool)
+    few = torch.ones(len(pictures), dtype=torch.bool)
     for penalty in _PENALTIES:
-        found[left] = lasso(atoms, pictures[left], penalty, begin=found[left])
-        left = (found > 0).sum(1) < min(_LEFT, len(atoms))
-        if not bool(left.any()):
+        found[few] = lasso(atoms, pictures[few], penalty, begin=found[few])
+        few = (found > 0).sum(1) < min(left, len(atoms))
+        if not bool(few.any()):
             break
     found = found[found.any(1)]
     return F.normalize(found, p=1, dim=1).mean(0) if len(found) else torch.full((len(atoms),), 1 / len(atoms))
