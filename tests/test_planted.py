@@ -81,13 +81,16 @@ def quick(menagerie: Model, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 def test_cells_are_done_once(menagerie: Model, quick: tuple[Path, Clip], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, clip = quick
     monkeypatch.setattr(study, "WAYS", {"plain": QUICK, "random dictionary": QUICK})
+    monkeypatch.setattr(study, "PLAIN", QUICK)
     monkeypatch.setattr(study, "RECIPE", QUICK.recipe)
     monkeypatch.setattr(study, "_FRESH", range(2))
-    given: Any = {"concepts": ["pet"], "seeds": [0], "ways": ["plain", "random dictionary", study.TEXT_ONLY]}
+    given: Any = {"concepts": ["pet"], "seeds": [0], "ways": ["plain", "random dictionary", *study.ALONE]}
     first = planted(menagerie, clip, folder, **given)
-    assert len(first.cells) == 3
+    assert len(first.cells) == 4
     assert len(first.cells["pet", "plain", 0]["reconstruction"]) == 2
-    assert "pet" not in dict(first.cells["pet", study.TEXT_ONLY, 0]["top"])
+    for way in study.ALONE:
+        assert "pet" not in dict(first.cells["pet", way, 0]["top"])
+    assert len(list((folder / "pictures").iterdir())) == 3
 
     def again(*args: Any, **options: Any) -> None:
         raise AssertionError

@@ -210,8 +210,8 @@ def _shown(
 
     def of_model(folder: Path | None, chosen: range) -> tuple[Tensor, str]:
         points = [model.point(place.prompt, seed=seed) for seed in chosen]
-        folder = folder or gallery.folder_of(root, model, place.prompt, plan.recipe, chosen)
-        return gallery.drawn(model, points, plan.recipe, folder, batch=plan.at_once, tell=tell)
+        draw, where = (gallery.shared, root) if folder is None else (gallery.drawn, folder)
+        return draw(model, points, plan.recipe, where, batch=plan.at_once, tell=tell)
 
     def of_user(folder: Path | None, count: int) -> tuple[Tensor, str]:
         assert folder is not None

@@ -26,6 +26,7 @@ from astrogate.menagerie.factors import COLOURS, EXTRAS, MEDIA, PATTERNS, SCENES
 from astrogate.menagerie.facts import FACTS
 from astrogate.methods.conceptor import explain
 from astrogate.methods.concepts.centre import centre
+from astrogate.methods.concepts.pictures import shared
 from astrogate.methods.concepts.plan import Plan
 from astrogate.methods.concepts.point import basis_place, basis_points, place_of
 from astrogate.methods.concepts.starts import convex
@@ -150,15 +151,15 @@ class Cell:
 
     def _sparse(self, concept: str, *, of_text: bool) -> Mapping[str, Any]:
         """What CLIP alone says of the word, or of the pictures that runs learn from: no more than the convex start."""
-        prompt, others = f"a photo of a {concept}", [word != concept for word in self.words.words]
-        words = self.words.at([i for i, other in enumerate(others) if other])
+        prompt = f"a photo of a {concept}"
+        words = self.words.at([i for i, word in enumerate(self.words.words) if word != concept])
         place = place_of(prompt, None, words.words)
         shift, origin = centre(self.model, self.clip, place, self.words, PLAIN, self.folder)
         if of_text:
             features = word_features(self.clip, [concept]) - origin
         else:
             points = [self.model.point(prompt, seed=seed) for seed in range(PLAIN.pictures)]
-            features = self.clip.images(to_tensor(render(self.model, points, recipe=RECIPE))) - shift
+            features = self.clip.images(shared(self.model, points, RECIPE, self.folder)[0]) - shift
         weights = convex(words.features - origin, features)
         return {"top": [(words.words[int(i)], float(weights[i])) for i in weights.argsort(descending=True)[:20]]}
 

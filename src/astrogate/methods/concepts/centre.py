@@ -40,8 +40,6 @@ def centre(
     chosen = torch.randperm(len(words.words), generator=generator(plan.picture_seed, "centre"))[:_WORDS]
     first = 1_000_000 * plan.picture_seed + plan.pictures + plan.validation
     seeds = range(first, first + len(chosen))
-    texts = [place.saying(words.words[int(i)]) for i in chosen]
-    points = [model.point(text, seed=seed) for text, seed in zip(texts, seeds, strict=True)]
-    folder = gallery.folder_of(root, model, "\n".join(texts), plan.recipe, seeds)
-    made, _ = gallery.drawn(model, points, plan.recipe, folder, batch=plan.at_once, tell=tell)
+    points = [model.point(place.saying(words.words[int(i)]), seed=s) for i, s in zip(chosen, seeds, strict=True)]
+    made, _ = gallery.shared(model, points, plan.recipe, root, batch=plan.at_once, tell=tell)
     return clip.images(made).mean(0), words.features[chosen].mean(0)

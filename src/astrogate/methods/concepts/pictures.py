@@ -47,8 +47,7 @@ def drawn(
 
     Those that it lacks are drawn, `batch` at once. Raises AstrogateError for a folder that holds anything else.
     """
-    keys = [frame_key(point, recipe, model.weights) for point in points]
-    whole = hashlib.sha256("".join(keys).encode()).hexdigest()
+    whole = _key(model, points, recipe)
     record = folder / _RECORD
     if folder.exists() and not folder.is_dir():
         raise AstrogateError(f"{folder} is no folder", "name a folder of pictures, or one to draw into")
@@ -68,6 +67,20 @@ def drawn(
         save_png(frame.image, paths[i], frame=frame)
     made = to_tensor(Frame(read_picture(path), point, recipe) for path, point in zip(paths, points, strict=True))
     return made, whole
+
+
+def shared(
+    model: Model,
+    points: Sequence[Point],
+    recipe: Recipe,
+    root: Path,
+    *,
+    batch: int = 8,
+    tell: Callable[[str], None] = lambda text: None,
+) -> tuple[Tensor, str]:
+    """As `drawn`, from a folder below `root` that all runs in it which draw the same have in common."""
+    folder = root / "pictures" / _key(model, points, recipe)[:16]
+    return drawn(model, points, recipe, folder, batch=batch, tell=tell)
 
 
 def is_own(folder: Path) -> bool:
@@ -115,7 +128,6 @@ def _read(path: Path) -> Image.Image | None:
         return None
 
 
-def folder_of(root: Path, model: Model, prompt: str, recipe: Recipe, seeds: range) -> Path:
-    """Where the pictures of a prompt belong below `root`: runs that draw the same ones share them."""
-    made = json.dumps([model.weights, prompt, recipe.to_json(), seeds.start, seeds.stop])
-    return root / "pictures" / hashlib.sha256(made.encode()).hexdigest()[:16]
+def _key(model: Model, points: Sequence[Point], recipe: Recipe) -> str:
+    keys = [frame_key(point, recipe, model.weights) for point in points]
+    return hashlib.sha256("".join(keys).encode()).hexdigest()
