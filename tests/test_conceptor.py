@@ -22,9 +22,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.methods import conceptor
 from astrogate.methods.conceptor import RESULT, concepts, explain
-from astrogate.methods.concepts import pictures as gallery
 from astrogate.methods.concepts import run as optimisation
-from astrogate.methods.concepts.centre import centre
 from astrogate.methods.concepts.cutoffs import Cutoffs, alike, cutoffs
 from astrogate.methods.concepts.dictionary import dictionary
 from astrogate.methods.concepts.judges import by_loss, by_pictures
@@ -183,20 +181,6 @@ def test_the_convex_start_takes_every_picture_apart_by_itself() -> None:
     weights = convex(atoms, atoms[[4, 9, 9, 9]])
     assert weights.topk(2).indices.tolist() == [9, 4]
     assert float(weights[9] / weights[4]) == pytest.approx(3, rel=0.1)
-
-
-def test_the_centre_is_of_other_words_in_the_concepts_place(tiny: Model, clip: Clip, tmp_path: Path) -> None:
-    words = vocabulary(tiny, clip).at(range(5))
-    place = place_of(PROMPT, None, words.words)
-    shift, origin = centre(tiny, clip, place, words, FEW, tmp_path)
-    assert torch.allclose(origin, words.features.mean(0), atol=1e-6)
-    (folder,) = (tmp_path / "pictures").iterdir()
-    made = gallery.own(folder, 9, tiny.size)
-    assert len(made) == 5
-    assert torch.allclose(shift, clip.images(made).mean(0), atol=1e-5)
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
-    centre(tiny, clip, place, words, FEW, tmp_path)
-    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
 
 
 def test_the_pseudo_word_and_its_sparsity(tiny: Model, clip: Clip) -> None:

@@ -27,7 +27,6 @@ from astrogate.core.files import whole_file, write_text
 from astrogate.core.protocols import Model
 from astrogate.measure.features import Clip, clip_for
 from astrogate.methods.concepts import pictures as gallery
-from astrogate.methods.concepts.centre import centre
 from astrogate.methods.concepts.cutoffs import cutoffs
 from astrogate.methods.concepts.dictionary import dictionary
 from astrogate.methods.concepts.judges import Judging, by_loss, by_pictures
@@ -88,10 +87,7 @@ def explain(
     limits = cutoffs(clip, words.alike, features)
     chosen = dictionary(clip, words, features, place.concept, plan, limits.concept)
     tell(f"{len(chosen.words)} words, the nearest: {', '.join(chosen.words[:8])}")
-    weights = None
-    if plan.start == "convex":
-        shift, origin = centre(model, clip, place, words, plan, root, tell=tell)
-        weights = convex(chosen.features - origin, features - shift)
+    weights = convex(chosen.features - words.features.mean(0), features) if plan.start == "convex" else None
     with still(model):
         judge = _judge(model, clip, place, shown, plan)
         latents = _latents(model, shown, root, plan.at_once)

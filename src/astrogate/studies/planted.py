@@ -25,10 +25,9 @@ from astrogate.menagerie.captions import PATTERN_WORDS, POLES, SCENE_WORDS
 from astrogate.menagerie.factors import COLOURS, EXTRAS, MEDIA, PATTERNS, SCENES, STYLES, SUBJECTS
 from astrogate.menagerie.facts import FACTS
 from astrogate.methods.conceptor import explain
-from astrogate.methods.concepts.centre import centre
 from astrogate.methods.concepts.pictures import shared
 from astrogate.methods.concepts.plan import Plan
-from astrogate.methods.concepts.point import basis_place, basis_points, place_of
+from astrogate.methods.concepts.point import basis_place, basis_points
 from astrogate.methods.concepts.starts import convex
 from astrogate.methods.vocabulary import Vocabulary, vocabulary, word_features
 from astrogate.models.sampling import digest_of
@@ -60,7 +59,7 @@ RECIPE = Recipe(guidance_scale=1.5, eta=1.0, dtype="bfloat16")
 #: way changes of it: the convex start, which chooses for itself, has all words; "quick" is the loss and early stop at
 #: once; "every word" has all of the language; the last is the baseline with a dictionary of random words.
 PLAIN = Plan(start="cold", judge="pictures", early=False, dictionary=32, dtype="bfloat16", recipe=RECIPE)
-CONVEX, EVERY, RANDOM = "convex start", "every word", "random dictionary"
+CONVEX, GUIDED, EVERY, RANDOM = "convex start", "guided pictures", "every word", "random dictionary"
 WAYS: dict[str, Plan] = {
     "plain": PLAIN,
     CONVEX: replace(PLAIN, start="convex", dictionary=len(NAMES)),
@@ -69,7 +68,7 @@ WAYS: dict[str, Plan] = {
     "early stop": replace(PLAIN, early=True),
     "quick": replace(PLAIN, judge="loss", early=True),
     "in float32": replace(PLAIN, dtype=None),
-    "guided pictures": replace(PLAIN, recipe=Recipe(dtype="bfloat16")),
+    GUIDED: replace(PLAIN, recipe=Recipe(dtype="bfloat16")),
     EVERY: PLAIN,
     RANDOM: PLAIN,
 }
@@ -153,13 +152,12 @@ class Cell:
         """What CLIP alone says of the word, or of the pictures that runs learn from: no more than the convex start."""
         prompt = f"a photo of a {concept}"
         words = self.words.at([i for i, word in enumerate(self.words.words) if word != concept])
-        place = place_of(prompt, None, words.words)
-        shift, origin = centre(self.model, self.clip, place, self.words, PLAIN, self.folder)
+        origin = self.words.features.mean(0)
         if of_text:
             features = word_features(self.clip, [concept]) - origin
         else:
             points = [self.model.point(prompt, seed=seed) for seed in range(PLAIN.pictures)]
-            features = self.clip.images(shared(self.model, points, RECIPE, self.folder)[0]) - shift
+            features = self.clip.images(shared(self.model, points, RECIPE, self.folder)[0])
         weights = convex(words.features - origin, features)
         return {"top": [(words.words[int(i)], float(weights[i])) for i in weights.argsort(descending=True)[:20]]}
 
@@ -231,8 +229,11 @@ def planted(
     seeds: Sequence[int] = SEEDS,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Planted:
-    """All cells, those that are in `folder` from there; the options have the first `FEWER` of the seeds."""
-    whole = dict.fromkeys(("plain", CONVEX, RANDOM), seeds) | dict.fromkeys(ALONE, seeds[:1])
+    """All cells, those that are in `folder` from there.
+
+    The options have the first `FEWER` of the seeds, what only explains and what has no chance in it the first one.
+    """
+    whole = dict.fromkeys(("plain", CONVEX, RANDOM), seeds) | dict.fromkeys((GUIDED, EVERY, *ALONE), seeds[:1])
     specs: list[Spec] = [
         {"concept": concept, "way": way, "seed": seed, "plan": WAYS[way].to_json() if way in WAYS else None}
         for concept, way in product(concepts, ways)

@@ -56,7 +56,7 @@ def write_planted(found: Planted, output: Path, *, model: str, threads: int) -> 
 def adopts(found: Planted, way: str) -> bool:
     """Whether a way may be a default: like the plain one as that is like itself, and drawing no worse.
 
-    The latter is a test of non-inferiority: the interval of the gain ends above minus `MARGIN`.
+    The latter is a test of non-inferiority: the interval of the gain lies above minus `MARGIN`.
     """
     if way in ("plain", EVERY, RANDOM, *ALONE) or not found.seeds(way):
         return False

@@ -1,12 +1,13 @@
 """Where the weights of a concept's words begin: cold, at a convex solution of CLIP's features, or from the text alone.
 
     convex:  mean over pictures x of  a(x) / sum a(x),
-             a(x) = argmin_{a >= 0}  |u(x - m) - sum_i a_i u(t_i - c)|^2 / (2 d) + penalty sum(a),
-             m and c of `centre`, u(v) = v / |v|
+             a(x) = argmin_{a >= 0}  |u(x) - sum_i a_i u(t_i - c)|^2 / (2 d) + penalty sum(a),
+             c = mean of all words' t_i, u(v) = v / |v|
     text:    argmin  |e(prompt with w*) - e(prompt)|^2 / |e(prompt)|^2,   e the states that the denoiser attends to
 
 The first is SpLiCE's way to say what a set of pictures shows (Bhalla et al. 2024): each is taken apart by itself, for a
-concept that is a dog or a cat has no picture that is half of both.
+concept that is a dog or a cat has no picture that is half of both. Pictures are as they are:
+less a centre of their own, as there, they tell less (`benchmarks/mixtures.py`).
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from astrogate.ops.sparse import lasso
 
 #: Penalties are tried from the largest on, until so many words are left (`benchmarks/mixtures.py`; SpLiCE has about 9).
 _PENALTIES = tuple(3e-3 * 10 ** (-i / 4) for i in range(13))
-_LEFT = 9
+_LEFT = 6
 
 
 def convex(atoms: Tensor, pictures: Tensor, *, left: int = _LEFT) -> Tensor:
     """Weights [n], of sum 1, of words with features `atoms` [n, d]: what `pictures` with features [m, d] show.
 
-    Both are less their centres. A picture's penalty is the largest that leaves it `left` words.
+    The words' features are less their mean. A picture's penalty is the largest that leaves it `left` words.
     """
     atoms, pictures = F.normalize(atoms, dim=1), F.normalize(pictures, dim=1)
     found = torch.zeros(len(pictures), len(atoms))
