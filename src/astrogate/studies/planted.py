@@ -58,14 +58,15 @@ RECIPE = Recipe(guidance_scale=1.5, eta=1.0, dtype="bfloat16")
 #: The released procedure, whatever the defaults are, with the nearest half of the words for a dictionary, and what each
 #: way changes of it: the convex start, which chooses for itself, has all words; "sparse" begins there, too, is pulled
 #: towards ten words a hundred times as strongly, and has no word that is a fact itself; "quick" is the loss and early
-#: stop at once; "every word" has all of the language; the last is the baseline with a dictionary of random words.
+#: stop at once; "every word" has all of the language; the last is the baseline, "sparse" of random words.
 PLAIN = Plan(start="cold", judge="pictures", early=False, dictionary=32, dtype="bfloat16", recipe=RECIPE)
+_SPARSE = replace(PLAIN, start="convex", dictionary=len(NAMES), tokens=TOP, sparsity=0.1)
 CONVEX, SPARSE, EVERY, RANDOM = "convex start", "sparse", "every word", "random dictionary"
 FLOAT, GUIDED = "in float32", "guided pictures"
 WAYS: dict[str, Plan] = {
     "plain": PLAIN,
     CONVEX: replace(PLAIN, start="convex", dictionary=len(NAMES)),
-    SPARSE: replace(PLAIN, start="convex", dictionary=len(NAMES), tokens=TOP, sparsity=0.1),
+    SPARSE: _SPARSE,
     "text start": replace(PLAIN, start="text"),
     "judged by the loss": replace(PLAIN, judge="loss"),
     "early stop": replace(PLAIN, early=True),
@@ -73,7 +74,7 @@ WAYS: dict[str, Plan] = {
     FLOAT: replace(PLAIN, dtype=None),
     GUIDED: replace(PLAIN, recipe=Recipe(dtype="bfloat16")),
     EVERY: PLAIN,
-    RANDOM: PLAIN,
+    RANDOM: _SPARSE,
 }
 #: Baselines that optimise nothing: what CLIP says of the word, and of the concept's pictures.
 TEXT_ONLY, PICTURES_ONLY = ALONE = ("text alone", "pictures alone")
@@ -154,14 +155,13 @@ class Cell:
 
     def _random(self, seed: int) -> Vocabulary:
         """Half of the words, whatever the pictures show."""
-        n = len(self.words.words)
-        return self.words.at(sorted(random.Random(seed).sample(range(n), n // 2)))
+        n = len(self.values.words)
+        return self.values.at(sorted(random.Random(seed).sample(range(n), n // 2)))
 
     def _sparse(self, concept: str, *, of_text: bool) -> Mapping[str, Any]:
         """What CLIP alone says of the word, or of the pictures that runs learn from: no more than the convex start."""
         prompt = f"a photo of a {concept}"
-        words = self.words.at([i for i, word in enumerate(self.words.words) if word != concept])
-        origin = self.words.features.mean(0)
+        words, origin = self.values, self.values.features.mean(0)
         if of_text:
             features = word_features(self.clip, [concept]) - origin
         else:

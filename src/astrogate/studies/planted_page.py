@@ -11,12 +11,12 @@ from astrogate.core.files import write_text
 from astrogate.measure.scores import mean
 from astrogate.studies.planted import (
     ALONE,
-    CONVEX,
     ENOUGH,
     EVERY,
     FEWER,
     NAMES,
     RANDOM,
+    SPARSE,
     TOP,
     WAYS,
     Planted,
@@ -37,7 +37,7 @@ def write_planted(found: Planted, output: Path, *, model: str, threads: int) -> 
     passed = {way: sum(found.right(c, way) >= min(3, len(found.seeds(way))) for c in found.concepts) for way in ways}
     values: Any = {
         "facts": _facts(found, ways),
-        "weights": {way: _weights(found, way) for way in ("plain", CONVEX) if found.seeds(way)},
+        "weights": {way: _weights(found, way) for way in ("plain", SPARSE) if found.seeds(way)},
         "ways": _ways(found, [way for way in ways if way not in ALONE]),
         "passed": passed,
         "adopted": adopted,

@@ -17,7 +17,7 @@ from astrogate.methods.vocabulary import vocabulary
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 from astrogate.studies.explanation import sections
-from astrogate.studies.planted import CONCEPTS, PLAIN, RECIPE, TOP, named, recall, truth_of
+from astrogate.studies.planted import CONCEPTS, RECIPE, SPARSE, TOP, WAYS, named, recall, truth_of, without_facts
 from astrogate.studies.report import Section, inline, report
 from astrogate.studies.sculpture import FACTORS, PROMPT, SEEDS, WORD, manipulated, sculpture
 
@@ -30,7 +30,7 @@ def conceptor(
     clip: Clip,
     folder: Path,
     *,
-    plan: Plan = PLAIN,
+    plan: Plan = WAYS[SPARSE],
     seed: int = 0,
     names: tuple[str, ...] = CONCEPTS,
     tell: Callable[[str], None] = lambda text: None,
@@ -38,7 +38,7 @@ def conceptor(
     """The page as HTML, with every picture inline; runs in `folder` are gone on from."""
     prompts = {name: f"a photo of a {name}" for name in names}
     plan = replace(plan, seed=seed)
-    words = named(vocabulary(model, clip, folder=folder))
+    words = without_facts(named(vocabulary(model, clip, folder=folder)))
     found = concepts(model, prompts, clip=clip, words=words, folder=folder, plan=plan, tell=tell)
     parts: list[Section] = []
     for name, basis in found.items():
@@ -79,17 +79,17 @@ def _one_picture(model: Model, clip: Clip, basis: Basis, tell: Callable[[str], N
 
 
 def _sculptures(model: Model, reader: Reader, basis: Basis) -> Section:
-    """A sculpture, less and more abstract."""
+    """A sculpture, more and more abstract."""
     found = manipulated(model, reader, basis)
     labels = [f"{factor:g}" for factor in FACTORS]
     rows = [f"seed {seed}" for seed in SEEDS]
     text = (
-        f"The weight of “{WORD}” in “{PROMPT}”, times 0 to {FACTORS[-1]:g}. Within a seed, the oracle's reading of the "
+        f"The weight of “{WORD}” in “{PROMPT}”, times 1 to {FACTORS[-1]:g}. Within a seed, the oracle's reading of the "
         f"style follows the factor with Spearman {found.correlation}; the scene stays in {found.scene}."
     )
     page = sheet(found.frames, columns=len(FACTORS), labels=labels, rows=rows)
     readings = [["P(abstract), mean", *(f"{value:.2f}" for value in found.readings)]]
     first = zip(labels, found.frames, strict=False)
     slider = [(f"{WORD} x {label}", inline(sheet([frame], tile=256))) for label, frame in first]
-    title = "A sculpture, less and more abstract"
+    title = "A sculpture, more and more abstract"
     return Section(title, inline(page), text, ["factor", *labels], readings, slider=slider)

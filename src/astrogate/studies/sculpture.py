@@ -1,7 +1,8 @@
 """Manipulation, measured: does "a photo of a sculpture" grow abstract with that word's weight, and does the scene stay?
 
 Within a seed, Spearman's rank correlation of the factor and the oracle's probability of the style; over all pictures,
-the share whose scene is read as in the decomposition's own (factor 1).
+the share whose scene is read as in the decomposition's own (factor 1). Factors begin there, as in the decomposition the
+word hardly shows: at 0 nothing else is read. They, the way, and a recipe without noise were chosen on other seeds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from astrogate.core.basis import Basis
 from astrogate.core.protocols import Model, Reader
-from astrogate.core.recipe import Frame
+from astrogate.core.recipe import Frame, Recipe
 from astrogate.measure.features import Clip
 from astrogate.measure.scores import Estimate, bootstrap, mean, spearman
 from astrogate.methods.conceptor import explain
@@ -20,10 +21,11 @@ from astrogate.methods.concepts.plan import Plan
 from astrogate.methods.manipulate import manipulate
 from astrogate.methods.vocabulary import vocabulary
 from astrogate.rendering.render import render, to_tensor
-from astrogate.studies.planted import PLAIN, RECIPE, named
+from astrogate.studies.planted import SPARSE, WAYS, named, without_facts
 
 PROMPT, WORD = "a photo of a sculpture", "abstract"
-FACTORS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+FACTORS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+RECIPE = Recipe(guidance_scale=1.5)
 SEEDS = range(600_000, 600_008)
 
 
@@ -37,9 +39,9 @@ class Manipulated:
     frames: Sequence[Frame]
 
 
-def sculpture(model: Model, clip: Clip, folder: Path, plan: Plan = PLAIN) -> Basis:
+def sculpture(model: Model, clip: Clip, folder: Path, plan: Plan = WAYS[SPARSE]) -> Basis:
     """The decomposition, whose dictionary has the word in any case."""
-    words = named(vocabulary(model, clip, folder=folder))
+    words = without_facts(named(vocabulary(model, clip, folder=folder)))
     return explain(model, PROMPT, plan=replace(plan, include=(WORD,)), clip=clip, words=words, folder=folder)
 
 
