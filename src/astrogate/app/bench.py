@@ -228,11 +228,7 @@ def sculpture(folder: Path, device: str | None) -> None:
     from astrogate.models.load import SHIPPED, load
     from astrogate.studies import sculpture as study
 
-    model, reader = load(device=device), load_oracle()
-    basis = study.sculpture(model, clip_for(SHIPPED, None), folder)
-    for factors in (study.FACTORS, (0.0, *study.FACTORS)):
-        found = study.manipulated(model, reader, basis, factors=factors)
-        readings = " ".join(f"{factor:g}: {value:.3f}" for factor, value in zip(factors, found.readings, strict=True))
-        click.echo(
-            f"Spearman {found.correlation} over {found.correlation.n} seeds, scene stays {found.scene}; {readings}"
-        )
+    model = load(device=device)
+    found = study.manipulated(model, load_oracle(), study.sculpture(model, clip_for(SHIPPED, None), folder))
+    readings = " ".join(f"{factor:g}: {value:.3f}" for factor, value in zip(study.FACTORS, found.readings, strict=True))
+    click.echo(f"Spearman {found.correlation} over {found.correlation.n} seeds, scene stays {found.scene}; {readings}")

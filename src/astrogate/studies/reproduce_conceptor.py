@@ -79,17 +79,17 @@ def _one_picture(model: Model, clip: Clip, basis: Basis, tell: Callable[[str], N
 
 
 def _sculptures(model: Model, reader: Reader, basis: Basis) -> Section:
-    """A sculpture, more and more abstract."""
+    """A sculpture, less and more abstract."""
     found = manipulated(model, reader, basis)
     labels = [f"{factor:g}" for factor in FACTORS]
     rows = [f"seed {seed}" for seed in SEEDS]
     text = (
-        f"The weight of “{WORD}” in “{PROMPT}”, times 1 to {FACTORS[-1]:g}. Within a seed, the oracle's reading of the "
+        f"The weight of “{WORD}” in “{PROMPT}”, times 0 to {FACTORS[-1]:g}. Within a seed, the oracle's reading of the "
         f"style follows the factor with Spearman {found.correlation}; the scene stays in {found.scene}."
     )
     page = sheet(found.frames, columns=len(FACTORS), labels=labels, rows=rows)
     readings = [["P(abstract), mean", *(f"{value:.2f}" for value in found.readings)]]
     first = zip(labels, found.frames, strict=False)
     slider = [(f"{WORD} x {label}", inline(sheet([frame], tile=256))) for label, frame in first]
-    title = "A sculpture, more and more abstract"
+    title = "A sculpture, less and more abstract"
     return Section(title, inline(page), text, ["factor", *labels], readings, slider=slider)

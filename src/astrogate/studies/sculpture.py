@@ -1,8 +1,8 @@
 """Manipulation, measured: does "a photo of a sculpture" grow abstract with that word's weight, and does the scene stay?
 
 Within a seed, Spearman's rank correlation of the factor and the oracle's probability of the style; over all pictures,
-the share whose scene is read as in the decomposition's own (factor 1). Factors begin there, as in the decomposition the
-word hardly shows: at 0 nothing else is read. They, the way, and a recipe without noise were chosen on other seeds.
+the share whose scene is read as without the word (factor 0). The factors, the sparse way, and a recipe without noise
+were chosen on 32 other seeds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.planted import SPARSE, WAYS, named, without_facts
 
 PROMPT, WORD = "a photo of a sculpture", "abstract"
-FACTORS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+FACTORS = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0)
 RECIPE = Recipe(guidance_scale=1.5)
 SEEDS = range(600_000, 600_008)
 
@@ -53,22 +53,16 @@ def manipulated(
     factors: Sequence[float] = FACTORS,
     seeds: Sequence[int] | None = None,
 ) -> Manipulated:
-    """Draw every seed (None: `SEEDS`) at every factor, and read.
-
-    Raises ValueError without factor 1, to which scenes are compared.
-    """
+    """Draw every seed (None: `SEEDS`) at every factor, and read; scenes are compared with the first factor's."""
     seeds = SEEDS if seeds is None else seeds
-    own = list(factors).index(1.0)
     points = [point for seed in seeds for point in manipulate(model, basis, WORD, factors, seed=seed)]
     frames = list(render(model, points, recipe=RECIPE, batch_size=len(factors)))
     readings, n = reader.read(to_tensor(frames)), len(factors)
     style = list(readings.classes["style"]).index(WORD)
     values = readings.probabilities["style"][:, style].view(-1, n)
     scenes = readings.labels("scene")
-    same = [
-        mean([float(scenes[row * n + i] == scenes[row * n + own]) for i in range(n) if i != own])
-        for row in range(len(values))
-    ]
+    rows = [scenes[i : i + n] for i in range(0, len(scenes), n)]
+    same = [mean([float(scene == row[0]) for scene in row[1:]]) for row in rows]
     return Manipulated(
         bootstrap(mean, [spearman(factors, row.tolist()) for row in values]),
         bootstrap(mean, same),
