@@ -105,8 +105,8 @@ class Fixed:
     def read(self, pictures: torch.Tensor) -> Readings:
         n = len(pictures)
         subject = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]).repeat(-(-n // 3), 1)[:n]
-        one = torch.ones(n, 1)
-        style = torch.stack([torch.arange(n) % 7 / 10, 1 - torch.arange(n) % 7 / 10], 1)
+        one, steps = torch.ones(n, 1), torch.arange(n) % len(sculpture.FACTORS)
+        style = torch.stack([steps / 10, 1 - steps / 10], 1)
         return Readings(
             {"subject": ("man", "woman"), "scene": ("snow",), "medium": ("sketch",), "style": ("abstract", "none")},
             {"subject": subject, "scene": one, "medium": one, "style": style},
@@ -140,7 +140,8 @@ def test_roles_and_the_reproduction_run(
     even = roles.evened(menagerie, Fixed(), role, folder, seeds=range(3))
     assert (even.before, even.moved) == (pytest.approx(2 / 3), {"scene": 0.0, "medium": 0.0})
     monkeypatch.setattr(reproduce_conceptor, "SEEDS", range(2))
-    found = sculpture.manipulated(menagerie, Fixed(), sculpture.sculpture(menagerie, clip, folder), seeds=range(2))
+    basis = sculpture.sculpture(menagerie, clip, folder, QUICK)
+    found = sculpture.manipulated(menagerie, Fixed(), basis, seeds=range(2))
     assert (found.correlation.value, found.scene.value) == (pytest.approx(1), 1)
     monkeypatch.setattr(sculpture, "SEEDS", range(2))
     page = reproduce_conceptor.conceptor(menagerie, Fixed(), clip, folder, plan=QUICK, names=("snail",))
