@@ -40,6 +40,7 @@ def write_planted(found: Planted, output: Path, *, model: str, threads: int) -> 
         "weights": {way: _weights(found, way) for way in ("plain", SPARSE) if found.seeds(way)},
         "ways": _ways(found, [way for way in ways if way not in ALONE]),
         "passed": passed,
+        "missing": [way for way in (*WAYS, *ALONE) if way not in ways],
         "adopted": adopted,
         "count": len(found.concepts),
         "names": len(NAMES),

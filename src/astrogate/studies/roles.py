@@ -2,8 +2,8 @@
 
 By words a group's share s becomes s^p / sum of s^p; p is fitted on `FITTED` roles by least squares against what the
 oracle counts, for the plain way and the sparse one of `planted`, and told on `REPORTED` roles. The way that misses
-less on `FITTED` ones is balanced: a role is drawn at seeds that the balancing did not see, beside the
-unbalanced one at the same seeds: what is read of scene and medium should stay.
+less on `FITTED` ones is balanced: a role is drawn at seeds that the balancing did not see, beside the unbalanced one at
+the same seeds: what is read of scene and medium should stay.
 """
 
 from __future__ import annotations
