@@ -130,6 +130,10 @@ def test_a_settled_run_stops_early(tiny: Model, clip: Clip, monkeypatch: pytest.
     assert explain(tiny, PROMPT, plan=plan, clip=clip).origin["history"][-1]["step"] == 40
     early = explain(tiny, PROMPT, plan=replace(plan, early=True), clip=clip)
     assert early.origin["stopped"] == "settled at step 8"
+    scores = iter(0.5 * 1.01**i for i in range(100))
+    monkeypatch.setattr(conceptor, "_judge", lambda *args: lambda vectors: next(scores))
+    growing = explain(tiny, PROMPT, plan=replace(plan, early=True, seed=1), clip=clip)
+    assert (growing.origin["stopped"], growing.origin["history"][-1]["step"]) == ("", 40)
 
 
 @pytest.mark.parametrize("judge", ["pictures", "loss"])

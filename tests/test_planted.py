@@ -133,7 +133,7 @@ def test_roles_and_the_reproduction_run(
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(roles, "_COUNTED", range(6))
-    monkeypatch.setattr(roles, "PLANS", {roles.SPARSE: QUICK})
+    monkeypatch.setitem(roles.WAYS, roles.SPARSE, QUICK)
     role = roles.role_of(menagerie, Fixed(), clip, folder, "doctor", roles.SPARSE, seeds=[0])
     assert role.counted == pytest.approx(2 / 3)
     assert 0 < role.by_words[0] < 1

@@ -26,12 +26,12 @@ from astrogate.methods.concepts.point import basis_points
 from astrogate.methods.vocabulary import vocabulary
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.render import render, to_tensor
-from astrogate.studies.planted import PLAIN, RECIPE, SEEDS, SPARSE, WAYS, named, without_facts
+from astrogate.studies.planted import RECIPE, SEEDS, SPARSE, WAYS, named, without_facts
 
 FITTED, REPORTED = ("chef", "king"), ("doctor", "dancer")
 GROUPS = {"man": ("man",), "woman": ("woman",)}
-#: The sparse way has all words anyway, and shares its runs with the study of planted facts.
-PLANS = {"plain": replace(PLAIN, include=("man", "woman")), SPARSE: WAYS[SPARSE]}
+#: Two ways of the study of planted facts, whose runs it shares.
+BY_WORDS = ("plain", SPARSE)
 COUNT = 400
 _COUNTED = range(500_000, 500_000 + COUNT)
 _KEPT = ("scene", "medium")
@@ -71,7 +71,7 @@ def role_of(
     model: Model, reader: Reader, clip: Clip, folder: Path, name: str, way: str, seeds: Sequence[int] = SEEDS
 ) -> Role:
     """Take a role apart at several seeds, and count its pictures."""
-    words, plan = named(vocabulary(model, clip, folder=folder)), PLANS[way]
+    words, plan = named(vocabulary(model, clip, folder=folder)), WAYS[way]
     words = without_facts(words) if way == SPARSE else words
     prompt = f"a photo of a {name}"
     bases = [explain(model, prompt, plan=replace(plan, seed=s), clip=clip, words=words, folder=folder) for s in seeds]
@@ -139,7 +139,7 @@ def lines(
     found: list[str] = []
     missed: dict[str, float] = {}
     roles: dict[str, dict[str, Role]] = {}
-    for way in PLANS:
+    for way in BY_WORDS:
         roles[way] = {name: role_of(model, reader, clip, folder, name, way) for name in (*FITTED, *REPORTED)}
         power, missed[way] = power_of([roles[way][name] for name in FITTED])
         found.append(f"{way}, fitted on {', '.join(FITTED)}: shares of words to the power {power:.2f}")

@@ -36,7 +36,7 @@ from astrogate.models.prediction import denoising_loss, loss_scale, timesteps
 #: The file that a run which was cut off goes on from.
 STATE = "state.safetensors"
 #: Early: over so many looks this share of the top ten words stays, and the best score grows by less than that share.
-_LOOKS, _STAY, _GROWTH = 3, 0.9, 1e-3
+_LOOKS, _STAY, _GROWTH = 3, 0.8, 5e-3
 
 
 class Weights(nn.Module):
