@@ -55,7 +55,8 @@ def test_one_picture_and_more_or_less_of_a_word(explained: Path, loading: tuple[
     assert int((left.weights > 0).sum()) == left.used
     assert Image.open(target).width > 200
     word = load_basis(folder / "basis.safetensors").top(1)[0][0]
-    strip = ("--token", word, "-n", "3", "--steps", "2", "-o", str(target), *loading[:-2])
+    strip = ("--token", word, "-n", "3", "--steps", "2", "--window", "0.5:1", "--hold", "1", "-o", str(target))
+    strip += loading[:-2]
     code, _, err = run("manipulate", str(folder), *strip)
     assert code == 0, err
     code, _, err = run("manipulate", str(folder), "--token", "moon", *strip[2:])

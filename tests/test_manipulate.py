@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from astrogate.core.direction import place
 from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
@@ -23,14 +24,15 @@ def test_factors_move_one_weight(tiny: Model, clip: Clip) -> None:
     points = manipulate(tiny, basis, word, [1.0, 0.0, 3.0], seed=4)
     (plain,) = basis_points(tiny, basis, [4])
     assert all(torch.equal(point.tensors["latents"], plain.tensors["latents"]) for point in points)
-    assert torch.equal(points[0].tensors["prompt_embeds"], plain.tensors["prompt_embeds"])
+    assert all(torch.equal(point.tensors["prompt_embeds"], plain.tensors["prompt_embeds"]) for point in points)
+    assert not points[0].steers[0].vectors["prompt_embeds"].any()
     for point, factor in zip(points[1:], (0.0, 3.0), strict=True):
         top = basis.order()[:8]
         weights = basis.weights.clone()
         weights[basis.place(word)] *= factor
         vector = basis.lengths["encoder 0"] * F.normalize(weights[top] @ basis.atoms["encoder 0"][top], dim=0)
         wanted = states(tiny, basis_place(basis), [vector])["prompt_embeds"][0]
-        assert torch.allclose(point.tensors["prompt_embeds"], wanted, atol=1e-5)
+        assert torch.allclose(_states(point), wanted, atol=1e-5)
         assert not torch.allclose(wanted, plain.tensors["prompt_embeds"], atol=1e-4)
 
 
@@ -49,11 +51,29 @@ def test_another_prompt_may_hold_the_concept(tiny: Model, clip: Clip) -> None:
     word = basis.top(1)[0][0]
     less, more = manipulate(tiny, basis, word, [0.0, 3.0], prompt="a painting of a dog")
     assert more.origin["prompt"] == "a painting of a dog"
-    assert not torch.equal(less.tensors["prompt_embeds"], more.tensors["prompt_embeds"])
+    assert not torch.equal(_states(less), _states(more))
     with pytest.raises(AstrogateError, match="does not hold 'dog'"):
         manipulate(tiny, basis, word, [2.0], prompt="a painting of a cat")
     (made,) = manipulate(tiny, basis, word, [2.0], make=lambda text, seed: tiny.point(text, seed=seed, negative="cat"))
     assert made.origin["negative"] == "cat"
+
+
+def test_in_a_late_window_the_first_steps_are_the_decompositions(tiny: Model, clip: Clip) -> None:
+    basis = decomposed(tiny, clip, Cutoffs())
+    word, recipe = basis.top(1)[0][0], Recipe(4)
+    (plain,) = basis_points(tiny, basis, [4])
+    (now,), (late,), (never,) = (
+        manipulate(tiny, basis, word, [5.0], seed=4, window=window) for window in ((0.0, 1.0), (0.5, 1.0), (0.9, 1.0))
+    )
+    drawn = tiny.denoise([plain, now, late, never], recipe)
+    assert torch.equal(drawn[0], drawn[3])
+    apart = [float((latents - drawn[0]).abs().mean()) for latents in drawn[1:3]]
+    assert apart[0] > apart[1] > 0
+
+
+def _states(point: Point) -> torch.Tensor:
+    """The text states when the point's only steer counts."""
+    return point.tensors["prompt_embeds"] + point.steers[0].vectors["prompt_embeds"]
 
 
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
@@ -68,9 +88,9 @@ def test_a_word_gives_a_direction(model: Model, clip: Clip, family: str) -> None
     found = direction_of(model, basis, word)
     without, whole = manipulate(model, basis, word, [0.0, 1.0])
     (segment, *_) = whole.segments
-    moved = whole.tensors["prompt_embeds"] - without.tensors["prompt_embeds"]
-    assert torch.equal(found.vectors["end"], moved[segment.end])
-    assert torch.equal(found.vectors["subject"], moved[segment.end - 1])
+    moved = _states(whole) - _states(without)
+    assert torch.allclose(found.vectors["end"], moved[segment.end], atol=1e-5)
+    assert torch.allclose(found.vectors["subject"], moved[segment.end - 1], atol=1e-5)
     assert ("pooled" in found.vectors) == (family == "sdxl")
     place(found, model.point("a photo of a cat"))
 

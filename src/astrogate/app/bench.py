@@ -229,6 +229,9 @@ def sculpture(folder: Path, device: str | None) -> None:
     from astrogate.studies import sculpture as study
 
     model = load(device=device)
-    found = study.manipulated(model, load_oracle(), study.sculpture(model, clip_for(SHIPPED, None), folder))
-    readings = " ".join(f"{factor:g}: {value:.3f}" for factor, value in zip(study.FACTORS, found.readings, strict=True))
-    click.echo(f"Spearman {found.correlation} over {found.correlation.n} seeds, scene stays {found.scene}; {readings}")
+    basis = study.sculpture(model, clip_for(SHIPPED, None), folder)
+    for window in (study.WINDOW, (0.0, 1.0)):
+        found = study.manipulated(model, load_oracle(), basis, window=window)
+        told = " ".join(f"{factor:g}: {value:.3f}" for factor, value in zip(study.FACTORS, found.readings, strict=True))
+        click.echo(f"from {window[0]:.0%} of the steps on, {found.correlation.n} seeds:")
+        click.echo(f"  Spearman {found.correlation}, scene stays {found.scene}; {told}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from astrogate.app.options import RANGE, Loading, Setup, check_output, draw, draws, loads
+from astrogate.app.options import RANGE, Editing, Loading, check_output, draw, edits, loads
 from astrogate.core.errors import AstrogateError
 from astrogate.methods.concepts.plan import Judge, Plan, Start
 
@@ -193,16 +193,18 @@ def explain_image(
 @click.option("--factor", default="0:3", show_default=True, type=RANGE, help="What its weight is multiplied by.")
 @click.option("-n", "count", default=7, show_default=True, help="Pictures in a strip.")
 @click.option("--prompt", default=None, help="Another prompt that holds the concept.")
+@click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps.")
 @click.option("-o", "--output", default="manipulated.png", show_default=True, type=_path)
-@draws
+@edits
 def manipulate(
     run: Path,
     token: str,
     factor: tuple[float, float],
     count: int,
     prompt: str | None,
+    window: tuple[float, float],
     output: Path,
-    setup: Setup,
+    setup: Editing,
 ) -> None:
     """Multiply one word's weight in an explained concept (its run's folder), and draw at the same seed."""
     from astrogate.methods.manipulate import manipulate as method
@@ -214,8 +216,8 @@ def manipulate(
     low, high = factor
     factors = [low + (high - low) * i / max(1, count - 1) for i in range(count)]
     model = setup.load()
-    options: Any = {"prompt": prompt, "make": lambda text, seed: setup.point(model, text, seed)}
+    options: Any = {"prompt": prompt, "window": window, "make": lambda text, seed: setup.point(model, text, seed)}
     points = [point for seed in setup.chosen() for point in method(model, basis, token, factors, seed=seed, **options)]
     labels = [f"{f:.2g}" for f in factors]
-    draw(model, points, setup, output, labels=labels, more={"token": token, "factors": factors})
+    draw(model, setup.held(points), setup, output, labels=labels, more={"token": token, "factors": factors})
     click.echo(f"wrote {output}")

@@ -138,7 +138,10 @@ class Editing(Setup):
 
     def points(self, model: Model, prompt: str) -> list[Point]:
         """The prompt's points, one a seed, held as asked for."""
-        points = Setup.points(self, model, prompt)
+        return self.held(Setup.points(self, model, prompt))
+
+    def held(self, points: list[Point]) -> list[Point]:
+        """The points, held as asked for."""
         return points if self.hold is None else [point.held(*self.hold) for point in points]
 
 

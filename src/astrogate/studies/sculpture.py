@@ -1,8 +1,8 @@
 """Manipulation, measured: does "a photo of a sculpture" grow abstract with that word's weight, and does the scene stay?
 
 Within a seed, Spearman's rank correlation of the factor and the oracle's probability of the style; over all pictures,
-the share whose scene is read as without the word (factor 0). The factors, the sparse way, and a recipe without noise
-were chosen on 32 other seeds.
+the share whose scene is read as without the word (factor 0). The factors, the sparse way, a recipe without noise, and
+when the word begins to count were chosen on 32 other seeds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from astrogate.measure.features import Clip
 from astrogate.measure.scores import Estimate, bootstrap, mean, spearman
 from astrogate.methods.conceptor import explain
 from astrogate.methods.concepts.plan import Plan
+from astrogate.methods.insert import WINDOW
 from astrogate.methods.manipulate import manipulate
 from astrogate.methods.vocabulary import vocabulary
 from astrogate.rendering.render import render, to_tensor
@@ -52,10 +53,11 @@ def manipulated(
     *,
     factors: Sequence[float] = FACTORS,
     seeds: Sequence[int] | None = None,
+    window: tuple[float, float] = WINDOW,
 ) -> Manipulated:
     """Draw every seed (None: `SEEDS`) at every factor, and read; scenes are compared with the first factor's."""
     seeds = SEEDS if seeds is None else seeds
-    points = [point for seed in seeds for point in manipulate(model, basis, WORD, factors, seed=seed)]
+    points = [point for seed in seeds for point in manipulate(model, basis, WORD, factors, seed=seed, window=window)]
     frames = list(render(model, points, recipe=RECIPE, batch_size=len(factors)))
     readings, n = reader.read(to_tensor(frames)), len(factors)
     style = list(readings.classes["style"]).index(WORD)
