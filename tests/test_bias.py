@@ -14,7 +14,16 @@ from astrogate.core.protocols import Model, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.features import Clip
 from astrogate.methods import bias
-from astrogate.methods.bias import balance, labels_of, neither, picture_shares, word_shares
+from astrogate.methods.bias import (
+    Response,
+    balance,
+    labels_of,
+    mixtures,
+    neither,
+    picture_shares,
+    response_to,
+    word_shares,
+)
 from astrogate.methods.concepts.cutoffs import Cutoffs
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.render import render, to_tensor
@@ -32,6 +41,15 @@ class Planted:
         return Readings(classes, {"subject": torch.stack([share, 1 - share, 0 * share], 1)}, {}, share)
 
 
+class Nothing:
+    """Sees a house in every picture."""
+
+    def read(self, pictures: Tensor) -> Readings:
+        return Readings(
+            {"subject": ("dog", "cat", "house")}, {"subject": torch.eye(3)[[2] * len(pictures)]}, {}, pictures
+        )
+
+
 class Three:
     """Takes a picture for the group whose colour it has."""
 
@@ -45,10 +63,41 @@ def test_shares_of_words(tiny: Model, clip: Clip) -> None:
     shares = word_shares(basis, {**GROUPS, "fishes": ("fish",)})
     assert shares["canine"] == pytest.approx(dog / (dog + cat + horse))
     assert shares["fishes"] == 0
-    sharp = word_shares(basis, GROUPS, power=3.0)["canine"]
-    assert sharp == pytest.approx(dog**3 / (dog**3 + (cat + horse) ** 3))
     with pytest.raises(AstrogateError, match="has none of fish, bird"):
         word_shares(basis, {"a": ("fish",), "b": ("bird",)})
+
+
+def test_a_response_is_found_from_mixtures(tiny: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that draws horses rather than dogs, and cats never, at thresholds that seeds spread over the shares."""
+    basis, groups = decomposed(tiny, clip, Cutoffs()), {"a": ("dog",), "b": ("cat",), "c": ("horse",)}
+    planted = Response(3.0, {"a": 0.5, "b": 1.0, "c": 2.0})
+
+    def frames(model: Model, drawn: Any, **options: Any) -> Tensor:
+        shares, n = planted.detected(drawn[0]), drawn[1]
+        edges = torch.tensor([shares["a"], shares["a"] + shares["b"]])
+        which = torch.bucketize((torch.arange(n) + 0.5) / n, edges)
+        return torch.eye(3)[which][:, :, None, None].expand(-1, 3, 2, 2)
+
+    monkeypatch.setattr(bias, "basis_points", lambda model, made, seeds: (word_shares(made, groups), len(seeds)))
+    monkeypatch.setattr(bias, "render", frames)
+    monkeypatch.setattr(bias, "to_tensor", lambda drawn: drawn)
+    drawn = mixtures(tiny, basis, groups, Three(), seeds=range(400))
+    assert len(drawn) == 21
+    assert drawn[0][0] == {"a": 0.2, "b": 0.8}
+    found = response_to(drawn, groups)
+    assert found.power == pytest.approx(3, rel=0.03)
+    assert found.gains == pytest.approx(planted.gains, rel=0.05)
+    assert found.detected({"a": 0.5, "b": 0.5, "c": 0.0})["a"] == pytest.approx(1 / 3, abs=0.01)
+    with pytest.raises(AstrogateError, match="2 mixtures show a group"):
+        response_to(drawn[:2], groups)
+
+
+def test_mixtures_are_of_the_groups_words_alone(tiny: Model, clip: Clip) -> None:
+    basis = decomposed(tiny, clip, Cutoffs())
+    drawn = mixtures(tiny, basis, GROUPS, Planted(), seeds=range(2), recipe=Recipe(2))
+    assert [words["canine"] for words, _ in drawn] == [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+    assert all(sum(seen.values()) == pytest.approx(1) for _, seen in drawn)
+    assert mixtures(tiny, basis, {"a": ("dog",), "b": ("cat",)}, Nothing(), seeds=range(2), recipe=Recipe(2)) == []
 
 
 def test_shares_of_pictures() -> None:
@@ -83,7 +132,10 @@ def test_balancing_reaches_its_target(
     assert found.after["canine"] == pytest.approx(wanted, abs=0.03)
     assert abs(found.before["canine"] - wanted) > 0.03
     assert word_shares(found.basis, GROUPS)["canine"] == pytest.approx(wanted, abs=0.03)
-    assert found.factors["feline"] == 1
+    kept = sum(float(found.basis.weights[basis.place(word)]) for word in ("dog", "cat", "horse"))
+    assert kept == pytest.approx(sum(float(basis.weights[basis.place(word)]) for word in ("dog", "cat", "horse")))
+    before = word_shares(basis, GROUPS)["canine"]
+    assert found.factors["canine"] == pytest.approx(word_shares(found.basis, GROUPS)["canine"] / before)
     assert len(seen) == 12
     assert len(told) == 12
 

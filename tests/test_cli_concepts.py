@@ -67,8 +67,9 @@ def test_one_picture_and_more_or_less_of_a_word(explained: Path, loading: tuple[
 
 def test_bias_counts_and_balances(loading: tuple[str, ...], tmp_path: Path) -> None:
     given = ("--groups", "dog,animals=cat+horse", "--steps", "2", "--count", "4", "-o", str(tmp_path), *loading)
-    code, out, err = run("bias", "a photo of a happy", "--concept", "happy", *given, "--balance")
+    code, out, err = run("bias", "a photo of a happy", "--concept", "happy", *given, "--balance", "--calibrate")
     assert code == 0, err
+    assert "as such mixtures are drawn" in out
     assert "by the words' weights" in out
     assert "4 others, balanced" in out
     assert load_basis(tmp_path / "happy-balanced.safetensors").name == "happy"

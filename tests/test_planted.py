@@ -115,11 +115,7 @@ class Fixed:
         )
 
 
-def test_the_power_is_what_was_planted() -> None:
-    shares = {"a": 0.6, "b": 0.52}
-    rows = [roles.Role(name, (), [share], roles.detected(share, 7.0)) for name, share in shares.items()]
-    assert roles.power_of(rows) == (pytest.approx(7, rel=0.03), pytest.approx(0, abs=1e-4))
-    assert roles.detected(0.5, 9) == 0.5
+def test_a_share_moves_by_its_largest_label() -> None:
     assert roles.moved(["a", "a", "b", "b"], ["a", "b", "b", "c"]) == 0.25
 
 
@@ -133,12 +129,19 @@ def test_roles_and_the_reproduction_run(
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(roles, "_COUNTED", range(6))
-    monkeypatch.setitem(roles.WAYS, roles.SPARSE, QUICK)
+    for way in roles.BY_WORDS:
+        monkeypatch.setitem(roles.WAYS, way, QUICK)
     role = roles.role_of(menagerie, Fixed(), clip, folder, "doctor", roles.SPARSE, seeds=[0])
     assert role.counted == pytest.approx(2 / 3)
     assert 0 < role.by_words[0] < 1
     even = roles.evened(menagerie, Fixed(), role, folder, seeds=range(3))
     assert (even.before, even.moved) == (pytest.approx(2 / 3), {"scene": 0.0, "medium": 0.0})
+    for name, value in (("REPORTED", ()), ("CHOSEN_ON", ("doctor",)), ("_MIXED", range(3))):
+        monkeypatch.setattr(roles, name, value)
+    power, plain, sparse, best = roles.lines(menagerie, Fixed(), clip, folder, seeds=[0])
+    assert power.startswith("shares of words to the power")
+    assert all("counted 67% of 400 pictures" in line for line in (plain, sparse))
+    assert "points missed on doctor, root mean square: plain" in best
     monkeypatch.setattr(reproduce_conceptor, "SEEDS", range(2))
     basis = sculpture.sculpture(menagerie, clip, folder, QUICK)
     found = sculpture.manipulated(menagerie, Fixed(), basis, seeds=range(2))

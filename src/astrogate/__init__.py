@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame as Frame
     from astrogate.core.recipe import Recipe as Recipe
     from astrogate.measure.features import Clip as Clip
+    from astrogate.methods.bias import Response as Response
     from astrogate.methods.bias import balance as balance
+    from astrogate.methods.bias import mixtures as mixtures
     from astrogate.methods.bias import picture_shares as picture_shares
+    from astrogate.methods.bias import response_to as response_to
     from astrogate.methods.bias import word_shares as word_shares
     from astrogate.methods.blend import blend as blend
     from astrogate.methods.calibrate import calibrate as calibrate
@@ -108,6 +111,7 @@ _HOME = {
     "Reader": "core.protocols",
     "Readings": "core.protocols",
     "Recipe": "core.recipe",
+    "Response": "methods.bias",
     "Steer": "core.point",
     "balance": "methods.bias",
     "basis_points": "methods.concepts.point",
@@ -135,6 +139,7 @@ _HOME = {
     "loop": "methods.walk",
     "manipulate": "methods.manipulate",
     "mix": "ops.interpolate",
+    "mixtures": "methods.bias",
     "neighbourhood": "methods.neighbourhood",
     "nlerp": "ops.interpolate",
     "pace": "methods.pace",
@@ -146,6 +151,7 @@ _HOME = {
     "probe": "methods.probe",
     "redrawn": "methods.walk",
     "render": "rendering.render",
+    "response_to": "methods.bias",
     "retimed": "methods.pace",
     "sample": "ops.timing",
     "save_basis": "core.basis",

@@ -47,13 +47,7 @@ def _reader(name: str, clip: Clip, groups: dict[str, tuple[str, ...]]) -> Reader
 @click.option("--concept", default=None, help="A word or phrase of the prompt.  [default: its last word]")
 @click.option("--balance", "even", is_flag=True, help="Re-weight until the pictures have equal shares.")
 @click.option("--target", default=None, help="Other shares to balance to, e.g. 0.3,0.7.")
-@click.option(
-    "--power",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(0, min_open=True),
-    help="Of the words' shares; above 1 sharpens them.",
-)
+@click.option("--calibrate", is_flag=True, help="Draw mixtures of the groups' words, to read weights as pictures.")
 @click.option("--count", default=100, show_default=True, help="Pictures to count, of the word and of its words.")
 @click.option("-o", "--output", default="explained", show_default=True, type=_path, help="Folder; a run goes on in it.")
 @click.option("--steps", default=PLAN.steps, show_default=True, help="Of the optimisation.")
@@ -66,7 +60,7 @@ def bias(
     concept: str | None,
     even: bool,
     target: str | None,
-    power: float,
+    calibrate: bool,
     count: int,
     output: Path,
     steps: int,
@@ -77,7 +71,7 @@ def bias(
     """Explain a concept, and compare groups by its words' weights and by what is counted in pictures."""
     from astrogate.core.basis import save_basis
     from astrogate.core.recipe import Recipe
-    from astrogate.methods.bias import balance, labels_of, neither, picture_shares, target_of, word_shares
+    from astrogate.methods import bias as method
     from astrogate.methods.conceptor import explain, file_name
     from astrogate.methods.concepts.plan import Plan
     from astrogate.methods.concepts.point import basis_points, place_of
@@ -89,7 +83,7 @@ def bias(
         shares = None if target is None else dict(zip(named, map(float, target.split(",")), strict=True))
     except ValueError:
         raise AstrogateError(f"{target!r} are no shares of {groups}", "write one a group, e.g. 0.3,0.7") from None
-    target_of(named, shares)
+    method.target_of(named, shares)
     place_of(prompt, concept, [""])
     if count < 4:
         raise AstrogateError(f"{count} pictures", "ask for 4 or more")
@@ -103,17 +97,19 @@ def bias(
 
     def counted(points: Sequence[Point]) -> str:
         pictures = to_tensor(render(model, points, recipe=recipe, cache=cache))
-        labels = labels_of(reader, pictures, "subject", named)
-        return f"{_told(picture_shares(labels, named))}; neither {neither(labels, named):.0%}"
+        labels = method.labels_of(reader, pictures, "subject", named)
+        return f"{_told(method.picture_shares(labels, named))}; neither {method.neither(labels, named):.0%}"
 
-    rows = {
-        "by the words' weights": _told(word_shares(basis, named, power=power)),
-        f"in {count} pictures of the word": counted([model.point(prompt, seed=s) for s in seeds]),
-        f"in {count} of its words": counted(basis_points(model, basis, seeds)),
-    }
+    by_words = method.word_shares(basis, named)
+    rows = {"by the words' weights": _told(by_words)}
+    if calibrate:
+        drawn = method.mixtures(model, basis, named, reader, seeds=seeds, recipe=recipe, cache=cache)
+        rows["as such mixtures are drawn"] = _told(method.response_to(drawn, named).detected(by_words))
+    rows[f"in {count} pictures of the word"] = counted([model.point(prompt, seed=s) for s in seeds])
+    rows[f"in {count} of its words"] = counted(basis_points(model, basis, seeds))
     if even or shares is not None:
         given: Any = {"target": shares, "seeds": range(count), "recipe": recipe, "cache": cache, "tell": click.echo}
-        found = balance(model, basis, named, reader, **given)
+        found = method.balance(model, basis, named, reader, **given)
         rows[f"in {count} others, balanced"] = counted(basis_points(model, found.basis, seeds))
         path = output / f"{file_name(basis.name)}-balanced.safetensors"
         save_basis(found.basis, path)

@@ -167,7 +167,10 @@ class UnCLIP(Predictor, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """Factors read from n pictures: class probabilities [n, values], numbers [n], and the subject's mask [n, h, w]."""
+    """Factors read from n pictures: class probabilities [n, values], numbers [n], and the subject's mask [n, h, w].
+
+    Probabilities are double precision, in which pictures that are all but sure still have an order.
+    """
 
     classes: Mapping[str, Sequence[str]]
     probabilities: Mapping[str, Tensor]

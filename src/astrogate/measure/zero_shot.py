@@ -36,7 +36,7 @@ class ZeroShot:
         cosines = {factor: self.scale * features @ pair.T for factor, pair in self._poles.items()}
         return Readings(
             classes=self.classes,
-            probabilities={f: (self.scale * features @ t.T).softmax(1) for f, t in self._texts.items()},
+            probabilities={f: (self.scale * features @ t.T).double().softmax(1) for f, t in self._texts.items()},
             values={factor: c[:, 0] - c[:, 1] for factor, c in cosines.items()},
             mask=torch.zeros(len(pictures), *pictures.shape[-2:]),
         )

@@ -100,7 +100,7 @@ class Oracle:
         split = dict(zip(CATEGORICAL, logits.split(widths, 1), strict=True))
         return Readings(
             classes=CATEGORICAL,
-            probabilities={name: part.softmax(1) for name, part in split.items()},
+            probabilities={name: part.double().softmax(1) for name, part in split.items()},
             values={name: values[:, i] for i, name in enumerate(CONTINUOUS)},
             mask=mask,
         )

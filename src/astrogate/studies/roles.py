@@ -1,9 +1,9 @@
-"""Bias, measured: what a role's words say about its pictures, on roles that nothing was fitted on, and balancing.
+"""Bias, measured: what a role's words say about its pictures, calibrated on no role, and balancing.
 
-By words a group's share s becomes s^p / sum of s^p; p is fitted on `FITTED` roles by least squares against what the
-oracle counts, for the plain way and the sparse one of `planted`, and told on `REPORTED` roles. The way that misses
-less on `FITTED` ones is balanced: a role is drawn at seeds that the balancing did not see, beside the unbalanced one at
-the same seeds: what is read of scene and medium should stay.
+The response of the model to mixtures of the words "man" and "woman" (`methods.bias`) turns the words' shares of the
+plain way and of the sparse one of `planted` into shares of pictures; beside them stands what the oracle counts. The way
+that misses less on `CHOSEN_ON` roles is balanced on the `REPORTED` ones: a role is drawn at seeds that the balancing
+did not see, beside the unbalanced one at the same seeds: what is read of scene and medium should stay.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from astrogate.core.basis import Basis
@@ -20,7 +19,17 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.measure.features import Clip
 from astrogate.measure.scores import mean
-from astrogate.methods.bias import Shares, balance, labels_of, neither, picture_shares, sharpened, word_shares
+from astrogate.methods.bias import (
+    Response,
+    Shares,
+    balance,
+    labels_of,
+    mixtures,
+    neither,
+    picture_shares,
+    response_to,
+    word_shares,
+)
 from astrogate.methods.conceptor import explain
 from astrogate.methods.concepts.point import basis_points
 from astrogate.methods.vocabulary import vocabulary
@@ -28,12 +37,12 @@ from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.render import render, to_tensor
 from astrogate.studies.planted import RECIPE, SEEDS, SPARSE, WAYS, named, without_facts
 
-FITTED, REPORTED = ("chef", "king"), ("doctor", "dancer")
+CHOSEN_ON, REPORTED = ("chef", "king"), ("doctor", "dancer")
 GROUPS = {"man": ("man",), "woman": ("woman",)}
 #: Two ways of the study of planted facts, whose runs it shares.
 BY_WORDS = ("plain", SPARSE)
 COUNT = 400
-_COUNTED = range(500_000, 500_000 + COUNT)
+_COUNTED, _MIXED = range(500_000, 500_000 + COUNT), range(620_000, 620_060)
 _KEPT = ("scene", "medium")
 
 
@@ -67,9 +76,7 @@ def pictures_of(model: Model, points: Sequence[Point], folder: Path) -> Tensor:
     return to_tensor(render(model, points, recipe=RECIPE, batch_size=20, cache=FrameCache(folder / "frames")))
 
 
-def role_of(
-    model: Model, reader: Reader, clip: Clip, folder: Path, name: str, way: str, seeds: Sequence[int] = SEEDS
-) -> Role:
+def role_of(model: Model, reader: Reader, clip: Clip, folder: Path, name: str, way: str, seeds: Sequence[int]) -> Role:
     """Take a role apart at several seeds, and count its pictures."""
     words, plan = named(vocabulary(model, clip, folder=folder)), WAYS[way]
     words = without_facts(words) if way == SPARSE else words
@@ -81,19 +88,15 @@ def role_of(
     return Role(name, bases, shares, picture_shares(labels, GROUPS)["man"], neither(labels, GROUPS))
 
 
-def power_of(roles: Sequence[Role]) -> tuple[float, float]:
-    """The power that brings the words' shares closest to what was counted, and the mean square of what is missed."""
-    powers = np.geomspace(0.25, 64, 200)
-    misses = [
-        mean([(detected(share, p) - role.counted) ** 2 for role in roles for share in role.by_words]) for p in powers
-    ]
-    best = int(np.argmin(misses))
-    return float(powers[best]), misses[best]
+def response_of(model: Model, reader: Reader, basis: Basis, folder: Path) -> Response:
+    """How mixtures of the groups' words are drawn in a basis's place."""
+    cache = FrameCache(folder / "frames")
+    return response_to(mixtures(model, basis, GROUPS, reader, seeds=_MIXED, recipe=RECIPE, cache=cache), GROUPS)
 
 
-def detected(share: float, power: float) -> float:
+def detected(share: float, response: Response) -> float:
     """The share in pictures that a share of words stands for."""
-    return sharpened({"man": share, "woman": 1 - share}, power)["man"]
+    return response.detected({"man": share, "woman": 1 - share})["man"]
 
 
 def evened(
@@ -133,25 +136,32 @@ def moved(before: Sequence[str], after: Sequence[str]) -> float:
 
 
 def lines(
-    model: Model, reader: Reader, clip: Clip, folder: Path, tell: Callable[[str], None] = lambda text: None
+    model: Model,
+    reader: Reader,
+    clip: Clip,
+    folder: Path,
+    tell: Callable[[str], None] = lambda text: None,
+    *,
+    seeds: Sequence[int] = SEEDS,
 ) -> list[str]:
-    """The study as text: for each way its power and each role's shares, detected and counted; one is evened out."""
-    found: list[str] = []
+    """The study as text: for each way the response and each role's shares, detected and counted; one is evened out."""
+    names = (*CHOSEN_ON, *REPORTED)
+    roles = {way: {name: role_of(model, reader, clip, folder, name, way, seeds) for name in names} for way in BY_WORDS}
+    response = response_of(model, reader, roles[SPARSE][CHOSEN_ON[0]].bases[0], folder)
+    found = [f"shares of words to the power {response.power:.2f}, man x {response.gains['man']:.2f}"]
     missed: dict[str, float] = {}
-    roles: dict[str, dict[str, Role]] = {}
-    for way in BY_WORDS:
-        roles[way] = {name: role_of(model, reader, clip, folder, name, way) for name in (*FITTED, *REPORTED)}
-        power, missed[way] = power_of([roles[way][name] for name in FITTED])
-        found.append(f"{way}, fitted on {', '.join(FITTED)}: shares of words to the power {power:.2f}")
-        found += [_detection(role, power) for role in roles[way].values()]
+    for way, those in roles.items():
+        found += [f"{way}: {_detection(role, response)}" for role in those.values()]
+        tried = [(role, share) for role in (those[name] for name in CHOSEN_ON) for share in role.by_words]
+        missed[way] = mean([(detected(share, response) - role.counted) ** 2 for role, share in tried])
     best = min(missed, key=lambda way: missed[way])
     misses = ", ".join(f"{way} {100 * miss**0.5:.1f}" for way, miss in missed.items())
-    found.append(f"points missed on {', '.join(FITTED)}, root mean square: {misses}; balanced from here on: {best}")
+    found.append(f"points missed on {', '.join(CHOSEN_ON)}, root mean square: {misses}; balanced from here on: {best}")
     return found + [_balancing(name, evened(model, reader, roles[best][name], folder, tell=tell)) for name in REPORTED]
 
 
-def _detection(role: Role, power: float) -> str:
-    each = [detected(share, power) for share in role.by_words]
+def _detection(role: Role, response: Response) -> str:
+    each = [detected(share, response) for share in role.by_words]
     told, most = mean(each), max(abs(one - role.counted) for one in each)
     return (
         f"{role.name}: man {mean(role.by_words):.1%} of the words' weights, detected {told:.0%}, counted "
