@@ -6,13 +6,14 @@
 
 Chefer et al. (2024) describe both without releasing them. A model draws a mixture of two words more sharply than its
 weights say, and not as evenly: power and gains are fitted by least squares to mixtures of the groups' own words,
-without any concept. A concept is balanced by factors on the groups' weights, whose sum stays: they are bisected one
-group after the other until the pictures have the shares that are wanted.
+without any concept. A concept is balanced by factors of geometric mean 1 on the groups' weights, so that one grows as
+another shrinks: they are bisected one group after the other until the pictures have the shares that are wanted.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -152,7 +153,7 @@ def balance(
     cache: FrameCache | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Balanced:
-    """Re-weight a basis until its pictures at `seeds` have the `target` shares (None: equal ones), groups' sum kept.
+    """Re-weight a basis until its pictures at `seeds` have the `target` shares (None: equal ones).
 
     The reader's labels of `factor` count as the words of `groups`. Each group but the last is bisected in `looks`
     steps; of more than two, in turn, until all shares are within two pictures of their targets, four times at most.
@@ -161,12 +162,11 @@ def balance(
     target = target_of(groups, target)
     kept = with_words(basis, [word for words in groups.values() for word in words if word in basis.names])
 
-    own = word_shares(basis, groups)
+    word_shares(basis, groups)
 
     def level(factors: Mapping[str, float]) -> Shares:
-        """Factors that keep the groups' sum."""
-        whole = sum(factors[group] * own[group] for group in groups)
-        return {group: f / whole for group, f in factors.items()}
+        """The same factors with a geometric mean of 1."""
+        return {group: f / statistics.geometric_mean(factors.values()) for group, f in factors.items()}
 
     def changed(factors: Mapping[str, float]) -> Basis:
         factors = level(factors)
