@@ -58,16 +58,18 @@ RECIPE = Recipe(guidance_scale=1.5, eta=1.0, dtype="bfloat16")
 #: The released procedure, whatever the defaults are, with the nearest half of the words for a dictionary, and what each
 #: way changes of it: the convex start, which chooses for itself, has all words; "sparse" begins there, too, is pulled
 #: towards ten words a hundred times as strongly, and has no word that is a fact itself; "quick" is the convex start,
-#: the loss and early stop at once; "every word" has all of the language; the last is the baseline, "sparse" of random
-#: words.
+#: the loss and early stop at once, "sparse and quick" both; "every word" has all of the language; the last is the baseline,
+#: "sparse" of random words.
 PLAIN = Plan(start="cold", judge="pictures", early=False, dictionary=32, dtype="bfloat16", recipe=RECIPE)
 _SPARSE = replace(PLAIN, start="convex", dictionary=len(NAMES), tokens=TOP, sparsity=0.1)
 CONVEX, SPARSE, EVERY, RANDOM = "convex start", "sparse", "every word", "random dictionary"
+BOTH = "sparse and quick"
 FLOAT, GUIDED = "in float32", "guided pictures"
 WAYS: dict[str, Plan] = {
     "plain": PLAIN,
     CONVEX: replace(PLAIN, start="convex", dictionary=len(NAMES)),
     SPARSE: _SPARSE,
+    BOTH: replace(_SPARSE, judge="loss", early=True),
     "text start": replace(PLAIN, start="text"),
     "judged by the loss": replace(PLAIN, judge="loss"),
     "early stop": replace(PLAIN, early=True),
@@ -131,14 +133,13 @@ class Cell:
         concept, way, seed = spec["concept"], spec["way"], int(spec["seed"])
         if way in ALONE:
             return self._sparse(concept, of_text=way == TEXT_ONLY)
-        words = {RANDOM: self._random(seed), EVERY: self.every, SPARSE: self.values}.get(way, self.words)
         plan = replace(WAYS[way], seed=seed)
         basis = explain(
             self.model,
             f"a photo of a {concept}",
             plan=plan,
             clip=self.clip,
-            words=words,
+            words=self._words(way, seed),
             folder=self.folder,
         )
         prompts = [self.model.point(basis_place(basis).prompt, seed=s) for s in _FRESH]
@@ -154,10 +155,14 @@ class Cell:
             "cpu": basis.origin["cpu_seconds"],
         }
 
-    def _random(self, seed: int) -> Vocabulary:
-        """Half of the words, whatever the pictures show."""
-        n = len(self.values.words)
-        return self.values.at(sorted(random.Random(seed).sample(range(n), n // 2)))
+    def _words(self, way: str, seed: int) -> Vocabulary:
+        """What a way has to choose from; of the random one half of the words, whatever the pictures show."""
+        if way == RANDOM:
+            n = len(self.values.words)
+            return self.values.at(sorted(random.Random(seed).sample(range(n), n // 2)))
+        if way in (SPARSE, BOTH):
+            return self.values
+        return self.every if way == EVERY else self.words
 
     def _sparse(self, concept: str, *, of_text: bool) -> Mapping[str, Any]:
         """What CLIP alone says of the word, or of the pictures that runs learn from: no more than the convex start."""
@@ -243,7 +248,7 @@ def planted(
 
     The options have the first `FEWER` of the seeds, what only explains and what has no chance in it the first one.
     """
-    whole = dict.fromkeys(("plain", SPARSE, RANDOM), seeds)
+    whole: dict[str, Sequence[int]] = dict.fromkeys(("plain", SPARSE, RANDOM), seeds)
     whole |= dict.fromkeys((FLOAT, GUIDED, EVERY, *ALONE), seeds[:1])
     specs: list[Spec] = [
         {"concept": concept, "way": way, "seed": seed, "plan": WAYS[way].to_json() if way in WAYS else None}

@@ -165,7 +165,7 @@ def _detection(role: Role, response: Response) -> str:
     told, most = mean(each), max(abs(one - role.counted) for one in each)
     return (
         f"{role.name}: man {mean(role.by_words):.1%} of the words' weights, detected {told:.0%}, counted "
-        f"{role.counted:.0%} of {COUNT} pictures (neither {role.neither:.0%}): {100 * (told - role.counted):+.0f} "
+        f"{role.counted:.0%} of {COUNT} pictures (neither {role.neither:.0%}): {100 * (told - role.counted):+.1f} "
         f"points, at one seed at most {100 * most:.0f}"
     )
 
