@@ -58,8 +58,8 @@ RECIPE = Recipe(guidance_scale=1.5, eta=1.0, dtype="bfloat16")
 #: The released procedure, whatever the defaults are, with the nearest half of the words for a dictionary, and what each
 #: way changes of it: the convex start, which chooses for itself, has all words; "sparse" begins there, too, is pulled
 #: towards ten words a hundred times as strongly, and has no word that is a fact itself; "quick" is the convex start,
-#: the loss and early stop at once, "sparse and quick" both; "every word" has all of the language; the last is the baseline,
-#: "sparse" of random words.
+#: the loss and early stop at once, "sparse and quick" both; "every word" has all of the language; the last is the
+#: baseline, "sparse" of random words.
 PLAIN = Plan(start="cold", judge="pictures", early=False, dictionary=32, dtype="bfloat16", recipe=RECIPE)
 _SPARSE = replace(PLAIN, start="convex", dictionary=len(NAMES), tokens=TOP, sparsity=0.1)
 CONVEX, SPARSE, EVERY, RANDOM = "convex start", "sparse", "every word", "random dictionary"
