@@ -30,6 +30,7 @@ from astrogate.rendering.render import render, to_tensor
 from tests.test_explain_image import decomposed
 
 GROUPS = {"canine": ("dog",), "feline": ("cat", "horse")}
+THREE = {"a": ("dog",), "b": ("cat",), "c": ("horse",)}
 
 
 class Planted:
@@ -57,6 +58,20 @@ class Three:
         return Readings({"subject": ("dog", "cat", "horse")}, {"subject": pictures.mean((2, 3))}, {}, pictures)
 
 
+def _draws(monkeypatch: pytest.MonkeyPatch, response: Response) -> None:
+    """Pictures of `THREE` groups in the shares that a response gives the words of a basis."""
+
+    def frames(model: Model, drawn: Any, **options: Any) -> Tensor:
+        shares, n = response.detected(drawn[0]), drawn[1]
+        edges = torch.tensor([shares["a"], shares["a"] + shares["b"]])
+        which = torch.bucketize((torch.arange(n) + 0.5) / n, edges)
+        return torch.eye(3)[which][:, :, None, None].expand(-1, 3, 2, 2)
+
+    monkeypatch.setattr(bias, "basis_points", lambda model, made, seeds: (word_shares(made, THREE), len(seeds)))
+    monkeypatch.setattr(bias, "render", frames)
+    monkeypatch.setattr(bias, "to_tensor", lambda drawn: drawn)
+
+
 def test_shares_of_words(tiny: Model, clip: Clip) -> None:
     basis = decomposed(tiny, clip, Cutoffs())
     dog, cat, horse = (float(basis.weights[basis.place(word)]) for word in ("dog", "cat", "horse"))
@@ -68,19 +83,11 @@ def test_shares_of_words(tiny: Model, clip: Clip) -> None:
 
 
 def test_a_response_is_found_from_mixtures(tiny: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that draws horses rather than dogs, and cats never, at thresholds that seeds spread over the shares."""
-    basis, groups = decomposed(tiny, clip, Cutoffs()), {"a": ("dog",), "b": ("cat",), "c": ("horse",)}
+    """Of a model that draws horses rather than cats, and cats rather than dogs."""
+    basis, groups = decomposed(tiny, clip, Cutoffs()), THREE
     planted = Response(3.0, {"a": 0.5, "b": 1.0, "c": 2.0})
 
-    def frames(model: Model, drawn: Any, **options: Any) -> Tensor:
-        shares, n = planted.detected(drawn[0]), drawn[1]
-        edges = torch.tensor([shares["a"], shares["a"] + shares["b"]])
-        which = torch.bucketize((torch.arange(n) + 0.5) / n, edges)
-        return torch.eye(3)[which][:, :, None, None].expand(-1, 3, 2, 2)
-
-    monkeypatch.setattr(bias, "basis_points", lambda model, made, seeds: (word_shares(made, groups), len(seeds)))
-    monkeypatch.setattr(bias, "render", frames)
-    monkeypatch.setattr(bias, "to_tensor", lambda drawn: drawn)
+    _draws(monkeypatch, planted)
     drawn = mixtures(tiny, basis, groups, Three(), seeds=range(400))
     assert len(drawn) == 21
     assert drawn[0][0] == {"a": 0.2, "b": 0.8}
@@ -151,20 +158,11 @@ def test_balancing_draws_pictures(tiny: Model, clip: Clip, tmp_path: Path) -> No
 
 def test_three_groups_reach_their_targets(tiny: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures have the shares that the words have, so that every factor moves all of them."""
-    basis = decomposed(tiny, clip, Cutoffs())
-    groups = {"a": ("dog",), "b": ("cat",), "c": ("horse",)}
+    basis, groups = decomposed(tiny, clip, Cutoffs()), THREE
     start = {"dog": 6.0, "cat": 3.0, "horse": 1.0}
     basis = basis.scaled({word: wanted / float(basis.weights[basis.place(word)]) for word, wanted in start.items()})
 
-    def frames(model: Model, drawn: Any, **options: Any) -> Tensor:
-        shares, n = drawn
-        edges = torch.tensor([shares["a"], shares["a"] + shares["b"]])
-        which = torch.bucketize((torch.arange(n) + 0.5) / n, edges)
-        return torch.eye(3)[which][:, :, None, None].expand(-1, 3, 2, 2)
-
-    monkeypatch.setattr(bias, "basis_points", lambda model, made, seeds: (word_shares(made, groups), len(seeds)))
-    monkeypatch.setattr(bias, "render", frames)
-    monkeypatch.setattr(bias, "to_tensor", lambda drawn: drawn)
+    _draws(monkeypatch, Response(1.0, dict.fromkeys(THREE, 1.0)))
     found = balance(tiny, basis, groups, Three(), seeds=range(100), looks=10)
     assert all(share == pytest.approx(1 / 3, abs=0.021) for share in found.after.values())
     assert found.before["a"] == pytest.approx(0.6, abs=0.02)

@@ -103,7 +103,8 @@ def bias(
     by_words = method.word_shares(basis, named)
     rows = {"by the words' weights": _told(by_words)}
     if calibrate:
-        drawn = method.mixtures(model, basis, named, reader, seeds=seeds, recipe=recipe, cache=cache)
+        apart = range(900_000, 900_000 + count)
+        drawn = method.mixtures(model, basis, named, reader, seeds=apart, recipe=recipe, cache=cache)
         rows["as such mixtures are drawn"] = _told(method.response_to(drawn, named).detected(by_words))
     rows[f"in {count} pictures of the word"] = counted([model.point(prompt, seed=s) for s in seeds])
     rows[f"in {count} of its words"] = counted(basis_points(model, basis, seeds))

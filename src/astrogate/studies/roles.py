@@ -144,7 +144,7 @@ def lines(
     *,
     seeds: Sequence[int] = SEEDS,
 ) -> list[str]:
-    """The study as text: for each way the response and each role's shares, detected and counted; one is evened out."""
+    """The study as text: the response; for each way each role's shares, detected and counted; one way is evened out."""
     names = (*CHOSEN_ON, *REPORTED)
     roles = {way: {name: role_of(model, reader, clip, folder, name, way, seeds) for name in names} for way in BY_WORDS}
     response = response_of(model, reader, roles[SPARSE][CHOSEN_ON[0]].bases[0], folder)
