@@ -78,7 +78,9 @@ def test_words_that_do_not_fit_are_told(tiny: Model, clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 3, 32])
-@pytest.mark.parametrize("template", ["a photo of a {}", "{} dog", "a {}, happy 3 d render", "{}"])
+@pytest.mark.parametrize(
+    "template", ["a photo of a {}", "{} dog", "a {}, happy 3 d render", "{}", "of a  {} ", "a happy{}."]
+)
 def test_texts_that_share_a_beginning_are_as_by_themselves(clip: Clip, batch: int, template: str) -> None:
     words = ["dog", "cat", "happy horse", "zebra", "fat", "dog dog dog", "render"]
     expected = clip.texts([template.format(word) for word in words])

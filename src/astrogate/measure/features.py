@@ -8,6 +8,7 @@ Pooled features are unit vectors, so a dot product is a cosine (Radford et al. 2
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -104,10 +105,8 @@ class Clip:
         The encoder is causal, so that what stands before the word is the same for all. A sequence holds it once, and
         behind it the endings of as many texts as fit; each sees the beginning and itself alone, at its own positions.
         """
-        texts = [template.format(word) for template in templates for word in words]
-        ids, n = self.tokenizer(texts, truncation=True).input_ids, len(words)
         limit, found = int(self.model.config.text_config.max_position_embeddings), list[Tensor]()
-        packed = [one for start in range(0, len(ids), n) for one in _packed(ids[start : start + n], limit)]
+        packed = [one for ids in _filled(self.tokenizer, templates, words) for one in _packed(ids, limit)]
         for start in range(0, len(packed), batch):
             part = packed[start : start + batch]
             length = max(len(sequence.tokens) for sequence in part)
@@ -116,7 +115,19 @@ class Clip:
             text = self.model.text_model(input_ids=tokens, position_ids=positions, attention_mask=masks[:, None])
             ends = torch.cat([text.last_hidden_state[i, sequence.ends] for i, sequence in enumerate(part)])
             found.append(F.normalize(self.model.text_projection(ends), dim=-1).cpu())
-        return torch.cat(found).view(len(templates), n, -1)
+        return torch.cat(found).view(len(templates), len(words), -1)
+
+
+def _filled(tokenizer: Any, templates: Sequence[str], words: Sequence[str]) -> Iterator[list[list[int]]]:
+    """A template's token ids with each word. Between spaces neither changes the other's: each is read once."""
+    alone: list[list[int]] = tokenizer(list(words), add_special_tokens=False).input_ids
+    room: int = tokenizer.model_max_length - 2
+    for template in templates:
+        if re.search(r"\S\{\}|\{\}\S", template):
+            yield tokenizer([template.format(word) for word in words], truncation=True).input_ids
+            continue
+        before, after = tokenizer(template.split("{}"), add_special_tokens=False).input_ids
+        yield [[tokenizer.bos_token_id, *(before + ids + after)[:room], tokenizer.eos_token_id] for ids in alone]
 
 
 @dataclass(slots=True)
