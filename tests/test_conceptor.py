@@ -222,6 +222,8 @@ def test_cutoffs_are_those_of_vit_b_32_or_quantiles(clip: Clip) -> None:
     pairs = (words @ words.T)[tuple(torch.triu_indices(200, 200, 1))]
     assert float((pairs > found.concept).float().mean()) == pytest.approx(0.001, abs=2e-4)
     assert found.concept < found.concept_of_one < found.words
+    own = (words[:20] @ words[:20].T)[tuple(torch.triu_indices(20, 20, 1))].sort().values
+    assert own[-2] < found.pictures < own[-1]
     assert alike(words[:10])[0] == pytest.approx(float((words[:10] @ words[:10].T).fill_diagonal_(-1).max()), abs=1e-6)
 
     for act, own in (("quick_gelu", True), ("gelu", False)):

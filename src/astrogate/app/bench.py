@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import click
@@ -230,8 +231,8 @@ def sculpture(folder: Path, device: str | None) -> None:
 
     model = load(device=device)
     basis = study.sculpture(model, clip_for(SHIPPED, None), folder)
-    for window in (study.WINDOW, (0.0, 1.0)):
-        found = study.manipulated(model, load_oracle(), basis, window=window)
+    for seeds, window in product((study.SEEDS, study.FURTHER), (study.WINDOW, (0.0, 1.0))):
+        found = study.manipulated(model, load_oracle(), basis, seeds=seeds, window=window)
         told = " ".join(f"{factor:g}: {value:.3f}" for factor, value in zip(study.FACTORS, found.readings, strict=True))
         click.echo(f"from {window[0]:.0%} of the steps on, {found.correlation.n} seeds:")
         click.echo(f"  Spearman {found.correlation}, scene stays {found.scene}; {told}")

@@ -94,9 +94,9 @@ def explain_image(
             accepted, ahead = answer, ahead if answer == accepted else 1
             if accepted:
                 kept = candidate
-        tell(f"{len(kept)} words are left: {', '.join(name for name in names if name in kept)}")
         if kept == before:
             break
+        tell(f"{len(kept)} words are left: {', '.join(name for name in names if name in kept)}")
     origin = {**basis.origin, "seed": seed, "drawn": len(drawn.known), "recipe": recipe.to_json()}
     return replace(drawn.basis.reduced(kept), used=len(kept), origin=origin)
 

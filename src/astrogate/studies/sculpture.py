@@ -28,6 +28,8 @@ PROMPT, WORD = "a photo of a sculpture", "abstract"
 FACTORS = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0)
 RECIPE = Recipe(guidance_scale=1.5)
 SEEDS = range(600_000, 600_008)
+#: More of them, as eight are few: neither chosen on nor looked at before.
+FURTHER = range(630_000, 630_064)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,20 @@ class Cutoffs:
 def cutoffs(clip: Clip, alike: tuple[float, float, float], pictures: Tensor) -> Cutoffs:
     """The cut-offs for a CLIP, a vocabulary's `alike` and the features [m, d] of a concept's pictures.
 
-    Pictures show the same when they are as alike as the closest tenth of a concept's own. ViT-B/32 is OpenAI's, which
-    has an activation of its own; others of its shape have other cosines.
+    Pictures show the same when they are as alike as the closest of two thousand pairs of a concept's own, which are
+    all of different seeds (`benchmarks/one_picture.py`). ViT-B/32 is OpenAI's, which has an activation of its own;
+    others of its shape have other cosines.
     """
     vision = clip.model.config.vision_config
     shape = (vision.patch_size, vision.hidden_size, clip.model.config.projection_dim, vision.hidden_act)
     if shape == (32, 768, 512, "quick_gelu"):
         return Cutoffs()
-    return Cutoffs(*alike, float(_cosines(pictures).quantile(0.9)))
+    return Cutoffs(*alike, pictures_alike(pictures))
+
+
+def pictures_alike(pictures: Tensor, quantile: float = 0.9995) -> float:
+    """The cosine above which two pictures show the same, from a concept's own [m, d]."""
+    return float(_cosines(pictures).quantile(quantile))
 
 
 def alike(words: Tensor) -> tuple[float, float, float]:
