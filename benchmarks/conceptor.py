@@ -4,7 +4,8 @@ Plainly: the vocabulary a word at a time at full length; pictures by 50 steps of
 every step encodes its pictures and its prompts anew in float32 and waits for the loss; every fifty steps twenty
 pictures are drawn. The model, the dictionary, the most steps and the seeds are the same. "Quick" begins at the convex
 start, is judged by the loss, and stops early. The vocabulary is also embedded by a text encoder as large as CLIP
-ViT-B/32's, with random weights. Run: python benchmarks/conceptor.py [CONCEPT ...]
+ViT-B/32's, with random weights; without a concept, that is all.
+Run: python benchmarks/conceptor.py [CONCEPT ...]
 """
 
 from __future__ import annotations
@@ -155,6 +156,8 @@ def main() -> None:
     embed_both(clip, list(words.words), "Menagerie's CLIP", 7)
     with TemporaryDirectory() as folder:
         embed_both(large_clip(Path(folder)), list(words.words), "a text encoder of ViT-B/32's size", 1)
+    if not (concepts := sys.argv[1:]):
+        return
     dtype = "bfloat16" if has_bfloat16("cpu") else None
     ours = Plan(dtype=dtype, recipe=ag.Recipe(dtype=dtype))
     quick = replace(ours, start="convex", judge="loss", early=True)
@@ -165,7 +168,7 @@ def main() -> None:
         "ours, quick": lambda prompt: ag.explain(model, prompt, plan=quick, clip=clip, words=words),
     }
     costs, redrawings = {way: list[float]() for way in ways}, {way: list[float]() for way in ways}
-    for turn, concept in enumerate(sys.argv[1:] or ["pet", "doctor", "winter"]):
+    for turn, concept in enumerate(concepts):
         names = list(ways)
         for way in names[turn % len(names) :] + names[: turn % len(names)]:
             started = time.process_time()

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from astrogate.core.direction_file import load_direction, save_direction
 from astrogate.core.protocols import Model
+from tests.checkpoints import clip_model
 from tests.test_cli import run
 
 FEW = ("--media", "photo,painting", "--subjects", "dog,cat,horse")
@@ -143,6 +144,18 @@ def test_bad_input_is_one_line_and_exit_2(
     assert len(err.strip().splitlines()) == 1, err
     assert words in err
     assert list(tmp_path.iterdir()) == [fat]
+
+
+def test_a_calibration_says_how_it_was_made(fat: Path, using: tuple[str, ...], tmp_path: Path) -> None:
+    clip_model(tmp_path / "clip")
+    options = ("--clip", str(tmp_path / "clip"), "--ceiling", "0.01", "--window", "0.5:1", "--hold", "1")
+    code, out, err = run("direction", "calibrate", str(fat), "--prompt", "a cat", *options, *using)
+    assert (code, err) == (0, "")
+    made = load_direction(fat).origin["calibration"]
+    assert f"scale 1 is {made['high']['strength']:+.3g}" in out
+    assert (made["prompts"], made["seeds"], made["points"]) == (["a cat"], 4, 4)
+    assert (made["on"], made["window"], made["hold"]) == (None, [0.5, 1.0], [1.0, 1.0])
+    assert made["recipe"]["num_inference_steps"] == 2
 
 
 def test_calibrated_directions_keep_to_their_range(fat: Path, using: tuple[str, ...], tmp_path: Path) -> None:
