@@ -249,7 +249,7 @@ def planted(
     The options have the first `FEWER` of the seeds, what only explains and what has no chance in it the first one.
     """
     whole: dict[str, Sequence[int]] = dict.fromkeys(("plain", SPARSE, RANDOM), seeds)
-    whole |= dict.fromkeys((FLOAT, GUIDED, EVERY, *ALONE), seeds[:1])
+    whole |= dict.fromkeys((GUIDED, EVERY, *ALONE), seeds[:1])
     specs: list[Spec] = [
         {"concept": concept, "way": way, "seed": seed, "plan": WAYS[way].to_json() if way in WAYS else None}
         for concept, way in product(concepts, ways)

@@ -99,7 +99,7 @@ def _ways(found: Planted, ways: Sequence[str]) -> Table:
             [
                 way,
                 str(found.recalled(way)),
-                str(found.stable(way)),
+                str(found.stable(way)) if len(found.seeds(way)) > 1 else "",
                 "" if way == "plain" else str(found.like_plain(way)),
                 str(found.reconstruction(way)),
                 "" if way == "plain" else str(found.gain(way)),
