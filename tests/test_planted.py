@@ -59,6 +59,7 @@ def test_counts_overlaps_and_what_is_adopted() -> None:
     assert found.stable("plain").value == 0.9
     assert found.stable("early stop").value == 1.0
     assert found.like_plain("early stop").value == pytest.approx(0.95)
+    assert found.like_plain("convex start", same=True).value == 1.0
     assert found.gain("early stop").value == pytest.approx(0.05)
     assert [way for way in study.WAYS if adopts(found, way)] == ["early stop"]
 

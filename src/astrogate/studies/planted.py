@@ -205,9 +205,9 @@ class Planted:
         shares = [_overlap(self.top(c, way, a), self.top(c, way, b)) for a, b in pairs for c in self.concepts]
         return bootstrap(mean, shares)
 
-    def like_plain(self, way: str) -> Estimate:
-        """The share of the top ten that a way has in common with the plain one, at other seeds."""
-        pairs = [(a, b) for a, b in product(self.seeds(way), self.seeds("plain")) if a != b]
+    def like_plain(self, way: str, *, same: bool = False) -> Estimate:
+        """The share of the top ten that a way has in common with the plain one, at other seeds or at the same."""
+        pairs = [(a, b) for a, b in product(self.seeds(way), self.seeds("plain")) if (a == b) == same]
         shares = [_overlap(self.top(c, way, a), self.top(c, "plain", b)) for a, b in pairs for c in self.concepts]
         return bootstrap(mean, shares)
 

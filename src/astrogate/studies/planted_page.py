@@ -100,15 +100,15 @@ def _ways(found: Planted, ways: Sequence[str]) -> Table:
                 way,
                 str(found.recalled(way)),
                 str(found.stable(way)) if len(found.seeds(way)) > 1 else "",
-                "" if way == "plain" else str(found.like_plain(way)),
+                *(("", "") if way == "plain" else (str(found.like_plain(way, same=same)) for same in (False, True))),
                 str(found.reconstruction(way)),
                 "" if way == "plain" else str(found.gain(way)),
                 f"{_median(cells, 'steps'):.0f}",
                 f"{_median(cells, 'cpu'):.0f}",
             ]
         )
-    head = ("Way", "Truth in the top ten", "Seed to seed", "Like the plain one", "Reconstruction")
-    return (*head, "Gain on the plain one", "Steps", "CPU seconds"), rows
+    head = ("Way", "Truth in the top ten", "Seed to seed", "Like the plain one", "At the same seed")
+    return (*head, "Reconstruction", "Gain on the plain one", "Steps", "CPU seconds"), rows
 
 
 def _median(cells: Sequence[Mapping[str, Any]], name: str) -> float:
