@@ -153,7 +153,7 @@ def test_a_calibration_says_how_it_was_made(fat: Path, using: tuple[str, ...], t
     assert (code, err) == (0, "")
     made = load_direction(fat).origin["calibration"]
     assert f"scale 1 is {made['high']['strength']:+.3g}" in out
-    assert (made["prompts"], made["seeds"], made["points"]) == (["a cat"], 4, 4)
+    assert [(point["prompt"], point["seed"]) for point in made["points"]] == [("a cat", seed) for seed in range(4)]
     assert (made["on"], made["window"], made["hold"]) == (None, [0.5, 1.0], [1.0, 1.0])
     assert made["recipe"]["num_inference_steps"] == 2
 

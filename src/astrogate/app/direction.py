@@ -159,9 +159,7 @@ def calibrate(
     result = method.calibrate(
         model, found, points, clip, ceiling=ceiling, recipe=recipe, batch_size=setup.batch, placing=placing
     )
-    used = {"prompts": prompts or ("a dog",), "seeds": setup.seeds, "on": on, "window": window, "hold": setup.hold}
-    used |= {"recipe": recipe.to_json(), **result.origin["calibration"]}
-    save_direction(replace(result, origin={**result.origin, "calibration": used}), output or path)
+    save_direction(result, output or path)
     low, high = result.strength(-1.0), result.strength(1.0)
     click.echo(f"{output or path}: scale -1 is strength {low:+.3g}, scale 1 is {high:+.3g}")
 

@@ -54,8 +54,9 @@ def calibrate(
 
     `points` are prompts and seeds to calibrate on, four seeds or more. `effect` reads how much of the concept pictures
     [n, 3, h, w] show, [n]; by default the distance stands for it. `placing` is `place`, or a partial of it with the
-    options that the direction will be used with. What was found is in the origin under "calibration": each side's
-    strength, distance and effect, and whether the ceiling was reached before the effect stopped growing.
+    options that the direction will be used with. The origin says under "calibration" what was found (each side's
+    strength, distance and effect, and whether the ceiling was reached before the effect stopped growing), and with
+    what: the points' origins, how they are held, words, window and recipe.
 
     Raises AstrogateError for too few points and for a direction that does not change the pictures.
     """
@@ -65,7 +66,8 @@ def calibrate(
         raise AstrogateError(f"a ceiling of {ceiling:g}", "use a distance above 0")
     bare = replace(direction, calibration=None)
     drawn = partial(render, model, recipe=recipe, batch_size=batch_size)
-    still = to_tensor(drawn(points))
+    frames = list(drawn(points))
+    still = to_tensor(frames)
     start = 0.0 if effect is None else float(effect(still).mean())
 
     def probe(strength: float) -> _Probe:
@@ -80,7 +82,16 @@ def calibrate(
         name: {"strength": s.strength, "distance": s.distance, "effect": s.effect, "reached": reached}
         for name, (s, reached) in (("low", sides[-1]), ("high", sides[1]))
     }
-    origin = {**direction.origin, "calibration": {"ceiling": ceiling, "points": len(points), **found}}
+    placed, first = placing(bare, points[0]), points[0]
+    used = {
+        "ceiling": ceiling,
+        "points": [dict(point.origin) for point in points],
+        "hold": [first.hold, first.attend],
+        "on": placed.origin.get("on"),
+        "window": list(placed.window),
+        "recipe": frames[0].recipe.to_json(),
+    }
+    origin = {**direction.origin, "calibration": {**used, **found}}
     return replace(bare, origin=origin, calibration=(sides[-1][0].strength, sides[1][0].strength))
 
 

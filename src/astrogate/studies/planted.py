@@ -63,8 +63,7 @@ RECIPE = Recipe(guidance_scale=1.5, eta=1.0, dtype="bfloat16")
 PLAIN = Plan(start="cold", judge="pictures", early=False, dictionary=32, dtype="bfloat16", recipe=RECIPE)
 _SPARSE = replace(PLAIN, start="convex", dictionary=len(NAMES), tokens=TOP, sparsity=0.1)
 CONVEX, SPARSE, EVERY, RANDOM = "convex start", "sparse", "every word", "random dictionary"
-BOTH = "sparse and quick"
-FLOAT, GUIDED = "in float32", "guided pictures"
+BOTH, GUIDED = "sparse and quick", "guided pictures"
 WAYS: dict[str, Plan] = {
     "plain": PLAIN,
     CONVEX: replace(PLAIN, start="convex", dictionary=len(NAMES)),
@@ -74,7 +73,7 @@ WAYS: dict[str, Plan] = {
     "judged by the loss": replace(PLAIN, judge="loss"),
     "early stop": replace(PLAIN, early=True),
     "quick": replace(PLAIN, start="convex", dictionary=len(NAMES), judge="loss", early=True),
-    FLOAT: replace(PLAIN, dtype=None),
+    "in float32": replace(PLAIN, dtype=None),
     GUIDED: replace(PLAIN, recipe=Recipe(dtype="bfloat16")),
     EVERY: PLAIN,
     RANDOM: _SPARSE,
