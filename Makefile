@@ -18,7 +18,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 docs: $(READY)
-	$(BIN)/python -m astrogate.app.reference > docs/.cli.part
+	$(BIN)/python -m astrogate.app.cli.reference > docs/.cli.part
 	mv docs/.cli.part docs/cli.md
 	$(BIN)/astrogate card -o docs/menagerie.md
 

@@ -29,16 +29,16 @@ from torch.nn import functional as F
 
 import astrogate as ag
 from astrogate.core.basis import Basis
-from astrogate.measure.features import clip_for
-from astrogate.methods.concepts.cutoffs import cutoffs
-from astrogate.methods.concepts.dictionary import dictionary
-from astrogate.methods.concepts.plan import Plan
-from astrogate.methods.concepts.point import basis_place, basis_points, concept_points, place_of
-from astrogate.methods.concepts.run import Weights, pseudo_words, sparsity
-from astrogate.methods.vocabulary import TEMPLATES, Vocabulary, word_features
-from astrogate.models.fast import has_bfloat16
-from astrogate.models.load import shipped_folder
-from astrogate.models.pseudo_word import standing_in
+from astrogate.measure.clip import clip_for
+from astrogate.methods.concept.cutoffs import cutoffs
+from astrogate.methods.concept.dictionary import dictionary
+from astrogate.methods.concept.plan import Plan
+from astrogate.methods.concept.pseudo_point import basis_place, basis_points, concept_points, place_of
+from astrogate.methods.concept.run import Weights, pseudo_words, sparsity
+from astrogate.methods.concept.vocabulary import TEMPLATES, Vocabulary, word_features
+from astrogate.models.loading.load import shipped_folder
+from astrogate.models.sampler.fast import has_bfloat16
+from astrogate.models.text.pseudo_word import standing_in
 from astrogate.rendering.render import render, to_tensor
 
 FRESH = range(700_000, 700_040)

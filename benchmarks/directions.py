@@ -13,7 +13,7 @@ from clock import cpu_seconds
 from torch import Tensor
 
 import astrogate as ag
-from astrogate.methods.contrast import MEDIA, SUBJECTS
+from astrogate.methods.edit.contrast import MEDIA, SUBJECTS
 
 DRAWS, REPEATS = 200, 7
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from astrogate.studies.jobs import Store, key_of
-from astrogate.studies.ray_engine import on_ray
-from astrogate.studies.sweep import PathWork
+from astrogate.studies.kit.jobs import Store, key_of
+from astrogate.studies.kit.ray_engine import on_ray
+from astrogate.studies.path.sweep import PathWork
 
 ITEMS = 24
 

@@ -14,13 +14,13 @@ from itertools import product
 import torch
 
 import astrogate as ag
-from astrogate.measure.features import clip_for
+from astrogate.measure.clip import clip_for
 from astrogate.measure.scores import bootstrap, mean
 from astrogate.menagerie.captions import SCENE_WORDS
 from astrogate.menagerie.factors import ANIMALS, COLOURS, PEOPLE, PLACES
-from astrogate.methods.concepts.starts import convex
+from astrogate.methods.concept.starts import convex
 from astrogate.rendering.render import render, to_tensor
-from astrogate.studies.planted import RECIPE, TOP, named
+from astrogate.studies.concept.planted import RECIPE, TOP, named
 
 PICTURES = 60
 Mixture = tuple[list[str], Callable[[], str]]

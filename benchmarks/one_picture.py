@@ -14,13 +14,13 @@ from torch import Tensor
 
 import astrogate as ag
 from astrogate.core.basis import Basis
-from astrogate.measure.features import clip_for
+from astrogate.measure.clip import clip_for
 from astrogate.measure.scores import mean
 from astrogate.menagerie.oracle import load_oracle
-from astrogate.methods.concepts.cutoffs import pictures_alike
-from astrogate.methods.concepts.point import basis_points
+from astrogate.methods.concept.cutoffs import pictures_alike
+from astrogate.methods.concept.pseudo_point import basis_points
 from astrogate.rendering.render import render, to_tensor
-from astrogate.studies.planted import RECIPE, SPARSE, WAYS, named, recall, truth_of, without_facts
+from astrogate.studies.concept.planted import RECIPE, SPARSE, WAYS, named, recall, truth_of, without_facts
 
 FOLDER = Path("runs/planted")
 COMPARED, SEEDS = range(710_000, 710_100), range(720_000, 720_012)

@@ -12,7 +12,7 @@ import torch
 from clock import child_seconds, cpu_seconds
 
 import astrogate as ag
-from astrogate.models.load import shipped_folder
+from astrogate.models.loading.load import shipped_folder
 
 REPEATS = 7
 
@@ -40,7 +40,7 @@ def main() -> None:
     theirs, strip = (statistics.median(column) for column in zip(*times, strict=True))
     print(f"plain diffusers, seven calls: {theirs:.2f} s CPU; our strip: {strip:.2f} s CPU")
     print(f"ratio {strip / theirs:.2f} (to reach: 0.6 or less)")
-    script = "from astrogate.app.cli import main; main()"
+    script = "from astrogate.app.cli.main import main; main()"
     runs = [
         (child_seconds([sys.executable, "-c", "import click"]), child_seconds([sys.executable, "-c", script, "--help"]))
         for _ in range(REPEATS)

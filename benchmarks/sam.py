@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
-from astrogate.measure.features import Clip
+from astrogate.measure.clip import Clip
 from astrogate.measure.scores import bootstrap, mean, retrieval
-from astrogate.models.load import shipped_folder
+from astrogate.models.loading.load import shipped_folder
 from astrogate.ops.quantise import effective_rank, fit_codebook
-from astrogate.studies.card import drawings, held_out_scenes
-from astrogate.train.menagerie import train_menagerie
-from astrogate.train.presets import PRESETS
+from astrogate.studies.world.card import drawings, held_out_scenes
+from astrogate.train.world.presets import PRESETS
+from astrogate.train.world.run import train_menagerie
 
 COUNT, BATCH = 2000, 128
 

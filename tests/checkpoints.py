@@ -15,7 +15,7 @@ LENGTH = 16
 
 
 def clip_tokenizer() -> Any:
-    from astrogate.train.tokenizer import build_tokenizer
+    from astrogate.train.world.tokenizer import build_tokenizer
 
     return build_tokenizer(WORDS, max_length=LENGTH)
 

@@ -15,10 +15,10 @@ import torch
 
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
-from astrogate.measure.features import Clip
-from astrogate.methods.encode import encode
-from astrogate.models.load import load, shipped_folder
-from astrogate.models.unclip import UnCLIP
+from astrogate.measure.clip import Clip
+from astrogate.methods.image.encode import encode
+from astrogate.models.loading.load import load, shipped_folder
+from astrogate.models.unclip.adapter import UnCLIP
 from tests.checkpoints import FAMILIES, clip_model
 from tests.unclip_checkpoints import ours
 

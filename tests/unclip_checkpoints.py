@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from astrogate.models.unclip_load import package_of
+from astrogate.models.unclip.load import package_of
 from tests.checkpoints import LENGTH, WORDS, clip_encoder, clip_tokenizer, unet, vae
 
 WIDTH = 32
@@ -185,11 +185,11 @@ def ours(folder: Path) -> dict[str, Any]:
     from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from astrogate.models.load import OWN
-    from astrogate.models.unclip_load import save_codebook
+    from astrogate.models.loading.load import OWN
+    from astrogate.models.unclip.load import save_codebook
     from astrogate.ops.quantise import fit_codebook
-    from astrogate.train.presets import build_scheduler
-    from astrogate.train.upsampler import upsampler_scheduler
+    from astrogate.train.parts.upsampler import upsampler_scheduler
+    from astrogate.train.world.presets import build_scheduler
 
     torch.manual_seed(0)
     tokenizer = clip_tokenizer()

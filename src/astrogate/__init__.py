@@ -32,53 +32,53 @@ if TYPE_CHECKING:
     from astrogate.core.protocols import Readings as Readings
     from astrogate.core.recipe import Frame as Frame
     from astrogate.core.recipe import Recipe as Recipe
-    from astrogate.measure.features import Clip as Clip
-    from astrogate.methods.bias import Response as Response
-    from astrogate.methods.bias import balance as balance
-    from astrogate.methods.bias import mixtures as mixtures
-    from astrogate.methods.bias import picture_shares as picture_shares
-    from astrogate.methods.bias import response_to as response_to
-    from astrogate.methods.bias import word_shares as word_shares
-    from astrogate.methods.blend import blend as blend
-    from astrogate.methods.calibrate import calibrate as calibrate
-    from astrogate.methods.clip_guided import clip_guided as clip_guided
-    from astrogate.methods.conceptor import concepts as concepts
-    from astrogate.methods.conceptor import explain as explain
-    from astrogate.methods.concepts.plan import Plan as Plan
-    from astrogate.methods.concepts.point import basis_points as basis_points
-    from astrogate.methods.contrast import contrast as contrast
-    from astrogate.methods.encode import encode as encode
-    from astrogate.methods.explain_image import explain_image as explain_image
-    from astrogate.methods.guidance import guide as guide
-    from astrogate.methods.guidance import toward as toward
-    from astrogate.methods.insert import insert as insert
-    from astrogate.methods.insert import inserted as inserted
-    from astrogate.methods.manipulate import direction_of as direction_of
-    from astrogate.methods.manipulate import manipulate as manipulate
-    from astrogate.methods.neighbourhood import neighbourhood as neighbourhood
-    from astrogate.methods.pace import pace as pace
-    from astrogate.methods.pace import retimed as retimed
-    from astrogate.methods.pan import pan as pan
-    from astrogate.methods.pan import views as views
-    from astrogate.methods.pan import wipe as wipe
-    from astrogate.methods.phrase import between as between
-    from astrogate.methods.phrase import phrase as phrase
-    from astrogate.methods.prior import prior as prior
-    from astrogate.methods.probe import probe as probe
-    from astrogate.methods.slide import grid as grid
-    from astrogate.methods.slide import slide as slide
-    from astrogate.methods.textdiff import textdiff as textdiff
-    from astrogate.methods.vary import vary as vary
-    from astrogate.methods.vocabulary import vocabulary as vocabulary
-    from astrogate.methods.walk import loop as loop
-    from astrogate.methods.walk import redrawn as redrawn
-    from astrogate.methods.walk import walk as walk
+    from astrogate.measure.clip import Clip as Clip
+    from astrogate.methods.concept.bias import Response as Response
+    from astrogate.methods.concept.bias import balance as balance
+    from astrogate.methods.concept.bias import mixtures as mixtures
+    from astrogate.methods.concept.bias import picture_shares as picture_shares
+    from astrogate.methods.concept.bias import response_to as response_to
+    from astrogate.methods.concept.bias import word_shares as word_shares
+    from astrogate.methods.concept.explain import concepts as concepts
+    from astrogate.methods.concept.explain import explain as explain
+    from astrogate.methods.concept.explain_image import explain_image as explain_image
+    from astrogate.methods.concept.manipulate import direction_of as direction_of
+    from astrogate.methods.concept.manipulate import manipulate as manipulate
+    from astrogate.methods.concept.plan import Plan as Plan
+    from astrogate.methods.concept.pseudo_point import basis_points as basis_points
+    from astrogate.methods.concept.vocabulary import vocabulary as vocabulary
+    from astrogate.methods.edit.calibrate import calibrate as calibrate
+    from astrogate.methods.edit.clip_guided import clip_guided as clip_guided
+    from astrogate.methods.edit.contrast import contrast as contrast
+    from astrogate.methods.edit.guidance import guide as guide
+    from astrogate.methods.edit.guidance import toward as toward
+    from astrogate.methods.edit.insert import insert as insert
+    from astrogate.methods.edit.insert import inserted as inserted
+    from astrogate.methods.edit.phrase import between as between
+    from astrogate.methods.edit.phrase import phrase as phrase
+    from astrogate.methods.edit.slide import grid as grid
+    from astrogate.methods.edit.slide import slide as slide
+    from astrogate.methods.image.blend import blend as blend
+    from astrogate.methods.image.encode import encode as encode
+    from astrogate.methods.image.prior import prior as prior
+    from astrogate.methods.image.probe import probe as probe
+    from astrogate.methods.image.textdiff import textdiff as textdiff
+    from astrogate.methods.image.vary import vary as vary
+    from astrogate.methods.path.neighbourhood import neighbourhood as neighbourhood
+    from astrogate.methods.path.pace import pace as pace
+    from astrogate.methods.path.pace import retimed as retimed
+    from astrogate.methods.path.pan import pan as pan
+    from astrogate.methods.path.pan import views as views
+    from astrogate.methods.path.pan import wipe as wipe
+    from astrogate.methods.path.walk import loop as loop
+    from astrogate.methods.path.walk import redrawn as redrawn
+    from astrogate.methods.path.walk import walk as walk
     from astrogate.models.extras import with_control as with_control
     from astrogate.models.extras import with_image as with_image
-    from astrogate.models.fast import fast as fast
-    from astrogate.models.load import load as load
-    from astrogate.models.load import wrap as wrap
-    from astrogate.models.pseudo_word import save_pseudo_word as save_pseudo_word
+    from astrogate.models.loading.load import load as load
+    from astrogate.models.loading.load import wrap as wrap
+    from astrogate.models.sampler.fast import fast as fast
+    from astrogate.models.text.pseudo_word import save_pseudo_word as save_pseudo_word
     from astrogate.ops.interpolate import lerp as lerp
     from astrogate.ops.interpolate import mix as mix
     from astrogate.ops.interpolate import nlerp as nlerp
@@ -100,83 +100,83 @@ _HOME = {
     "AstrogateError": "core.errors",
     "AstrogateWarning": "core.errors",
     "Basis": "core.basis",
-    "Clip": "measure.features",
+    "Clip": "measure.clip",
     "Direction": "core.direction",
     "Frame": "core.recipe",
     "FrameCache": "rendering.cache",
     "Model": "core.protocols",
     "Path": "core.path",
-    "Plan": "methods.concepts.plan",
+    "Plan": "methods.concept.plan",
     "Point": "core.point",
     "Reader": "core.protocols",
     "Readings": "core.protocols",
     "Recipe": "core.recipe",
-    "Response": "methods.bias",
+    "Response": "methods.concept.bias",
     "Steer": "core.point",
-    "balance": "methods.bias",
-    "basis_points": "methods.concepts.point",
-    "between": "methods.phrase",
-    "blend": "methods.blend",
-    "calibrate": "methods.calibrate",
-    "clip_guided": "methods.clip_guided",
-    "concepts": "methods.conceptor",
-    "contrast": "methods.contrast",
-    "direction_of": "methods.manipulate",
+    "balance": "methods.concept.bias",
+    "basis_points": "methods.concept.pseudo_point",
+    "between": "methods.edit.phrase",
+    "blend": "methods.image.blend",
+    "calibrate": "methods.edit.calibrate",
+    "clip_guided": "methods.edit.clip_guided",
+    "concepts": "methods.concept.explain",
+    "contrast": "methods.edit.contrast",
+    "direction_of": "methods.concept.manipulate",
     "eased": "ops.timing",
-    "encode": "methods.encode",
-    "explain": "methods.conceptor",
-    "explain_image": "methods.explain_image",
-    "fast": "models.fast",
-    "grid": "methods.slide",
-    "guide": "methods.guidance",
-    "insert": "methods.insert",
-    "inserted": "methods.insert",
+    "encode": "methods.image.encode",
+    "explain": "methods.concept.explain",
+    "explain_image": "methods.concept.explain_image",
+    "fast": "models.sampler.fast",
+    "grid": "methods.edit.slide",
+    "guide": "methods.edit.guidance",
+    "insert": "methods.edit.insert",
+    "inserted": "methods.edit.insert",
     "invert": "rendering.invert",
     "lerp": "ops.interpolate",
-    "load": "models.load",
+    "load": "models.loading.load",
     "load_basis": "core.basis",
     "load_direction": "core.direction_file",
-    "loop": "methods.walk",
-    "manipulate": "methods.manipulate",
+    "loop": "methods.path.walk",
+    "manipulate": "methods.concept.manipulate",
     "mix": "ops.interpolate",
-    "mixtures": "methods.bias",
-    "neighbourhood": "methods.neighbourhood",
+    "mixtures": "methods.concept.bias",
+    "neighbourhood": "methods.path.neighbourhood",
     "nlerp": "ops.interpolate",
-    "pace": "methods.pace",
-    "pan": "methods.pan",
-    "phrase": "methods.phrase",
-    "picture_shares": "methods.bias",
+    "pace": "methods.path.pace",
+    "pan": "methods.path.pan",
+    "phrase": "methods.edit.phrase",
+    "picture_shares": "methods.concept.bias",
     "place": "core.direction",
-    "prior": "methods.prior",
-    "probe": "methods.probe",
-    "redrawn": "methods.walk",
+    "prior": "methods.image.prior",
+    "probe": "methods.image.probe",
+    "redrawn": "methods.path.walk",
     "render": "rendering.render",
-    "response_to": "methods.bias",
-    "retimed": "methods.pace",
+    "response_to": "methods.concept.bias",
+    "retimed": "methods.path.pace",
     "sample": "ops.timing",
     "save_basis": "core.basis",
     "save_direction": "core.direction_file",
     "save_png": "rendering.png",
-    "save_pseudo_word": "models.pseudo_word",
+    "save_pseudo_word": "models.text.pseudo_word",
     "sheet": "rendering.sheet",
     "side_by_side": "rendering.video",
     "slerp": "ops.interpolate",
-    "slide": "methods.slide",
-    "textdiff": "methods.textdiff",
+    "slide": "methods.edit.slide",
+    "textdiff": "methods.image.textdiff",
     "to_tensor": "rendering.render",
-    "toward": "methods.guidance",
+    "toward": "methods.edit.guidance",
     "uniform": "ops.timing",
     "upscale": "rendering.upscale",
-    "vary": "methods.vary",
+    "vary": "methods.image.vary",
     "video": "rendering.video",
-    "views": "methods.pan",
-    "vocabulary": "methods.vocabulary",
-    "walk": "methods.walk",
-    "wipe": "methods.pan",
+    "views": "methods.path.pan",
+    "vocabulary": "methods.concept.vocabulary",
+    "walk": "methods.path.walk",
+    "wipe": "methods.path.pan",
     "with_control": "models.extras",
     "with_image": "models.extras",
-    "word_shares": "methods.bias",
-    "wrap": "models.load",
+    "word_shares": "methods.concept.bias",
+    "wrap": "models.loading.load",
 }
 __all__ = sorted(_HOME)
 

@@ -1,5 +1,5 @@
 """`python -m astrogate`."""
 
-from astrogate.app.cli import main
+from astrogate.app.cli.main import main
 
 main()

@@ -137,8 +137,8 @@ class Point:
     other conditions need: "image", a control image [3, H, W] in [0, 1], and "ip_adapter_image_embeds", negative and
     positive [2, images, width]. `origin` says where the point came from (prompt, negative, seed), and `model` is the
     fingerprint of the weights it belongs to. `hold` is how far an edited picture is held to the unedited one, drawn
-    beside it (`models.holding`): 0 not at all, 1 as far as can be. While it is held, its self-attention looks at the
-    unedited picture from the share `attend` of the steps on; 1 is never.
+    beside it (`models.sampler.holding`): 0 not at all, 1 as far as can be. While it is held, its self-attention looks
+    at the unedited picture from the share `attend` of the steps on; 1 is never.
     """
 
     tensors: Mapping[str, Tensor]

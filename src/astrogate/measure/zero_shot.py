@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from astrogate.core.protocols import Readings
-from astrogate.measure.features import Clip
+from astrogate.measure.clip import Clip
 
 
 @final

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
-from astrogate.models.sampling import precision
+from astrogate.models.sampler.loop import precision
 
 #: The side of latents up to which plain attention pays: 1,024 places.
 _SMALL = 32

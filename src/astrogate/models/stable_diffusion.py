@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point, Segment
 from astrogate.core.recipe import Recipe
-from astrogate.models import sampling
-from astrogate.models.guiding import guiding
-from astrogate.models.hooks import steering
-from astrogate.models.quiet import quiet
-from astrogate.models.text import check_length, check_prompt, check_words, end_of_text, segment, tokenized
+from astrogate.models.loading.quiet import quiet
+from astrogate.models.sampler import loop as sampling
+from astrogate.models.sampler.guiding import guiding
+from astrogate.models.sampler.hooks import steering
+from astrogate.models.text.prompts import check_length, check_prompt, check_words, end_of_text, segment, tokenized
 
 _SITES = {"prompt_embeds": ("encoder_hidden_states",)}
 

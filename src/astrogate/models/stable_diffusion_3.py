@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from astrogate.core.point import Point, Segment
 from astrogate.core.recipe import Recipe
-from astrogate.models import sampling
-from astrogate.models.quiet import quiet
-from astrogate.models.text import check_length, check_prompt, segment
+from astrogate.models.loading.quiet import quiet
+from astrogate.models.sampler import loop as sampling
+from astrogate.models.text.prompts import check_length, check_prompt, segment
 
 _SITES = {"prompt_embeds": ("encoder_hidden_states",), "pooled_prompt_embeds": ("pooled_projections",)}
 

@@ -1,0 +1,238 @@
+"""`astrogate bench`: methods against the ground truth."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import click
+
+from astrogate.app.cli.options import RANGE, Loading, check_output, loads
+from astrogate.core.errors import AstrogateError
+
+_cells = click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
+_clip = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
+
+
+@click.group()
+def bench() -> None:
+    """Measure methods against the ground truth."""
+
+
+@bench.command(short_help="Rank correlation of scale and read factor within strips.")
+@click.option("--seeds", default=8, show_default=True, help="Seeds a subject.")
+@click.option("--scales", default="-2:2", show_default=True, type=RANGE)
+@click.option("--device", default=None)
+def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
+    """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects a seed."""
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.loading.load import load
+    from astrogate.studies.world.strips import score_strips
+
+    if seeds < 1:
+        raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
+    model = load(device=device)
+    for score in score_strips(model, load_oracle(), seeds=range(100, 100 + seeds), low=scales[0], high=scales[1]):
+        curve = " ".join(f"{value:+.2f}" for value in score.curve)
+        click.echo(f"{score.factor:7} Spearman {score.estimate} over {score.estimate.n} strips; mean readings {curve}")
+
+
+@bench.command(short_help="What else changes when an edit has done its work, by method.")
+@click.option("-o", "--output", default="docs/leakage.md", show_default=True, type=click.Path(path_type=Path))
+@_cells
+@_clip
+@click.option("--tune", "tuning", is_flag=True, help="Compare options of ours on the tuning half instead.")
+@click.option("--seeds", default=8, show_default=True, help="Seeds a cell.")
+@click.option("--steps", default=20, show_default=True, help="Denoising steps.")
+@loads
+def leakage(
+    output: Path, cells: Path, clip_folder: str | None, tuning: bool, seeds: int, steps: int, loading: Loading
+) -> None:
+    """Change attributes by every method and read, at equal effect, what else changed. What is done is kept."""
+    from astrogate.core.recipe import Recipe
+    from astrogate.models.loading.load import SHIPPED, load
+    from astrogate.studies.edit import leaderboard
+
+    if seeds < 1:
+        raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
+    check_output(output)
+    precision = "bfloat16" if loading.dtype == "float32" else loading.dtype
+    recipe, chosen = Recipe(steps, dtype=precision), tuple(range(200, 200 + seeds))
+    reader, clip = leaderboard.readers(loading.model, clip_folder)
+    measured = leaderboard.bench_of(loading.load(), reader, cells, recipe, chosen)
+    if tuning:
+        for options, row in leaderboard.tune(measured, click.echo):
+            click.echo(f"{row.leakage} outside {row.background}, {row.reached} of {row.cells}: {options}")
+        return
+    shipped = measured.model if loading.model == SHIPPED else load(device=loading.device)
+    agreement = leaderboard.reader_agreement(shipped, clip, recipe)
+    leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo), agreement, output)
+    click.echo(f"wrote {output}")
+
+
+@bench.command(short_help="What several sliders do to one another.")
+@click.option("--scale", default=1.5, show_default=True, help="What every slider is set to.")
+@_cells
+@_clip
+@loads
+def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Loading) -> None:
+    """Set fat, tall, happy, black and spotted alone and in pairs, and read all of them: effects, then interactions."""
+    from astrogate.core.recipe import Recipe
+    from astrogate.studies.edit import interactions as study
+    from astrogate.studies.edit.leaderboard import bench_of, contrasts, readers
+
+    reader, _ = readers(loading.model, clip_folder)
+    measured = bench_of(loading.load(), reader, cells, Recipe())
+    sliders = {a.word: (d, a.target) for a, d in contrasts(measured.model, study.WORDS)}
+    click.echo("\n".join(study.lines(study.interactions(measured, sliders, scale=scale))))
+
+
+@bench.command(short_help="Whether a calibrated scale means the same for every concept.")
+@click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
+@_cells
+@_clip
+@loads
+def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loading: Loading) -> None:
+    """Calibrate on some subjects and seeds, and measure the change at -1 and 1 on others, before and after."""
+    from astrogate.core.recipe import Recipe
+    from astrogate.methods.edit.calibrate import CEILING
+    from astrogate.studies.edit import calibration as study
+    from astrogate.studies.edit.leaderboard import bench_of, contrasts, readers
+
+    reader, clip = readers(loading.model, clip_folder)
+    measured = bench_of(loading.load(), reader, cells, Recipe())
+    found = contrasts(measured.model, study.WORDS)
+    ceiling = CEILING if ceiling is None else ceiling
+    rows = study.calibration(measured, clip, found, ceiling=ceiling, tell=lambda word: click.echo(word, err=True))
+    for row in rows:
+        click.echo(
+            f"{row.word:8} {row.scale:+.0f} is strength {row.strength:+6.2f}: distance {row.before:.3f} before, "
+            f"{row.after:.3f} after; effect {row.effect_before:+.2f} before, {row.effect_after:+.2f} after"
+        )
+    before, after = (study.variation([getattr(row, when) for row in rows]) for when in ("before", "after"))
+    click.echo(f"coefficient of variation of the distance: {before:.2f} before, {after:.2f} after")
+
+
+@bench.command(short_help="What the shipped stack of unCLIP does of what it claims.")
+@click.option("-o", "--output", default="docs/unclip.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("--captions", default=400, show_default=True, help="Held-out captions to draw.")
+@click.option("--tune", "tuning", is_flag=True, help="Try guidance, noise levels and theta on other captions instead.")
+@click.option("--device", default=None)
+def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> None:
+    """Priors, decoder, manipulations and upsampler against the world's own drawings. Needs the extra `bench`."""
+    from importlib.util import find_spec
+
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.methods.image.encode import unclip as as_unclip
+    from astrogate.models.loading.load import UNCLIP_SHIPPED, load
+    from astrogate.studies.image.card import write_unclip_card
+    from astrogate.studies.image.tuning import tuned
+
+    if captions < 20:
+        raise AstrogateError(f"{captions} captions", "ask for 20 or more")
+    if find_spec("skimage") is None:
+        raise AstrogateError("scikit-image is not installed", "pip install astrogate[bench]")
+    check_output(output)
+    stack = as_unclip(load(UNCLIP_SHIPPED, device=device))
+    if tuning:
+        for line in tuned(stack, load_oracle()):
+            click.echo(line)
+        return
+    write_unclip_card(stack, load(device=device), load_oracle(), output, captions=captions, tell=click.echo)
+    click.echo(f"wrote {output}")
+
+
+@bench.command(short_help="How many dimensions image embeddings use, by CLIP.")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--pictures", "count", default=2000, show_default=True, help="Held-out drawings.")
+def rank(folders: tuple[Path, ...], count: int) -> None:
+    """Print the rank of the embedding space of CLIPModel FOLDERS (the shipped one by default): the principal components
+    that leave 1 % of the variance, and the effective rank. Training with --sam is said to lower it.
+    """
+    from astrogate.measure.clip import Clip
+    from astrogate.models.loading.load import shipped_folder
+    from astrogate.ops.quantise import effective_rank, fit_codebook
+    from astrogate.studies.world.card import drawings, held_out_scenes
+
+    if count < 200:
+        raise AstrogateError(f"{count} pictures", "ask for 200 or more")
+    pictures = None
+    for folder in folders or (shipped_folder() / "clip",):
+        clip = Clip(folder)
+        pictures = drawings(held_out_scenes(count)[0], clip.side)[0] if pictures is None else pictures
+        z = clip.images(pictures)
+        components = len(fit_codebook(z, error=0.01).basis)
+        click.echo(
+            f"{folder}: {components} of {z.shape[1]} components leave 1 %, effective rank {effective_rank(z):.1f}"
+        )
+
+
+@bench.command(short_help="Whether Conceptor finds what Menagerie's words stand for.")
+@click.option("-o", "--output", default="docs/planted.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(2), help="Seeds a concept.")
+@click.option("--concept", "names", multiple=True, help="Only this concept; repeatable.")
+@click.option("--way", "ways", multiple=True, help="Only this way; repeatable.")
+@click.option("--device", default=None)
+def concepts(
+    output: Path, folder: Path, seeds: int, names: tuple[str, ...], ways: tuple[str, ...], device: str | None
+) -> None:
+    """Take the planted concepts apart in every way, at several seeds, beside two baselines. What is done is kept."""
+    import torch
+
+    from astrogate.measure.clip import clip_for
+    from astrogate.models.loading.load import SHIPPED, load
+    from astrogate.studies.concept import planted as study
+    from astrogate.studies.concept.planted_page import write_planted
+
+    known, possible = {*study.CONCEPTS, study.CHOSEN_ON}, {*study.WAYS, *study.ALONE}
+    if unknown := [*({*names} - known), *({*ways} - possible)]:
+        raise AstrogateError(f"{unknown[0]!r} is unknown", f"choose from {', '.join(sorted(known | possible))}")
+    if ways and "plain" not in ways:
+        raise AstrogateError("there is nothing to compare with", "measure --way plain, too")
+    check_output(output)
+    found = study.planted(
+        load(device=device),
+        clip_for(SHIPPED, None),
+        folder,
+        concepts=names or study.CONCEPTS,
+        ways=ways or (*study.WAYS, *study.ALONE),
+        seeds=range(seeds),
+        tell=click.echo,
+    )
+    write_planted(found, output, model=SHIPPED, threads=torch.get_num_threads())
+    click.echo(f"wrote {output}")
+
+
+@bench.command(short_help="Whether a role's words tell whom its pictures show, and can be evened out.")
+@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--device", default=None)
+def roles(folder: Path, device: str | None) -> None:
+    """Men and women by a role's words and in 400 of its pictures, on roles that nothing was fitted on; balancing."""
+    from astrogate.measure.clip import clip_for
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.loading.load import SHIPPED, load
+    from astrogate.studies.concept.roles import lines
+
+    clip = clip_for(SHIPPED, None)
+    for line in lines(load(device=device), load_oracle(), clip, folder, lambda text: click.echo(text, err=True)):
+        click.echo(line)
+
+
+@bench.command(short_help="Whether a sculpture grows abstract with that word's weight.")
+@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--device", default=None)
+def sculpture(folder: Path, device: str | None) -> None:
+    """Rank correlation of a word's factor and the style read, within a seed, and how often the scene stays."""
+    from astrogate.measure.clip import clip_for
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.loading.load import SHIPPED, load
+    from astrogate.studies.concept import sculpture as study
+
+    model = load(device=device)
+    basis = study.sculpture(model, clip_for(SHIPPED, None), folder)
+    for seeds, window in product((study.SEEDS, study.FURTHER), (study.WINDOW, (0.0, 1.0))):
+        found = study.manipulated(model, load_oracle(), basis, seeds=seeds, window=window)
+        told = " ".join(f"{factor:g}: {value:.3f}" for factor, value in zip(study.FACTORS, found.readings, strict=True))
+        click.echo(f"from {window[0]:.0%} of the steps on, {found.correlation.n} seeds:")
+        click.echo(f"  Spearman {found.correlation}, scene stays {found.scene}; {told}")

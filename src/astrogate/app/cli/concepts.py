@@ -1,0 +1,223 @@
+"""`astrogate explain`, `explain-image` and `manipulate`: concepts as mixes of words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from astrogate.app.cli.options import RANGE, Editing, Loading, check_output, draw, edits, loads
+from astrogate.core.errors import AstrogateError
+from astrogate.methods.concept.plan import Judge, Plan, Start
+
+if TYPE_CHECKING:
+    from astrogate.core.basis import Basis
+    from astrogate.core.protocols import Model
+    from astrogate.measure.clip import Clip
+    from astrogate.methods.concept.vocabulary import Vocabulary
+
+_path = click.Path(path_type=Path)
+CLIP = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that sees.")
+_run = click.argument("run", type=_path)
+_STARTS, _JUDGES = click.Choice(get_args(Start)), click.Choice(get_args(Judge))
+PLAN = Plan()
+
+
+def basis_of(run: Path) -> Basis:
+    """The basis of a run's folder, or of its file."""
+    from astrogate.core.basis import load_basis
+    from astrogate.methods.concept.explain import RESULT
+
+    return load_basis(run / RESULT if run.is_dir() else run)
+
+
+def vocabulary_of(model: Model, clip: Clip, listed: Path | None, pattern: str | None, folder: Path) -> Vocabulary:
+    """The words of a file, one a line, or those of the model that match a pattern."""
+    from astrogate.methods.concept.vocabulary import vocabulary
+
+    try:
+        words = None if listed is None else [line for line in listed.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise AstrogateError(f"{listed} can't be read ({error})", "name a text file, one word a line") from error
+    return vocabulary(model, clip, words=words, pattern=pattern, folder=folder, tell=click.echo)
+
+
+def seeing(loading: Loading, clip_folder: str | None) -> tuple[Model, Clip, str | None]:
+    """The model, the CLIP that sees its pictures on the same device, and bfloat16 where that is the faster dtype.
+
+    Raises AstrogateError for a model that is kept off its device, since gradients need it there.
+    """
+    from astrogate.measure.clip import clip_for
+    from astrogate.models.sampler.fast import has_bfloat16
+
+    if loading.offload:
+        raise AstrogateError("gradients need the whole model on its device", "leave --offload out")
+    model = loading.load()
+    device = next(model.module("unet").parameters()).device if hasattr(model, "pipe") else None
+    kind = "cpu" if device is None else device.type
+    clip = clip_for(loading.model, clip_folder, device=str(device or "cpu"))
+    return model, clip, "bfloat16" if loading.dtype == "float32" and has_bfloat16(kind) else None
+
+
+@click.command(short_help="Take a word apart into the words that it is made of.")
+@click.argument("prompt")
+@click.option("--concept", default=None, help="A word or phrase of the prompt.  [default: its last word]")
+@click.option("-o", "--output", default="explained", show_default=True, type=_path, help="Folder; a run goes on in it.")
+@click.option("--steps", default=PLAN.steps, show_default=True, help="Of the optimisation.")
+@click.option("--tokens", default=PLAN.tokens, show_default=True, help="Words that make the pseudo-word, at most.")
+@click.option("--dictionary", default=PLAN.dictionary, show_default=True, help="Words to choose from, at most.")
+@click.option("--sparsity", default=PLAN.sparsity, show_default=True, help="Weight of the pull towards few words.")
+@click.option("--keep-concept", is_flag=True, help="Words like the concept stay in the dictionary.")
+@click.option("--batch", default=PLAN.batch, show_default=True, help="Pictures a step.")
+@click.option("--rate", default=PLAN.rate, show_default=True, help="Learning rate.")
+@click.option("--pictures", default=None, type=_path, help="Folder of pictures to learn from; drawn if it has none.")
+@click.option("--validation", default=None, type=_path, help="Folder of pictures to judge by; drawn if it has none.")
+@click.option("--train-pictures", default=PLAN.pictures, show_default=True, help="How many to learn from.")
+@click.option("--validation-pictures", default=PLAN.validation, show_default=True, help="How many to judge by.")
+@click.option("--every", default=PLAN.every, show_default=True, help="Steps between looks.")
+@click.option("--start", default=PLAN.start, show_default=True, type=_STARTS, help="Where the weights begin.")
+@click.option("--judge", default=PLAN.judge, show_default=True, type=_JUDGES, help="What chooses the best state.")
+@click.option(
+    "--early/--all-steps", default=PLAN.early, show_default=True, help="Stop when top words and judge settle."
+)
+@click.option("--words", default=None, type=_path, help="Own words, one a line.  [default: all of the model]")
+@click.option("--pattern", default=None, help="A regular expression for what is a word.")
+@click.option("--vocabulary", default=None, type=_path, help="Folder of the words' features.  [default: the output's]")
+@click.option("--at-once", default=PLAN.at_once, show_default=True, help="Pictures drawn and encoded at once.")
+@click.option(
+    "--draw-steps", default=PLAN.recipe.num_inference_steps, show_default=True, help="Denoising steps of a picture."
+)
+@click.option("--guidance", default=PLAN.recipe.guidance_scale, show_default=True, help="Guidance scale of a picture.")
+@click.option("--eta", default=PLAN.recipe.eta, show_default=True, help="Of a picture: share of DDPM's noise.")
+@click.option("--scheduler", default=None, help="Of a picture: a diffusers scheduler.")
+@click.option("--seed", default=PLAN.seed, show_default=True, help="Of the optimisation.")
+@click.option("--picture-seed", default=PLAN.picture_seed, show_default=True, help="Of the pictures.")
+@click.option("--precise", is_flag=True, help="The denoiser in its own precision, also where bfloat16 is faster.")
+@CLIP
+@loads
+def explain(
+    prompt: str,
+    concept: str | None,
+    output: Path,
+    pictures: Path | None,
+    validation: Path | None,
+    words: Path | None,
+    pattern: str | None,
+    vocabulary: Path | None,
+    draw_steps: int,
+    guidance: float,
+    eta: float,
+    scheduler: str | None,
+    precise: bool,
+    clip_folder: str | None,
+    loading: Loading,
+    train_pictures: int,
+    validation_pictures: int,
+    **settings: Any,
+) -> None:
+    """Find the few words of the vocabulary whose mix draws what the concept draws, and write a page about them."""
+    from astrogate.core.files import write_text
+    from astrogate.core.recipe import Recipe
+    from astrogate.methods.concept.explain import explain as method
+    from astrogate.methods.concept.explain import file_name
+    from astrogate.methods.concept.pseudo_point import place_of
+    from astrogate.studies.concept.explanation import explanation
+
+    check_output(output / "page.html")
+    plan = Plan(pictures=train_pictures, validation=validation_pictures, **settings)
+    place_of(prompt, concept, [""])
+    model, clip, quick = seeing(loading, clip_folder)
+    dtype = None if precise else quick
+    recipe = Recipe(draw_steps, guidance, scheduler, dtype=dtype, eta=eta)
+    basis = method(
+        model,
+        prompt,
+        concept,
+        plan=replace(plan, dtype=dtype, recipe=recipe),
+        clip=clip,
+        words=vocabulary_of(model, clip, words, pattern, vocabulary or output),
+        folder=output,
+        pictures=pictures,
+        validation=validation,
+        tell=click.echo,
+    )
+    for word, share in basis.top(10):
+        click.echo(f"{word:16} {share:6.1%}")
+    click.echo(f"{basis.support:.1f} words in effect; the largest 50 hold {basis.mass(50):.0%}")
+    page = output / f"{file_name(basis.name)}.html"
+    write_text(page, explanation(model, basis, recipe=recipe))
+    click.echo(f"open {page}")
+
+
+@click.command(name="explain-image", short_help="Find the words that made one picture of a concept.")
+@_run
+@click.option("--seed", default=0, show_default=True, help="Of the picture.")
+@click.option("-o", "--output", default="image.png", show_default=True, type=_path)
+@click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Pictures drawn at once.")
+@click.option("--save", default=None, type=_path, help="Keep what is left as a decomposition of its own.")
+@CLIP
+@loads
+def explain_image(
+    run: Path, seed: int, output: Path, batch: int, save: Path | None, clip_folder: str | None, loading: Loading
+) -> None:
+    """Leave out, of an explained concept (its run's folder), what one picture does not need, and draw both."""
+    from astrogate.core.basis import save_basis
+    from astrogate.core.recipe import Recipe
+    from astrogate.methods.concept.explain_image import explain_image as method
+    from astrogate.methods.concept.pseudo_point import basis_points
+    from astrogate.rendering.png import save_png
+    from astrogate.rendering.render import render
+    from astrogate.rendering.sheet import sheet
+
+    check_output(output)
+    basis = basis_of(run)
+    model, clip, _ = seeing(loading, clip_folder)
+    recipe = Recipe(**basis.origin.get("plan", {}).get("recipe", {}))
+    found = method(model, basis, seed=seed, clip=clip, recipe=recipe, batch=batch, tell=click.echo)
+    for word, share in found.top(found.used):
+        click.echo(f"{word:16} {share:6.1%}")
+    points = [basis_points(model, one, [seed])[0] for one in (basis, found)]
+    frames = list(render(model, points, recipe=recipe))
+    page = sheet(frames, labels=["all words", f"{found.used} words"])
+    save_png(page, output, frame=frames[1], more={"words": found.top(found.used)})
+    if save is not None:
+        save_basis(found, save)
+    click.echo(f"wrote {output}")
+
+
+@click.command(short_help="Draw a concept with more or less of one of its words.")
+@_run
+@click.option("--token", required=True, help="A word of the decomposition.")
+@click.option("--factor", default="0:3", show_default=True, type=RANGE, help="What its weight is multiplied by.")
+@click.option("-n", "count", default=7, show_default=True, help="Pictures in a strip.")
+@click.option("--prompt", default=None, help="Another prompt that holds the concept.")
+@click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps.")
+@click.option("-o", "--output", default="manipulated.png", show_default=True, type=_path)
+@edits
+def manipulate(
+    run: Path,
+    token: str,
+    factor: tuple[float, float],
+    count: int,
+    prompt: str | None,
+    window: tuple[float, float],
+    output: Path,
+    setup: Editing,
+) -> None:
+    """Multiply one word's weight in an explained concept (its run's folder), and draw at the same seed."""
+    from astrogate.methods.concept.manipulate import manipulate as method
+
+    setup.check(output)
+    basis = basis_of(run)
+    if not 1 <= count <= 1000:
+        raise AstrogateError(f"{count} pictures", "ask for 1 to 1000")
+    low, high = factor
+    factors = [low + (high - low) * i / max(1, count - 1) for i in range(count)]
+    model = setup.load()
+    options: Any = {"prompt": prompt, "window": window, "make": lambda text, seed: setup.point(model, text, seed)}
+    points = [point for seed in setup.chosen() for point in method(model, basis, token, factors, seed=seed, **options)]
+    labels = [f"{f:.2g}" for f in factors]
+    draw(model, setup.held(points), setup, output, labels=labels, more={"token": token, "factors": factors})
+    click.echo(f"wrote {output}")

@@ -1,0 +1,199 @@
+"""`astrogate direction`: fit, show, combine, calibrate and export saved directions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from astrogate.app.cli.options import RANGE, Editing, Loading, check_output, edits, loads
+from astrogate.core.errors import AstrogateError
+
+_file = click.argument("path", type=click.Path(path_type=Path))
+
+
+def _output(name: str) -> Any:
+    return click.option("-o", "--output", default=name, show_default=True, type=click.Path(path_type=Path))
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+@click.group()
+def direction() -> None:
+    """Fit, show, combine, calibrate and export directions."""
+
+
+@direction.command(short_help="Find the direction between two words and save it.")
+@click.option("--toward", required=True, help="The word to move towards, e.g. fat.")
+@click.option("--away", default=None, help="The word to move away from, e.g. thin.  [default: no word]")
+@click.option("--media", default=None, help="Own media, with commas.")
+@click.option("--subjects", default=None, help="Own subjects, with commas.")
+@click.option("--template", default=None, help="Own template with {medium}, {word} and {subject}.")
+@click.option("--roles", default="end", show_default=True, help="subject, end, padding, pooled; with commas.")
+@click.option("--nuisance", default=None, type=click.Choice(["project", "whiten"]), help="Remove the grid's effects.")
+@_output("direction.safetensors")
+@loads
+def fit(
+    toward: str,
+    away: str | None,
+    media: str | None,
+    subjects: str | None,
+    template: str | None,
+    roles: str,
+    nuisance: Any,
+    output: Path,
+    loading: Loading,
+) -> None:
+    """Find the direction from one word to another over a complete grid of prompts, and save it."""
+    from astrogate.core.direction_file import save_direction
+    from astrogate.methods.edit import contrast as method
+
+    check_output(output)
+    found = method.contrast(
+        loading.load(),
+        toward,
+        away,
+        media=_words(media) or method.MEDIA,
+        subjects=_words(subjects) or method.SUBJECTS,
+        template=template or method.TEMPLATE,
+        roles=_words(roles) or ("end",),
+        nuisance=nuisance,
+    )
+    save_direction(found, output)
+    click.echo(f"{output}: {found.name}")
+
+
+@direction.command()
+@_file
+@click.option("-o", "--output", default=None, type=click.Path(path_type=Path), help="Draw where the poles land (SVG).")
+def show(path: Path, output: Path | None) -> None:
+    """Say what a saved direction is, how sure it is, and where held-out prompts of its two poles land."""
+    from astrogate.core.direction_file import load_direction
+    from astrogate.core.files import write_text
+    from astrogate.studies.edit.landing import histogram, landing_svg
+
+    if output is not None:
+        check_output(output)
+    found = load_direction(path)
+    click.echo(f"{found.name}  (model {found.model})")
+    for role, vector in found.vectors.items():
+        click.echo(f"  {role:10} width {vector.shape[-1]}, norm {float(vector.norm()):.3f}")
+    for role, quality in found.origin.get("quality", {}).items():
+        click.echo(f"  {role:10} standard error {quality['standard_error']:.3f}, held-out AUC {quality['auc']:.3f}")
+        for line in histogram(quality["there"], quality["back"]):
+            click.echo(f"    {line}")
+    if found.calibration is not None:
+        low, high = found.calibration
+        click.echo(f"  scale -1 is strength {low:+.3g}, scale 1 is {high:+.3g}")
+    if output is not None:
+        write_text(output, landing_svg(found))
+        click.echo(f"wrote {output}")
+
+
+@direction.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--weights", default=None, help="One number a file, with commas.  [default: 1 each]")
+@click.option("--orthogonal", is_flag=True, help="The first file's direction without what it shares with the others.")
+@_output("combined.safetensors")
+def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, output: Path) -> None:
+    """Add saved directions with weights, or free the first one of the others."""
+    from astrogate.core.direction_file import load_direction, save_direction
+
+    check_output(output)
+    found = [load_direction(path) for path in paths]
+    if orthogonal:
+        result = found[0].orthogonal_to(*found[1:])
+    else:
+        try:
+            factors = [float(w) for w in weights.split(",")] if weights else [1.0] * len(found)
+        except ValueError:
+            raise AstrogateError(f"{weights!r} are no weights", "write e.g. --weights 1,-0.5") from None
+        if len(factors) != len(found):
+            raise AstrogateError(f"{len(factors)} weights for {len(found)} files", "name one a file")
+        result = found[0] * factors[0]
+        for other, factor in zip(found[1:], factors[1:], strict=True):
+            result = result + other * factor
+    save_direction(result, output)
+    click.echo(f"{output}: {result.name}")
+
+
+@direction.command(short_help="Give a direction the unit that every calibrated one has.")
+@_file
+@click.option("--prompt", "prompts", multiple=True, help="What to calibrate on; repeatable.  [default: a dog]")
+@click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
+@click.option("--on", default=None, help="Calibrate for these words of the prompts alone.")
+@click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps.")
+@click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder.  [default: the shipped one]")
+@click.option("-o", "--output", default=None, type=click.Path(path_type=Path), help="[default: the file itself]")
+@edits
+def calibrate(
+    path: Path,
+    prompts: tuple[str, ...],
+    ceiling: float | None,
+    on: str | None,
+    window: tuple[float, float],
+    clip_folder: str | None,
+    output: Path | None,
+    setup: Editing,
+) -> None:
+    """Find the strengths that scales -1 and 1 stand for, over prompts and four seeds each or more (--seeds)."""
+    from dataclasses import replace
+    from functools import partial
+
+    from astrogate.core.direction import place
+    from astrogate.core.direction_file import load_direction, save_direction
+    from astrogate.measure.clip import clip_for
+    from astrogate.methods.edit import calibrate as method
+
+    check_output(output or path)
+    found, recipe = load_direction(path), setup.recipe()
+    clip = clip_for(setup.model, clip_folder)
+    model = setup.load()
+    setup = replace(setup, seeds=max(4, setup.seeds))
+    points = [point for prompt in prompts or ("a dog",) for point in setup.points(model, prompt)]
+    ceiling = method.CEILING if ceiling is None else ceiling
+    placing = partial(place, on=on, window=window)
+    result = method.calibrate(
+        model, found, points, clip, ceiling=ceiling, recipe=recipe, batch_size=setup.batch, placing=placing
+    )
+    save_direction(result, output or path)
+    low, high = result.strength(-1.0), result.strength(1.0)
+    click.echo(f"{output or path}: scale -1 is strength {low:+.3g}, scale 1 is {high:+.3g}")
+
+
+@direction.command(short_help="Write a direction for another program.")
+@_file
+@click.option("--to", "form", required=True, type=click.Choice(["condelta", "textual-inversion"]))
+@click.option("--prompt", default="a dog", show_default=True, help="The prompt that the file is exact for.")
+@click.option("--scale", default=1.0, show_default=True, help="The scale that the file stands for.")
+@click.option("--on", default=None, help="Move these words of the prompt alone.")
+@_output("direction-export.safetensors")
+@loads
+def export(path: Path, form: str, prompt: str, scale: float, on: str | None, output: Path, loading: Loading) -> None:
+    """Write a direction as a file that other programs read, and say what it loses on other prompts."""
+    from astrogate.core.direction import place
+    from astrogate.core.direction_file import load_direction
+    from astrogate.methods.edit.contrast import MEDIA, SUBJECTS
+    from astrogate.methods.edit.export import mismatch, save_condelta
+    from astrogate.methods.edit.textual_inversion import textual_inversion
+    from astrogate.models.text.pseudo_word import keyed, save_pseudo_word
+
+    check_output(output)
+    found, model = load_direction(path), loading.load()
+    media, subjects = (found.origin.get(k, v) for k, v in (("media", MEDIA), ("subjects", SUBJECTS)))
+    if form == "textual-inversion":
+        inverted = textual_inversion(model, found, scale=found.strength(scale), media=media, subjects=subjects)
+        save_pseudo_word(inverted.vectors, output)
+        click.echo(f"{output}: {', '.join(f'{k} {tuple(v.shape)}' for k, v in keyed(inverted.vectors).items())}")
+        click.echo(f"on held-out subjects it misses by {inverted.loss:.1%} of the move")
+        return
+    point = model.point(prompt)
+    steer = place(found, point, scale=scale, on=on)
+    save_condelta(steer, point, output)
+    click.echo(f"{output}: {form}, exact for {prompt!r}")
+    if on is None:
+        others = (model.point(f"a {m} of a {s}") for m, s in zip(media, subjects, strict=False))
+        click.echo(f"on other prompts it misses by {mismatch(found, steer, others):.1%} of the move, on average")

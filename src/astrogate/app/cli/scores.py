@@ -1,0 +1,101 @@
+"""Commands that score paths: `score` what is drawn, `sweep` through many."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from astrogate.app.cli.options import check_output
+from astrogate.core.errors import AstrogateError
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(short_help="Score the frames of a path.")
+@click.argument("frames", type=_PATH)
+@click.option("--text", default=None, help="What they should show, for InterpScore.")
+@click.option("--start", default=None, type=_PATH, help="What the first frame should show.")
+@click.option("--end", default=None, type=_PATH, help="What the last frame should show.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder that compares the pictures.")
+def score(
+    frames: Path, text: str | None, start: Path | None, end: Path | None, as_json: bool, clip_folder: str | None
+) -> None:
+    """Score FRAMES, a folder of pictures or a video: InterpScore, smoothness, jumps, ghosting, sharpness.
+
+    Features are the shipped model's CLIP's, unless --clip names another. By the shipped one, its oracle also says what
+    it reads along the path.
+    """
+    import json
+    import math
+
+    from astrogate.measure.clip import clip_for
+    from astrogate.models.loading.load import SHIPPED
+    from astrogate.rendering.picture import read_picture
+    from astrogate.rendering.video import read_frames
+    from astrogate.studies.path.score import end_distance, read_along, score_pictures, shrunk
+
+    if (start is None) != (end is None):
+        raise AstrogateError("one end alone is named", "name --start and --end, or neither")
+    pictures, clip = shrunk(read_frames(frames)), clip_for(SHIPPED, clip_folder)
+    ends = () if start is None or end is None else (read_picture(start), read_picture(end))
+    fidelity = end_distance(pictures, *ends, clip) if ends else math.nan
+    found = score_pictures(pictures, clip, text, fidelity=fidelity)
+    read = {} if clip_folder else read_along(pictures)
+    if as_json:
+        finite = {name: value if math.isfinite(value) else None for name, value in found.to_json().items()}
+        click.echo(json.dumps({**finite, "read": read}))
+        return
+    for name, value in found.to_json().items():
+        click.echo(f"{name:13} {value:.4g}")
+    for factor, changes in read.items():
+        click.echo(f"{factor:13} {' -> '.join(changes)}")
+
+
+@click.command(short_help="Draw and score many paths, on this machine or a cluster.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", default="runs/sweep", show_default=True, type=click.Path(path_type=Path), help="Folder."
+)
+@click.option("--engine", default="process", show_default=True, type=click.Choice(["process", "ray"]))
+@click.option("--workers", default=2, show_default=True, help="Of Ray: actors of one thread each.")
+@click.option("--address", default=None, help='Of Ray: the cluster to join, "auto" for a running one.')
+@click.option("--device", default=None)
+@click.option(
+    "--page", default=None, type=click.Path(path_type=Path), help="Write what they say together, as Markdown."
+)
+def sweep(
+    file: Path, output: Path, engine: str, workers: int, address: str | None, device: str | None, page: Path | None
+) -> None:
+    """Draw and score every path that FILE (TOML) asks for. What is done is kept in the folder, and not done again."""
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from astrogate.studies.kit.jobs import Store, in_process
+    from astrogate.studies.kit.ray_engine import on_ray
+    from astrogate.studies.path.sweep import PathWork, read_sweep
+    from astrogate.studies.path.sweep_page import write_page
+
+    specs, store = read_sweep(file), Store(output.absolute())
+    check_output(output / "x.json")
+    if page is not None:
+        check_output(page)
+    model, clip = (_anywhere(specs[0][name]) for name in ("model", "clip"))
+    make = partial(PathWork, model, clip, device)
+    if engine == "ray":
+        keys = on_ray(make, specs, store, workers=workers, address=address)
+    else:
+        keys = in_process(make, specs, store)
+    done = list(tqdm(keys, total=len(specs), unit="path", disable=not sys.stderr.isatty()))
+    click.echo(f"{output}: {len(set(done))} paths")
+    if page is not None:
+        write_page(store, done, file, page)
+        click.echo(f"wrote {page}")
+
+
+def _anywhere(name: str | None) -> str | None:
+    """A folder by its whole path, so that workers find it from theirs; any other name as it is."""
+    return str(Path(name).absolute()) if name and Path(name).is_dir() else name

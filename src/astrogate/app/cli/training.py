@@ -1,0 +1,208 @@
+"""Commands that train: `train menagerie`, and the parts of a stack of unCLIP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from astrogate.app.cli.options import taking
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from astrogate.train.stack.presets import UnclipPreset
+    from astrogate.train.stack.run import Source
+
+_path = click.Path(path_type=Path)
+_preset = click.option("--preset", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
+_SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+_run = click.option("--run", "folder", default=None, type=_path, help="Folder of the run.")
+
+
+@click.group()
+def train() -> None:
+    """Train the models that ship with the package, and stacks of unCLIP on pictures of your own."""
+
+
+@train.command()
+@_preset
+@_run
+@click.option(
+    "--stage", "stages", multiple=True, help="Only this stage (vae, clip, unet, oracle, witness); repeatable."
+)
+@click.option("--resume", is_flag=True, help="Take what the run lacks from the shipped weights.")
+@_SEED
+@click.option("--pack", is_flag=True, help="Put the finished stages into the package.")
+@click.option("--sam", default=0.0, help="Of CLIP: the radius of sharpness-aware minimisation, e.g. 0.05.")
+def menagerie(
+    preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: bool, sam: float
+) -> None:
+    """Train Menagerie: data, VAE, CLIP, U-Net, oracle. What is finished is kept; what was cut off goes on."""
+    from astrogate.models.loading.load import shipped_folder
+    from astrogate.train.world.presets import PRESETS
+    from astrogate.train.world.run import STAGES, train_menagerie
+
+    unknown = set(stages) - set(STAGES)
+    if unknown:
+        raise AstrogateError(f"unknown stage {', '.join(sorted(unknown))}", f"choose from {', '.join(STAGES)}")
+    _check_device(preset)
+    folder = folder or Path("runs") / f"menagerie-{preset}"
+    start = shipped_folder() if resume else None
+    if not 0 <= sam <= 1:
+        raise AstrogateError(f"a radius of {sam:g}", "use 0 (none) to 1; 0.05 is usual")
+    chosen = PRESETS[preset]
+    schedules = {**chosen.schedules, "clip": replace(chosen.schedules["clip"], sam=sam)}
+    chosen = replace(chosen, schedules=schedules)
+    train_menagerie(chosen, folder, stages=stages or STAGES, seed=seed, start=start)
+    if pack:
+        from astrogate.train.world.packing import assemble
+
+        click.echo(f"packed {assemble(folder, shipped_folder(), preset):,} bytes")
+
+
+def _check_device(preset: str) -> None:
+    if preset == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise AstrogateError("there is no CUDA device", "use --preset cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a stack is trained on, and where to."""
+
+    data: Path | None
+    clip: Path | None
+    vae: Path | None
+    size: int
+    preset: str
+    folder: Path | None
+
+    def source(self) -> Source:
+        """What is trained on, checked."""
+        from astrogate.train.stack.run import folder_source, menagerie_source
+
+        if self.data is None:
+            return menagerie_source(self.preset)
+        if not 8 <= self.size <= 4096:
+            raise AstrogateError(f"pictures of {self.size} pixels", "choose 8 to 4096")
+        return folder_source(self.data, self.clip, self.vae, self.size)
+
+    def run(self) -> Path:
+        """The folder of the run."""
+        if self.data is None:
+            return self.folder or Path("runs") / f"unclip-menagerie-{self.preset}"
+        whole = self.data.resolve()
+        mark = sha256(str(whole).encode()).hexdigest()[:6]  # two folders may have one name
+        return self.folder or Path("runs") / f"unclip-{whole.name}-{mark}-{self.preset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Training(Run):
+    """The options of every command that trains a part of a stack."""
+
+    minutes: float | None
+    steps: int | None
+    batch: int | None
+    lr: float | None
+    seed: int
+    init: str | None
+
+    def chosen(self, part: str) -> UnclipPreset:
+        """The preset, with the length that is asked for."""
+        from astrogate.train.stack.presets import UNCLIP_PRESETS
+
+        preset = UNCLIP_PRESETS[self.preset]
+        asked = {"minutes": self.minutes, "steps": self.steps, "batch": self.batch, "lr": self.lr}
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        if wrong := [name for name, value in wanted.items() if not 0 < value < float("inf")]:
+            raise AstrogateError(f"--{wrong[0]} {wanted[wrong[0]]:g}", "use a number above 0")
+        schedule = replace(preset.schedules[part], **wanted)
+        return replace(preset, schedules={**preset.schedules, part: schedule})
+
+    def train(self, part: str) -> None:
+        """Train a part, and say where it is."""
+        from astrogate.models.loading.load import locate
+        from astrogate.train.stack.run import train_part
+
+        _check_device(self.preset)
+        init = None if self.init is None else locate(self.init)[0]
+        made = train_part(part, self.source(), self.chosen(part), self.run(), seed=self.seed, init=init)
+        click.echo(f"{made} is finished")
+
+
+_SOURCE = (
+    click.option("--data", default=None, type=_path, help="Folder of captioned pictures.  [default: Menagerie]"),
+    click.option(
+        "--clip",
+        default=None,
+        type=_path,
+        help="With --data: the CLIPModel folder that sees them (not for upsamplers).",
+    ),
+    click.option("--vae", default=None, type=_path, help="With --data: the AutoencoderKL folder of the latents."),
+    click.option("--size", default=64, show_default=True, help="With --data: side of the decoder's pictures."),
+    _preset,
+    _run,
+)
+_LENGTH = (
+    click.option("--minutes", default=None, type=float, help="Of training.  [default: the preset's]"),
+    click.option("--steps", default=None, type=int, help="Of training.  [default: the preset's]"),
+    click.option("--batch", default=None, type=int, help="Pictures a step.  [default: the preset's]"),
+    click.option("--lr", default=None, type=float, help="Learning rate.  [default: the preset's]"),
+    _SEED,
+    click.option(
+        "--init",
+        default=None,
+        metavar="MODEL",
+        help="Begin with the weights of this stack, as wide or wider; a decoder may begin with a text-to-image model.",
+    ),
+)
+_trains = taking(Training, "training", (*_SOURCE, *_LENGTH))
+_sources = taking(Run, "made", _SOURCE)
+
+
+@train.command()
+@click.option("--kind", default="diffusion", show_default=True, type=click.Choice(["diffusion", "ar"]))
+@_trains
+def prior(kind: str, training: Training) -> None:
+    """Train a prior: image embeddings from captions, by diffusion or symbol by symbol."""
+    training.train("prior" if kind == "diffusion" else "ar_prior")
+
+
+@train.command()
+@_trains
+def decoder(training: Training) -> None:
+    """Train a decoder: pictures from image embeddings and captions."""
+    training.train("decoder")
+
+
+@train.command()
+@click.option("--second", is_flag=True, help="The one behind the first, with stronger corruption.")
+@_trains
+def upsampler(second: bool, training: Training) -> None:
+    """Train an upsampler: four times the side, on random crops of a quarter of it."""
+    training.train("upsampler_2" if second else "upsampler")
+
+
+@train.command()
+@click.option("-o", "--output", default=None, type=_path, help="Folder.  [default: into the package]")
+@_sources
+def stack(output: Path | None, made: Run) -> None:
+    """Put the finished parts of a run together, as `load` takes them."""
+    from astrogate.models.loading.load import shipped_unclip
+    from astrogate.train.stack.packing import assemble_stack
+
+    if output is None and made.data is not None:
+        raise AstrogateError("the package holds Menagerie's stack", "name a folder with -o")
+    frozen: dict[str, Any] = {}
+    if output is not None:
+        source = made.source()
+        if source.clip is None or source.vae is None:
+            raise AstrogateError("a stack has a CLIP and draws latents", "name their folders with --clip and --vae")
+        frozen = {"clip": source.clip, "vae": source.vae}
+    target = output or shipped_unclip()
+    click.echo(f"{target}: {assemble_stack(made.run(), target, **frozen):,} bytes")

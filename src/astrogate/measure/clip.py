@@ -1,0 +1,171 @@
+"""CLIP features of pictures and texts, and the perceptual distance that they give.
+
+Pooled features are unit vectors, so a dot product is a cosine (Radford et al. 2021). The distance is LPIPS's form
+(Zhang et al. 2018) without learned weights: over layers l and places p, each place's features scaled to unit norm,
+
+    D(a, b) = mean_l mean_p |f_lp(a) - f_lp(b)|^2
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from astrogate.core.errors import AstrogateError
+from astrogate.models.loading.checks import check_folder
+from astrogate.models.loading.load import SHIPPED, shipped_folder
+from astrogate.models.loading.quiet import quiet
+
+
+@final
+class Clip:
+    """A CLIPModel folder with its tokenizer. fp16 weights are computed in float32: transformers 5 would keep fp16.
+
+    Raises AstrogateError for a folder that is absent, not whole, or holds pickled weights.
+    """
+
+    def __init__(self, folder: Path | str, *, device: str = "cpu") -> None:
+        from safetensors import SafetensorError
+        from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
+
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise AstrogateError(f"there is no folder {folder}", "name a CLIPModel folder on this machine")
+        check_folder(folder)
+        try:
+            with quiet():
+                model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+                self.tokenizer = CLIPTokenizer.from_pretrained(folder)
+                processor = CLIPImageProcessor.from_pretrained(folder)
+        except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise AstrogateError(f"{folder} is no CLIP ({reason})", "name a whole CLIPModel folder") from error
+        if not 4 <= len(self.tokenizer) <= model.config.text_config.vocab_size:
+            raise AstrogateError(f"the tokenizer in {folder} is not the model's", "restore its vocabulary")
+        self.model = model.to(device).eval()
+        self.side = int(self.model.config.vision_config.image_size)
+        self.mean, self.std = (
+            torch.tensor(v, device=device)[:, None, None] for v in (processor.image_mean, processor.image_std)
+        )
+
+    def _pixels(self, pictures: Tensor) -> Tensor:
+        """Pictures [n, 3, h, w] in [0, 1] as the vision tower takes them."""
+        pictures = pictures.to(self.mean.device)
+        if pictures.shape[-2:] != (self.side, self.side):
+            pictures = F.interpolate(pictures, (self.side, self.side), mode="bicubic", antialias=True).clamp(0, 1)
+        return (pictures - self.mean) / self.std
+
+    def images_with_gradient(self, pictures: Tensor) -> Tensor:
+        """Unit features [n, d] of pictures [n, 3, h, w] in [0, 1], differentiable, in one batch."""
+        vision = self.model.vision_model(pixel_values=self._pixels(pictures))
+        return F.normalize(self.model.visual_projection(vision.pooler_output), dim=-1)
+
+    @torch.no_grad()
+    def images(self, pictures: Tensor, *, batch: int = 100) -> Tensor:
+        """Unit features [n, d] of pictures [n, 3, h, w] in [0, 1]."""
+        return torch.cat([self.images_with_gradient(part).cpu() for part in pictures.split(batch)])
+
+    @torch.no_grad()
+    def between(self, a: Tensor, b: Tensor, *, batch: int = 50) -> Tensor:
+        """Perceptual distances [n] of pictures [n, 3, h, w] in [0, 1], row by row. See `core.protocols.Distance`."""
+        if a.shape != b.shape:
+            raise ValueError(f"shapes {tuple(a.shape)} and {tuple(b.shape)} differ")
+        parts: list[Tensor] = []
+        for x, y in zip(a.split(batch), b.split(batch), strict=True):
+            pixels = self._pixels(torch.cat([x, y]))
+            states = self.model.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states[1:]
+            pairs = (F.normalize(s[:, 1:], dim=-1).chunk(2) for s in states)
+            parts.append(torch.stack([(u - v).square().sum(-1).mean(1) for u, v in pairs]).mean(0).cpu())
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def texts(self, texts: Sequence[str], *, batch: int = 250) -> Tensor:
+        """Unit features [n, d] of texts."""
+        parts: list[Tensor] = []
+        for start in range(0, len(texts), batch):
+            tokens = self.tokenizer(
+                list(texts[start : start + batch]), padding=True, truncation=True, return_tensors="pt"
+            ).input_ids.to(self.mean.device)
+            text = self.model.text_model(input_ids=tokens)
+            parts.append(F.normalize(self.model.text_projection(text.pooler_output), dim=-1).cpu())
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def filled(self, templates: Sequence[str], words: Sequence[str], *, batch: int = 32) -> Tensor:
+        """Unit features [templates, words, d] of texts with each word in their place {}: as `texts` has them, for less.
+
+        The encoder is causal, so that what stands before the word is the same for all. A sequence holds it once, and
+        behind it the endings of as many texts as fit; each sees the beginning and itself alone, at its own positions.
+        """
+        limit, found = int(self.model.config.text_config.max_position_embeddings), list[Tensor]()
+        packed = [one for ids in _filled(self.tokenizer, templates, words) for one in _packed(ids, limit)]
+        for start in range(0, len(packed), batch):
+            part = packed[start : start + batch]
+            length = max(len(sequence.tokens) for sequence in part)
+            columns = zip(*(sequence.padded(length) for sequence in part), strict=True)
+            tokens, positions, masks = (torch.stack(column).to(self.mean.device) for column in columns)
+            text = self.model.text_model(input_ids=tokens, position_ids=positions, attention_mask=masks[:, None])
+            ends = torch.cat([text.last_hidden_state[i, sequence.ends] for i, sequence in enumerate(part)])
+            found.append(F.normalize(self.model.text_projection(ends), dim=-1).cpu())
+        return torch.cat(found).view(len(templates), len(words), -1)
+
+
+def _filled(tokenizer: Any, templates: Sequence[str], words: Sequence[str]) -> Iterator[list[list[int]]]:
+    """A template's token ids with each word. Between spaces neither changes the other's: each is read once."""
+    alone: list[list[int]] = tokenizer(list(words), add_special_tokens=False).input_ids
+    room: int = tokenizer.model_max_length - 2
+    for template in templates:
+        if re.search(r"\S\{\}|\{\}\S", template):
+            yield tokenizer([template.format(word) for word in words], truncation=True).input_ids
+            continue
+        before, after = tokenizer(template.split("{}"), add_special_tokens=False).input_ids
+        yield [[tokenizer.bos_token_id, *(before + ids + after)[:room], tokenizer.eos_token_id] for ids in alone]
+
+
+@dataclass(slots=True)
+class _Packed:
+    """Texts side by side in one sequence: block 0 is what they begin with, the others are how each ends, and where."""
+
+    tokens: list[int]
+    positions: list[int]
+    blocks: list[int]
+    ends: list[int]
+
+    def padded(self, length: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens and positions [length], and what each place sees [length, length]: 0, else minus infinity."""
+        columns = (self.tokens, self.positions, self.blocks)
+        tokens, positions, blocks = (F.pad(torch.tensor(c), (0, length - len(c)), value=0) for c in columns)
+        sees = ((blocks[:, None] == blocks) | (blocks == 0)).tril()
+        return tokens, positions, torch.zeros(length, length).masked_fill(~sees, -torch.inf)
+
+
+def _packed(texts: Sequence[Sequence[int]], limit: int) -> Iterator[_Packed]:
+    """Sequences of at most `limit` tokens that hold all texts, in order, and once what all of them begin with."""
+    columns = zip(*(text[:-1] for text in texts), strict=False)
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+    head, places = list(texts[0][:shared]), list(range(shared))
+    now = _Packed([*head], [*places], [0] * shared, [])
+    for ending in (text[shared:] for text in texts):
+        if now.ends and len(now.tokens) + len(ending) > limit:
+            yield now
+            now = _Packed([*head], [*places], [0] * shared, [])
+        now.tokens += ending
+        now.positions += range(shared, shared + len(ending))
+        now.blocks += [len(now.ends) + 1] * len(ending)
+        now.ends.append(len(now.tokens) - 1)
+    yield now
+
+
+def clip_for(model_name: str, folder: Path | str | None, *, device: str = "cpu") -> Clip:
+    """The CLIP that compares and reads a model's pictures: the shipped model's own, or the one that is named."""
+    if folder is None and model_name != SHIPPED:
+        raise AstrogateError("which CLIP sees the pictures?", "name a CLIPModel folder with --clip")
+    return Clip(folder or shipped_folder() / "clip", device=device)

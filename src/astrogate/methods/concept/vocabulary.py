@@ -1,0 +1,172 @@
+"""Vocabulary: every word that a concept may be taken apart into, and what CLIP makes of it (Chefer et al. 2024).
+
+    t_v = |mean over templates m of  T(m with v)|,      |x| = x / its length, T CLIP's unit text feature
+
+A word is a single token of every text encoder of the model, so that it has one input embedding in each. What stands
+before the word in a template goes through CLIP once for many words (`Clip.filled`); features are kept under a hash of
+CLIP's weights, the words and the templates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.files import whole_file
+from astrogate.core.protocols import Model
+from astrogate.measure.clip import Clip
+from astrogate.methods.concept.cutoffs import alike
+from astrogate.models.sampler.loop import digest_of
+from astrogate.models.text.pseudo_word import encoders
+
+_HEADS = (
+    *("a photo", "a picture", "an image", "a painting", "a drawing", "a sketch", "an illustration", "a screenshot"),
+    "a 3d render",
+)
+#: Twenty-seven ways to say a word.
+TEMPLATES = tuple(f"{head}{joint} {{}}" for head in _HEADS for joint in (" of a", " of", ","))
+#: How many texts are held at once.
+_TEXTS = 20_000
+#: A whole word of two letters or more.
+PATTERN = r"[a-z]{2,}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vocabulary:
+    """`words` with CLIP's `features` [n, d], unit vectors, and the model's input embeddings [n, width] by encoder.
+
+    `lengths` are the mean lengths of the words' rows, `alike` the cosines from which words count as the same
+    (`concepts.cutoffs`); a choice of words keeps both. `model` and `clip` are whose it is. A `listed` one is a choice
+    of the user's, which a dictionary may take whole.
+    """
+
+    words: tuple[str, ...]
+    features: Tensor
+    embeddings: tuple[Tensor, ...]
+    lengths: tuple[float, ...]
+    model: str
+    clip: str
+    alike: tuple[float, float, float]
+    listed: bool = False
+
+    def at(self, places: Sequence[int]) -> Vocabulary:
+        """The words at some places, as a choice."""
+        kept = list(places)
+        words, embeddings = tuple(self.words[i] for i in kept), tuple(e[kept] for e in self.embeddings)
+        return replace(self, words=words, features=self.features[kept], embeddings=embeddings, listed=True)
+
+    def to(self, device: torch.device) -> Vocabulary:
+        """The same with its vectors on a device."""
+        return replace(self, features=self.features.to(device), embeddings=tuple(e.to(device) for e in self.embeddings))
+
+
+def vocabulary(
+    model: Model,
+    clip: Clip,
+    *,
+    words: Sequence[str] | None = None,
+    pattern: str | None = None,
+    templates: Sequence[str] = TEMPLATES,
+    folder: Path | str | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Vocabulary:
+    """The words of a model's own tokenizers that match `pattern` (None: `PATTERN`), or those of a list.
+
+    Features are kept in `folder`. The words of a model with a closed language are that language's. Words of a list that
+    are not a single token, or do not match a pattern that is named, are left out, with a warning. Raises AstrogateError
+    where no two words are left, and for templates without a place.
+    """
+    if not templates or any(text.count("{}") != 1 for text in templates):
+        raise AstrogateError(f"templates {list(templates)}", "give each one place for the word: {}")
+    parts = encoders(model)
+    tables = [table.weight.detach().float().cpu() for _, table in parts]
+    given, language = words is not None, sorted(getattr(model, "language", ()))
+    own = language or _own(parts[0][0])
+    candidates = list(dict.fromkeys(word.strip().lower() for word in (own if words is None else words)))
+    if pattern is not None or not given:
+        try:
+            candidates = [word for word in candidates if re.fullmatch(pattern or PATTERN, word)]
+        except re.error as error:
+            raise AstrogateError(f"{pattern!r} is no pattern ({error})", "write a regular expression") from error
+    ids = list(zip(*(_singles(tokenizer, candidates) for tokenizer, _ in parts), strict=True))
+    kept = {word: found for word, found in zip(candidates, ids, strict=True) if None not in found}
+    if given and (lost := [word for word in candidates if word not in kept]):
+        text = f"{len(lost)} words are no single token of {model.name} and are left out: {', '.join(lost[:10])}"
+        warnings.warn(text, AstrogateWarning, stacklevel=2)
+    if len(kept) < 2:
+        raise AstrogateError(f"{len(kept)} words are left", "name words that the model has whole")
+    places = [torch.tensor([found[i] for found in kept.values()]) for i in range(len(parts))]
+    embeddings = tuple(table[place] for table, place in zip(tables, places, strict=True))
+    features = _features(clip, list(kept), templates, None if folder is None else Path(folder), tell)
+    return Vocabulary(
+        tuple(kept),
+        features,
+        embeddings,
+        tuple(float(rows.norm(dim=1).mean()) for rows in embeddings),
+        model.fingerprint,
+        digest_of(clip.model),
+        alike(features),
+        given,
+    )
+
+
+def _own(tokenizer: Any) -> list[str]:
+    """The words that end a token of a tokenizer, in the order of their numbers."""
+    vocab: dict[str, int] = tokenizer.get_vocab()
+    tokens = sorted(vocab, key=lambda token: vocab[token])
+    return list(dict.fromkeys(token.removesuffix("</w>") for token in tokens if token.endswith("</w>")))
+
+
+def _singles(tokenizer: Any, words: Sequence[str]) -> list[int | None]:
+    """The number of the one token that each word becomes; None for one that becomes several, or an unknown one."""
+    every = tokenizer(list(words), add_special_tokens=False).input_ids if words else []
+    texts = tokenizer.convert_ids_to_tokens([ids[0] if len(ids) == 1 else 0 for ids in every])
+    return [
+        int(ids[0]) if len(ids) == 1 and text.removesuffix("</w>") == word else None
+        for word, ids, text in zip(words, every, texts, strict=True)
+    ]
+
+
+def _features(
+    clip: Clip, words: Sequence[str], templates: Sequence[str], folder: Path | None, tell: Callable[[str], None]
+) -> Tensor:
+    from safetensors.torch import load_file, save
+
+    recipe = json.dumps([digest_of(clip.model), list(words), list(templates)])
+    key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    path = None if folder is None else folder / f"vocabulary-{key}.safetensors"
+    if path is not None and path.exists():
+        return load_file(path)["features"]
+    features = word_features(clip, words, templates, tell=tell)
+    if path is not None:
+        with whole_file(path) as file:
+            file.write(save({"features": features}))
+    return features
+
+
+def word_features(
+    clip: Clip,
+    words: Sequence[str],
+    templates: Sequence[str] = TEMPLATES,
+    *,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Tensor:
+    """t_v [n, d] of words, without a cache."""
+    at_once = max(1, _TEXTS // len(words))
+    total = torch.zeros(())
+    for start in range(0, len(templates), at_once):
+        total = total + clip.filled(templates[start : start + at_once], words).sum(0)
+        if len(words) * len(templates) > _TEXTS:
+            tell(f"{len(words)} words in {min(start + at_once, len(templates))} of {len(templates)} templates")
+    return F.normalize(total, dim=1)

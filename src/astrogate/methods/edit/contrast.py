@@ -1,0 +1,153 @@
+"""Contrast: a concept's direction as the mean difference between two words over a complete grid of prompts.
+
+    d = mean over media m, subjects s of  e("a m of a WORD s") - e("a m of a OPPOSITE s")
+
+e is a state of the text encoder in the space that the denoiser attends to, by role: the subject's tokens, the
+end-of-text token, the padding behind it, and the pooled text. Seed 000 takes the end alone and estimates the mean from
+random draws, one prompt at a time; the complete grid is exact, cheaper in batches, and says how sure the direction is
+and which other effects move with it (see `ops.contrast`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from astrogate.core.direction import ROLES, Direction
+from astrogate.core.errors import AstrogateError
+from astrogate.core.protocols import Model
+from astrogate.measure.scores import auc
+from astrogate.models.text.prompts import check_tokens
+from astrogate.ops.contrast import landings, main_effects, mean_difference, project_out, standard_error, whiten
+
+Nuisance = Literal["project", "whiten"]
+
+#: Seed 000's own lists.
+MEDIA = (
+    "painting", "drawing", "photograph", "HD photo", "illustration", "portrait", "sketch", "3d render",
+    "digital painting", "concept art", "screenshot", "canvas painting",
+)  # fmt: skip
+SUBJECTS = ("dog", "cat", "horse", "ant", "ladybug", "person", "man", "woman", "child", "baby", "boy", "girl")
+TEMPLATE = "a {medium} of a {word} {subject}"
+
+#: Prompts that are encoded at once.
+_BATCH = 144
+
+
+def contrast(
+    model: Model,
+    toward: str,
+    away: str | None = None,
+    *,
+    media: Sequence[str] = MEDIA,
+    subjects: Sequence[str] = SUBJECTS,
+    template: str = TEMPLATE,
+    roles: Sequence[str] = ("end",),
+    nuisance: Nuisance | None = None,
+) -> Direction:
+    """The direction from `away` to `toward`; added once, it moves a text's states as changing the word does.
+
+    `away` need not be the opposite; None leaves the word out of the prompts on that side.
+    `template` names {medium}, {word} and {subject}. `roles` are those to fit; the default is seed 000's. `nuisance`
+    removes the main effects of media and subjects from the direction. With two subjects or more its origin says, by
+    role, the relative standard error and where prompts of held-out subjects land ("there", "back") with their AUC.
+    A role that the word cannot reach (tokens before it, in a causal encoder) stays zero.
+
+    Raises AstrogateError for empty or equal words, for unknown roles, and for poles that encode alike.
+    """
+    if not toward.strip() or (away is not None and not away.strip()):
+        raise AstrogateError(f"a pole is empty ({toward!r}, {away!r})", 'name two words, e.g. "fat" and "thin"')
+    if away is not None and toward.strip().lower() == away.strip().lower():
+        raise AstrogateError(f"both poles are {toward!r}", "name two different words")
+    if set(roles) == {"pooled"} and "pooled_prompt_embeds" not in model.spaces:
+        raise AstrogateError(f"{model.name} has no pooled text", "fit other roles, such as end")
+    for word in (toward, away):
+        if word is not None:
+            check_tokens(model, word)
+    if not media or not subjects:
+        raise AstrogateError("the grid is empty", "name at least one medium and one subject")
+    if not set(roles) <= set(ROLES):
+        raise AstrogateError(f"roles {sorted(set(roles) - set(ROLES))} are unknown", f"use {', '.join(ROLES)}")
+    there, back = (
+        states_by_role(
+            model,
+            [prompt_of(template, m, word, s) for s in subjects for m in media],
+            [s for s in subjects for _ in media],
+            roles,
+        )
+        for word in (toward, away)
+    )
+    vectors: dict[str, Tensor] = {}
+    quality: dict[str, Any] = {}
+    for role in there:
+        vectors[role] = mean_difference(there[role], back[role])
+        if float(vectors[role].norm()) <= 1e-6 * float(there[role].norm(dim=1).mean()):
+            vectors[role] = torch.zeros_like(vectors[role])
+            continue
+        shape = (len(subjects), len(media), -1)
+        grid = there[role].reshape(shape), back[role].reshape(shape)
+        if len(subjects) > 1:
+            quality[role] = _quality(*grid)
+        if nuisance is not None:
+            remove = {"project": project_out, "whiten": whiten}[nuisance]
+            vectors[role] = remove(vectors[role], main_effects(*grid))
+    if not any(bool(vector.any()) for vector in vectors.values()):
+        raise AstrogateError(f"{toward!r} and {away!r} encode alike", "name two words that the model tells apart")
+    origin = {"method": "contrast", "toward": toward, "away": away, "template": template, "nuisance": nuisance}
+    origin |= {"media": list(media), "subjects": list(subjects), "roles": list(roles), "quality": quality}
+    return Direction(vectors, model.fingerprint, f"{toward} - {away or 'none'}", origin)
+
+
+def prompt_of(template: str, medium: str, word: str | None, subject: str) -> str:
+    """A template filled in; without a word its place closes up."""
+    try:
+        return " ".join(template.format(medium=medium, word=word or "", subject=subject).split())
+    except (LookupError, ValueError) as error:
+        raise AstrogateError(f"the template {template!r} can't be filled in", f"write one like {TEMPLATE!r}") from error
+
+
+def _quality(there: Tensor, back: Tensor) -> dict[str, Any]:
+    """How sure a direction is, and whether it tells held-out subjects' poles apart; both [subjects, media, width]."""
+    high, low = landings(there, back)
+    return {
+        "standard_error": standard_error(there.flatten(0, 1), back.flatten(0, 1)),
+        "auc": auc(torch.cat([high, low]), [True] * len(high) + [False] * len(low)),
+        "there": [round(float(x), 4) for x in high],
+        "back": [round(float(x), 4) for x in low],
+    }
+
+
+def states_by_role(
+    model: Model, prompts: Sequence[str], subjects: Sequence[str], roles: Sequence[str], *, gradient: bool = False
+) -> Mapping[str, Tensor]:
+    """The states [n, width] of each role, averaged over its tokens; those of a second segment as "NAME.role".
+
+    Raises AstrogateError for a prompt that does not hold its subject.
+    """
+    padding = "max_length" if "padding" in roles else "longest"
+    ends_alone = set(roles) <= {"end", "pooled"} and len(model.segments(prompts[0])) == 1
+    found: dict[str, list[Tensor]] = {}
+    for first in range(0, len(prompts), _BATCH):
+        batch = range(first, min(first + _BATCH, len(prompts)))
+        encoded = model.encode([prompts[i] for i in batch], padding=padding, gradient=gradient)
+        if "pooled" in roles and "pooled_prompt_embeds" in encoded:
+            found.setdefault("pooled", []).extend(encoded["pooled_prompt_embeds"])
+        if ends_alone and "end" in roles:
+            found.setdefault("end", []).extend(encoded["prompt_embeds"][range(len(batch)), encoded["end"]])
+        for i, states in zip(batch, encoded["prompt_embeds"], strict=True) if not ends_alone else ():
+            for segment in model.segments(prompts[i]):
+                span = segment.find(subjects[i], last=True)
+                if span is None:
+                    raise AstrogateError(
+                        f"{prompts[i]!r} does not hold {subjects[i]!r}", "put {subject} into the template"
+                    )
+                ranges = {"subject": span, "end": (segment.end, segment.end + 1)}
+                ranges["padding"] = (segment.end + 1, segment.stop)
+                prefix = f"{segment.name}." if segment.name else ""
+                for role, (low, high) in ranges.items():
+                    if role in roles and low < high:
+                        found.setdefault(prefix + role, []).append(states[low:high].mean(0))
+    return {role: torch.stack(states).cpu() for role, states in found.items()}

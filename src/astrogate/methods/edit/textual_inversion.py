@@ -1,0 +1,107 @@
+"""Textual inversion of a direction: a pseudo-word whose embedding moves the text states as the direction does.
+
+    v = argmin  mean over prompts m, roles r of  |e_r("a m of a V s") - (e_r("a m of a s") + k d_r)|^2 / |k d_r|^2
+
+by gradient through the frozen text encoder (Gal et al. 2023 fit such embeddings to pictures). A word acts before the
+encoder and a direction behind it, so the fit is not exact: `Inverted.loss` is what is left of the move on prompts of
+subjects that it was not fitted on, as a share of the move.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from astrogate.core.direction import Direction
+from astrogate.core.errors import AstrogateError
+from astrogate.core.protocols import Model
+from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, states_by_role
+from astrogate.methods.edit.slide import LIMIT
+from astrogate.models.text.pseudo_word import encoders, standing_in
+
+_ROLES = ("subject", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class Inverted:
+    """Vectors [tokens, width], one a text encoder, and the share of the move that they miss on held-out subjects."""
+
+    vectors: tuple[Tensor, ...]
+    loss: float
+
+
+def textual_inversion(
+    model: Model,
+    direction: Direction,
+    *,
+    scale: float = 1.0,
+    media: Sequence[str] = MEDIA,
+    subjects: Sequence[str] = SUBJECTS,
+    steps: int = 200,
+    rate: float = 0.01,
+    seed: int = 0,
+) -> Inverted:
+    """Fit a pseudo-word that stands before a subject; the last quarter of `subjects` is held out.
+
+    The word starts as the direction's own (`toward`), which must be in its origin.
+
+    Raises AstrogateError for a direction without one, and for models whose states T5 makes.
+    """
+    if direction.model != model.fingerprint:
+        raise AstrogateError(f"{direction.name!r} was found in another model", "fit it again on this model")
+    if not 0 < abs(scale) <= LIMIT:
+        raise AstrogateError(f"scale {scale:g}", f"use a finite scale other than 0, up to {LIMIT:g} either way")
+    word = direction.origin.get("toward")
+    if not word:
+        raise AstrogateError(f"{direction.name!r} does not say which word it leads to", "use one that `contrast` found")
+    pairs = encoders(model)
+    held = max(1, len(subjects) // 4)
+    fitted, kept = subjects[:-held], subjects[-held:]
+    if not fitted:
+        raise AstrogateError(f"{len(subjects)} subjects", "name two or more")
+    low, high = model.segments(word)[0].find(word) or (0, 0)
+    vectors = [
+        nn.Parameter(table.weight[tokenizer(word).input_ids[low:high]].detach().clone()) for tokenizer, table in pairs
+    ]
+    goals = {
+        (m, s): {
+            role: states[0] + scale * _vector(direction, role)
+            for role, states in states_by_role(model, [f"a {m} of a {s}"], [s], _ROLES).items()
+        }
+        for m in media
+        for s in subjects
+    }
+
+    def missed(grid: Sequence[tuple[str, str]], *, gradient: bool) -> Tensor:
+        """The mean squared miss over roles, as a share of the squared move."""
+        prompts = [f"a {m} of a {word} {s}" for m, s in grid]
+        with standing_in(model, word, vectors, prompts):
+            moved = states_by_role(model, prompts, [s for _, s in grid], _ROLES, gradient=gradient)
+        shares = [
+            (states - torch.stack([goals[cell][role] for cell in grid])).square().sum(1).mean()
+            / (scale * _vector(direction, role)).square().sum()
+            for role, states in moved.items()
+            if bool(_vector(direction, role).any())
+        ]
+        return torch.stack(shares).mean()
+
+    optimiser = torch.optim.Adam(vectors, lr=rate * float(vectors[0].detach().norm(dim=1).mean()))
+    rng = random.Random(seed)
+    for _ in range(steps):
+        loss = missed([(rng.choice(list(media)), s) for s in fitted], gradient=True)
+        for vector, gradient in zip(vectors, torch.autograd.grad(loss, vectors), strict=True):
+            vector.grad = gradient
+        optimiser.step()
+    left = sum(float(missed([(m, s) for s in kept], gradient=False)) for m in media) / len(media)
+    return Inverted(tuple(vector.detach().cpu() for vector in vectors), left**0.5)
+
+
+def _vector(direction: Direction, role: str) -> Tensor:
+    vector = direction.vector(role)
+    if vector is None:
+        raise AstrogateError(f"{direction.name!r} has no role {role!r}", "fit it with the role end")
+    return vector

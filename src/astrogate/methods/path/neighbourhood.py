@@ -1,0 +1,38 @@
+"""Neighbourhood: how far the picture moves when the noise moves a little (seed 002's question of smoothness).
+
+    z_e = (z + e n) / sqrt(1 + e^2),   n ~ N(0, I)
+
+so that z_e is noise again and e its distance; the seed's own form is z + e n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point
+from astrogate.methods.path.walk import redrawn
+from astrogate.ops.interpolate import mix
+
+EPSILONS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+def neighbourhood(
+    point: Point, epsilons: Sequence[float] = EPSILONS, *, ways: int = 4, seed: int = 0, normalised: bool = True
+) -> list[Point]:
+    """Points at rising distances in several directions, way by way; distance 0 is `point` itself.
+
+    Raises AstrogateError for negative distances and fewer than one way.
+    """
+    if ways < 1 or not epsilons or min(epsilons) < 0:
+        raise AstrogateError(f"{ways} ways and distances {list(epsilons)}", "use 1 or more, and distances from 0 on")
+    z = point.tensors["latents"]
+    out: list[Point] = []
+    for way in range(ways):
+        n = redrawn(point, seed + way, draw=2).tensors["latents"]
+        for e in epsilons:
+            moved = mix([z, n], [1.0, e]) if normalised else z + e * n
+            origin = {**point.origin, "epsilon": e, "way": seed + way, "normalised": normalised}
+            out.append(replace(point, tensors={**point.tensors, "latents": moved}, origin=origin) if e else point)
+    return out

@@ -1,0 +1,64 @@
+"""A picture larger than the model's own, denoised in overlapping windows (Bar-Tal et al. 2023, MultiDiffusion).
+
+    eps(x) = sum_i F_i^-1 eps(F_i x) / count
+
+with F_i the windows of the model's own size, `stride` apart, round the right side to the left. Schedulers' steps are
+linear in eps at one x, so averaging eps averages the steps. While open, the denoiser's `forward` is the windowed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.recipe import Recipe
+from astrogate.models.sampler.hooks import forwarding
+
+
+@contextmanager
+def windows(pipe: Any, recipe: Recipe, latents: Tensor) -> Generator[None]:
+    """Denoise latents [n, c, h, w] in windows, if the recipe has a stride and they are larger than the model's own."""
+    if recipe.stride is None:
+        yield
+        return
+    unet = getattr(pipe, "unet", None)
+    if unet is None or getattr(pipe, "controlnet", None) is not None:
+        raise AstrogateError("this model does not draw in windows", "leave the stride out, or use SD or SDXL alone")
+    side, stride = int(unet.config.sample_size), recipe.stride // pipe.vae_scale_factor
+    height, width = latents.shape[-2:]
+    if not 0 < stride <= side:
+        raise AstrogateError(
+            f"a stride of {recipe.stride} pixels", f"use {pipe.vae_scale_factor} to {side * pipe.vae_scale_factor}"
+        )
+    if max(height, width) <= side:
+        yield
+        return
+    rows = _starts(height, min(side, height), stride)
+    columns = range(0, width, stride) if width > side else [0]
+    cells = [(r, c) for r in rows for c in columns]
+    own: Any = unet.forward
+
+    def forward(sample: Tensor, *args: Any, **kwargs: Any) -> Any:
+        total, count = torch.zeros_like(sample), torch.zeros_like(sample[:1, :1])
+        out: Any = None
+        for r, c in cells:
+            down = torch.arange(r, r + min(side, height))[:, None]
+            across = torch.arange(c, c + min(side, width)) % width
+            out = own(sample[..., down, across], *args, **kwargs)
+            total[..., down, across] += out[0]
+            count[..., down, across] += 1
+        mean = total / count
+        return (mean,) if isinstance(out, tuple) else type(out)(mean)
+
+    with forwarding(unet, forward):
+        yield
+
+
+def _starts(length: int, window: int, stride: int) -> list[int]:
+    """Where windows begin so that they cover `length`, the last at its end."""
+    return [*range(0, length - window, stride), length - window]

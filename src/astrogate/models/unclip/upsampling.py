@@ -1,0 +1,54 @@
+"""Larger pictures by a diffusion model of pixels (Ramesh et al. 2022, section 2.1; Saharia et al. 2021, SR3).
+
+    x ~ N(0, I),   x_next = ddim(x, f([x, up(low)], t)),   up: bicubic, in [-1, 1]
+
+The U-Net has neither caption nor attention, so it works at any size; `last`, where there is one, takes the last step.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from astrogate.core.seeds import generator
+from astrogate.models.sampler.levels import spread
+from astrogate.ops.ddim import clean, noise_of, step
+
+
+def condition(low: Tensor, factor: int) -> Tensor:
+    """Small pictures [n, 3, h, w] in [0, 1] as the U-Net takes them: [n, 3, factor h, factor w] in [-1, 1]."""
+    return 2 * F.interpolate(low, scale_factor=factor, mode="bicubic", antialias=True).clamp(0, 1) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Upsampler:
+    """A `UNet2DModel` of 6 channels in (noisy, condition) and the scheduler of its noise."""
+
+    unet: Any
+    scheduler: Any
+    last: Any = None
+    factor: int = 4
+    num_inference_steps: int = 27
+
+    @torch.no_grad()
+    def __call__(self, pictures: Tensor, *, seeds: Sequence[int], num_inference_steps: int | None = None) -> Tensor:
+        """Pictures [n, 3, h, w] in [0, 1] to [n, 3, factor h, factor w], by DDIM without noise; a seed a picture."""
+        given = condition(pictures, self.factor).to(self.unet.device, self.unet.dtype)
+        drawn = [
+            torch.randn((1, *given.shape[1:]), generator=generator(seed, f"{given.shape[-1]} pixels")) for seed in seeds
+        ]
+        x = torch.cat(drawn).to(given)
+        levels = spread(self.scheduler, num_inference_steps or self.num_inference_steps)
+        for (t, a), (_, a_next) in itertools.pairwise(levels):
+            unet = self.unet if self.last is None or a_next < 1 else self.last
+            out = unet(torch.cat([x, given], 1), t).sample[:, : x.shape[1]]
+            v = self.scheduler.config.prediction_type == "v_prediction"
+            x0 = a**0.5 * x - (1 - a) ** 0.5 * out if v else clean(x, out, a)
+            x = step(x, noise_of(x, x0.clamp(-1, 1), a), a, a_next)
+        return (x * 0.5 + 0.5).clamp(0, 1).float().cpu()

@@ -1,0 +1,49 @@
+"""Where held-out prompts of a direction's two poles land on it: as text, and as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from astrogate.core.direction import Direction
+from astrogate.core.errors import AstrogateError
+from astrogate.studies.kit.report import svg
+
+_BARS = " .:-=+*#%@"
+
+
+def _shared_edges(there: Sequence[float], back: Sequence[float], bins: int) -> np.ndarray:
+    return np.histogram_bin_edges(np.concatenate([there, back]), bins)
+
+
+def histogram(there: Sequence[float], back: Sequence[float], *, bins: int = 60) -> list[str]:
+    """Two rows of characters, the denser the darker, over one axis from the lowest landing to the highest."""
+    edges = _shared_edges(there, back, bins)
+    rows: list[str] = []
+    for name, values in (("toward", there), ("away", back)):
+        counts = np.histogram(values, edges)[0]
+        shades = np.ceil(counts / max(1, counts.max()) * (len(_BARS) - 1)).astype(int)
+        rows.append(f"{name:>6} |{''.join(_BARS[i] for i in shades)}|")
+    return rows
+
+
+def landing_svg(direction: Direction) -> str:
+    """A figure with one panel a role. Raises AstrogateError for a direction that holds no landings."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    quality = direction.origin.get("quality", {})
+    if not quality:
+        raise AstrogateError(f"{direction.name!r} does not say where its poles land", "fit it on two subjects or more")
+    figure, axes = plt.subplots(len(quality), 1, figsize=(6, 2.2 * len(quality)), squeeze=False, layout="constrained")
+    for axis, (role, found) in zip(axes[:, 0], quality.items(), strict=True):
+        edges = _shared_edges(found["there"], found["back"], 40)
+        for pole, values in (("away", found["back"]), ("toward", found["there"])):
+            axis.hist(values, edges, alpha=0.6, label=direction.origin.get(pole, pole))
+        axis.set_title(f"{role}: AUC {found['auc']:.3f}, standard error {found['standard_error']:.3f}")
+        axis.legend()
+    axes[-1, 0].set_xlabel("position along the direction, held-out subjects")
+    return svg(figure)

@@ -1,0 +1,93 @@
+"""The engine on Ray Core actors (Moritz et al. 2018): workers of one thread each, on this machine or a cluster.
+
+An actor that dies is started again and its item is done again, up to `_TRIES` times; `run_item` makes that harmless.
+Items go to actors that are up, so one that finds no processor holds nothing back.
+The dashboard stays off: it has let strangers in (CVE-2023-48022).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from astrogate.core.errors import AstrogateError
+from astrogate.studies.kit.jobs import Maker, Spec, Store, run_item
+
+#: How often an item that takes its worker down is tried again.
+_TRIES = 3
+
+
+def on_ray(
+    make: Maker, specs: Sequence[Spec], store: Store, *, workers: int = 2, address: str | None = None
+) -> Iterator[str]:
+    """Do items on `workers` actors and yield keys as they are done; `address` joins a cluster ("auto": the local one).
+
+    Raises AstrogateError where Ray is not installed or no cluster answers.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise AstrogateError("Ray is not installed", 'pip install "astrogate[ray]"') from error
+    if workers < 1:
+        raise AstrogateError(f"{workers} workers", "use 1 or more")
+    one_thread = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    local: dict[str, Any] = {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+    try:
+        ray.init(
+            address,
+            runtime_env={"env_vars": one_thread},
+            logging_level="error",
+            log_to_driver=False,
+            **({} if address else local),
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise AstrogateError(f"no Ray cluster at {address!r} ({error})", "start one, or leave --address out") from error
+    kind: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_TRIES)(_Worker)
+    try:
+        actors = [kind.remote(make, store) for _ in range(min(workers, len(specs)))]
+        waiting, left = deque(specs), len(specs)
+        running: dict[Any, tuple[Any, Spec | None]] = {actor.up.remote(): (actor, None) for actor in actors}
+        while left:
+            (done,), _ = ray.wait(list(running))
+            actor, spec = running.pop(done)
+            key = _result(done, spec)
+            if spec is not None:
+                left -= 1
+                yield key
+            if waiting:
+                spec = waiting.popleft()
+                running[actor.run.remote(spec)] = (actor, spec)
+    finally:
+        ray.shutdown()
+
+
+def _result(done: Any, spec: Spec | None) -> str:
+    """The key of a finished item, "" of an actor that is up; what went wrong with it, in one line."""
+    import ray
+
+    try:
+        return ray.get(done)
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, AstrogateError):
+            raise cause from None
+        last = str(error).strip().splitlines()[-1]
+        at = "" if spec is None else f" at {dict(spec)}"
+        raise AstrogateError(f"a worker failed{at} ({last})", "run it with --engine process to see more") from error
+
+
+class _Worker:
+    """One actor: what works, and where results go."""
+
+    def __init__(self, make: Maker, store: Store) -> None:
+        self.work, self.store = make(), store
+
+    def up(self) -> str:
+        """Nothing, once the worker is there."""
+        return ""
+
+    def run(self, spec: Spec) -> str:
+        """Do an item; see `run_item`."""
+        return run_item(spec, self.work, self.store)

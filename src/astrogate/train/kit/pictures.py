@@ -1,0 +1,146 @@
+"""A folder of pictures with captions as a data set.
+
+Captions stand in `NAME.txt` beside each picture, one a line, or in one `metadata.jsonl` with "file_name" and "text", as
+the `datasets` library has it. What has no caption, is no picture or is too small is left out, and listed in a file.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+from warnings import warn
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.files import write_text
+from astrogate.rendering.picture import read_picture
+from astrogate.train.kit.data import Arrays, PictureData, build_data, chunk_of, finished
+
+_KINDS = {".png", ".jpg", ".jpeg", ".webp"}
+_SHOWN = 5
+
+
+def picture_data(
+    folder: Path, source: Path, tokenizer: Any = None, *, size: int, captions: int = 4, workers: int = 1
+) -> PictureData:
+    """Build, or open, the data set `folder` of the pictures in `source`, cropped to squares of `size` pixels.
+
+    Every picture keeps `captions` of its captions; fewer are repeated. Without a `tokenizer` captions are not needed.
+    What is left out is told and listed in `folder/left-out.txt`. Raises AstrogateError where nothing is left.
+    """
+    if size < 8:
+        raise AstrogateError(f"pictures of {size} pixels", "choose 8 or more")
+    found = captioned(source) if tokenizer is not None else {path: ["-"] for path in pictures_of(source)}
+    stamp = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns} {texts}" for path, texts in found.items()]
+    recipe: dict[str, object] = {
+        "size": size,
+        "captions": captions if tokenizer is not None else 0,
+        "content": sha256("\n".join(stamp).encode()).hexdigest()[:16],
+        "tokenizer": ""
+        if tokenizer is None
+        else sha256(repr(sorted(tokenizer.get_vocab().items())).encode()).hexdigest(),
+    }
+    left = folder / "left-out.txt"
+    if (kept := finished(folder, recipe)) is not None:
+        _tell(left)
+        return kept
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        faults = list(pool.map(_Fault(size), found, chunksize=32))
+    lines = [f"{path.relative_to(source)}: {fault}" for path, fault in zip(found, faults, strict=True) if fault]
+    lines += [f"{path.relative_to(source)}: no caption" for path in pictures_of(source) if path not in found]
+    if lines:
+        write_text(left, "\n".join(lines) + "\n")
+    else:
+        left.unlink(missing_ok=True)
+    _tell(left)
+    paths = [path for path, fault in zip(found, faults, strict=True) if not fault]
+    if not paths:
+        what = "with a caption " if tokenizer is not None else ""
+        raise AstrogateError(
+            f"{source} holds no picture {what}of {size} pixels or more", "put NAME.txt beside NAME.png, or use --size"
+        )
+    tokens = None
+    if tokenizer is not None:
+        texts = [found[path][i % len(found[path])] for path in paths for i in range(captions)]
+        length = tokenizer.model_max_length
+        ids = tokenizer(texts, padding="max_length", truncation=True, max_length=length)["input_ids"]
+        tokens = np.array(ids, np.int32).reshape(len(paths), captions, length)
+    make = _Chunk(paths, tokens, size)
+    return build_data(folder, len(paths), recipe, make, workers=workers, chunk=chunk_of(size))
+
+
+def pictures_of(source: Path) -> list[Path]:
+    """The picture files of a folder and those below it, by name. Raises AstrogateError where there is no folder."""
+    if not source.is_dir():
+        raise AstrogateError(f"there is no folder {source}", "name a folder of pictures and captions")
+    return sorted(path for path in source.rglob("*") if path.suffix.lower() in _KINDS)
+
+
+def captioned(source: Path) -> dict[Path, list[str]]:
+    """The pictures of a folder that have captions, with these."""
+    paths, listed = pictures_of(source), _listed(source / "metadata.jsonl")
+    found: dict[Path, list[str]] = {}
+    for path in paths:
+        beside = path.with_suffix(".txt")
+        text = beside.read_text(errors="replace") if beside.exists() else listed.get(str(path.relative_to(source)), "")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if lines:
+            found[path] = lines
+    return found
+
+
+def _listed(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        return {str(row["file_name"]): str(row["text"]) for row in rows}
+    except (ValueError, KeyError, TypeError) as error:
+        raise AstrogateError(
+            f"{path} can't be read ({error!r})", 'write {"file_name": ..., "text": ...} a line'
+        ) from error
+
+
+def _tell(left: Path) -> None:
+    if left.exists():
+        lines = left.read_text().splitlines()
+        shown = ", ".join(lines[:_SHOWN]) + (f" ... all are listed in {left}" if len(lines) > _SHOWN else "")
+        warn(f"{len(lines)} left out: {shown}", AstrogateWarning, stacklevel=3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """What is wrong with a file: nothing (""), it can't be decoded to its end, or it is smaller than `size`."""
+
+    size: int
+
+    def __call__(self, path: Path) -> str:
+        try:
+            picture = read_picture(path)
+        except AstrogateError:
+            return "no whole picture"
+        small = min(picture.size) < self.size
+        return f"{picture.width} x {picture.height}, smaller than {self.size}" if small else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    paths: list[Path]
+    tokens: NDArray[np.int32] | None
+    size: int
+
+    def __call__(self, items: range) -> Arrays:
+        images = {"images": np.stack([self._square(self.paths[i]) for i in items])}
+        return images if self.tokens is None else {**images, "tokens": self.tokens[items]}
+
+    def _square(self, path: Path) -> NDArray[np.uint8]:
+        """The middle of a picture, the right way up, [size, size, 3]."""
+        return np.asarray(ImageOps.fit(read_picture(path), (self.size, self.size), Image.Resampling.LANCZOS))

@@ -1,0 +1,99 @@
+"""Train the oracle: cross-entropy, squared error and mask loss, over the factors that each picture shows.
+
+Half of every batch are VAE reconstructions (of noised latents, so that the ruler also fits generated pictures).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from astrogate.menagerie.factors import CATEGORICAL
+from astrogate.train.kit.data import Batches, PictureData
+from astrogate.train.kit.loop import Schedule, fit
+
+
+def cache_reconstructions(
+    vae: Any, data: PictureData, count: int, *, key: str, seed: int, device: str, noise: float = 0.15
+) -> NDArray[np.uint8]:
+    """Reconstructions of the first `count` pictures from latents with up to `noise` of their scale added.
+
+    They are kept beside the data under `key`, which names the VAE.
+    """
+    path = data.folder / f"reconstructions-{key}.npy"
+    if path.exists():
+        return np.load(path, mmap_mode="r")
+    from tqdm import tqdm
+
+    generator = torch.Generator().manual_seed(seed)
+    temporary = path.with_suffix(".tmp")
+    out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, *data.arrays["images"].shape[1:]))
+    with torch.no_grad():
+        for start in tqdm(range(0, count, 100), desc="reconstructions"):
+            index = np.arange(start, min(start + 100, count))
+            latents = vae.encode(data.images(index, device)).latent_dist.mean.cpu()
+            spread = noise * torch.rand(len(index), 1, 1, 1, generator=generator) / vae.config.scaling_factor
+            latents = latents + spread * torch.randn(latents.shape, generator=generator)
+            pictures = vae.decode(latents.to(device)).sample.clamp(-1, 1).cpu()
+            out[index] = ((pictures + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    out.flush()
+    temporary.rename(path)
+    return np.load(path, mmap_mode="r")
+
+
+def reading_loss(
+    out: tuple[Tensor, Tensor, Tensor], classes: Tensor, values: Tensor, shown: Tensor, mask: Tensor
+) -> Tensor:
+    """Sum over factors of the mean loss where the factor is shown, plus binary cross-entropy of the mask."""
+    logits, numbers, mask_logits = out
+    total = F.binary_cross_entropy_with_logits(mask_logits, mask)
+    widths = [len(names) for names in CATEGORICAL.values()]
+    for i, part in enumerate(logits.split(widths, 1)):
+        each = F.cross_entropy(part, classes[:, i], reduction="none")
+        total = total + (each * shown[:, i]).mean()
+    on = shown[:, len(CATEGORICAL) :]
+    return total + 4 * ((numbers - values).pow(2) * on).mean(0).sum()
+
+
+def train_oracle(
+    net: nn.Module,
+    data: PictureData,
+    reconstructions: NDArray[np.uint8],
+    schedule: Schedule,
+    *,
+    name: str,
+    folder: Path,
+    seed: int,
+    device: str,
+) -> nn.Module:
+    """Train an oracle network of any architecture that answers like `OracleNet`; returns its average."""
+    torch.manual_seed(seed)
+    half = schedule.batch // 2
+    drawn, rebuilt = Batches(len(data), half, seed), Batches(len(reconstructions), half, seed)
+    names = ("classes", "values", "shown")
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        a, b = drawn.at(step), rebuilt.at(step)
+        again = torch.from_numpy(np.asarray(reconstructions[b])).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = _jitter(torch.cat([data.images(a, device), again]))
+        classes, values, shown = (
+            torch.from_numpy(np.concatenate([data.arrays[n][a], data.arrays[n][b]])) for n in names
+        )
+        mask = torch.cat([data.masks(a), data.masks(b)])[:, 0]
+        target = (classes.long(), values, shown.float(), mask)
+        return reading_loss(net(x), *(t.to(device) for t in target))
+
+    net = net.to(device, memory_format=torch.channels_last)
+    return fit(nn.ModuleDict({"net": net}), loss, schedule, folder=folder, name=name, seed=seed)["net"]
+
+
+def _jitter(x: Tensor) -> Tensor:
+    """Slight noise, contrast and brightness, which generated pictures have and drawings lack."""
+    gain, lift, grain = (torch.rand(len(x), 1, 1, 1, device=x.device) for _ in range(3))
+    return x * (0.95 + 0.1 * gain) + 0.1 * (lift - 0.5) + 0.06 * grain * torch.randn_like(x)

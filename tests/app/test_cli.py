@@ -1,0 +1,198 @@
+"""The command line as a person meets it: pictures, or one line that names the problem and the remedy, and exit 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from astrogate.app.cli.main import main
+
+SLIDE = ("slide", "a painting of a dog", "--toward", "fat", "--away", "thin", "--steps", "2", "--device", "cpu")
+
+
+def run(*args: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, args)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_slide_draws_a_strip_with_its_record(tiny_folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "fat.png"
+    code, out, err = run(
+        *SLIDE, "--model", str(tiny_folder), "-n", "5", "--scales=-1:1", "--seed", "7", "-o", str(target)
+    )
+    assert (code, err) == (0, "")
+    assert "5 pictures" in out
+    image = Image.open(target)
+    kept = json.loads(image.text["astrogate"])
+    assert kept["scales"] == [-1, -0.5, 0, 0.5, 1]
+    assert kept["directions"][0]["toward"] == "fat"
+    assert kept["point"]["seed"] == 7
+    assert kept["recipe"]["num_inference_steps"] == 2
+
+
+def test_slide_draws_a_row_a_seed(tiny_folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "x.png"
+    code, _, _ = run(*SLIDE, "--model", str(tiny_folder), "-n", "3", "--seeds", "2", "--on", "dog", "-o", str(target))
+    assert code == 0
+    assert json.loads(Image.open(target).text["astrogate"])["seeds"] == [0, 1]
+
+
+BAD = {
+    "an empty prompt": (("slide", " ", "--toward", "fat", "--away", "thin"), "empty"),
+    "scales that are not numbers": ((*SLIDE, "--scales=a:b"), "not a range"),
+    "scales that are no numbers": ((*SLIDE, "--scales=nan:1"), "finite scales"),
+    "absurd scales": ((*SLIDE, "--scales=-1e9:1e9"), "finite scales"),
+    "no pictures": ((*SLIDE, "-n", "0"), "0 pictures"),
+    "no seeds": ((*SLIDE, "--seeds", "0"), "0 strips"),
+    "a negative seed": ((*SLIDE, "--seed", "-1"), "seed -1"),
+    "equal poles": (("slide", "a dog", "--toward", "fat", "--away", "fat"), "both poles"),
+    "no steps": ((*SLIDE[:-4], "--steps", "0"), "0 steps"),
+    "a bad guidance": ((*SLIDE, "--guidance", "-3"), "guidance -3"),
+    "a bad size": ((*SLIDE, "--size", "13"), "13 pixels"),
+    "a batch of none": ((*SLIDE, "--batch", "0"), "not in the range"),
+    "a bad dtype": ((*SLIDE, "--dtype", "int8"), "dtype 'int8'"),
+    "an unknown scheduler": ((*SLIDE, "--scheduler", "Wishful"), "unknown scheduler"),
+    "an unknown device": ((*SLIDE[:-2], "--device", "toaster"), "toaster"),
+    "a word that is not there": ((*SLIDE, "--on", "zebra"), "no word 'zebra'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_2(case: str, tiny_folder: Path, tmp_path: Path) -> None:
+    args, words = BAD[case]
+    target = tmp_path / "out.png"
+    code, out, err = run(*args, "--model", str(tiny_folder), "-o", str(target))
+    assert code == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    assert words in err
+    assert err.startswith("astrogate: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_and_unsafe_models(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model_index.json").write_text("{}")
+    (tmp_path / "model" / "pipeline.py").write_text("raise SystemExit(99)")
+    for name, words in (("no-such-model", "unknown model"), (str(tmp_path / "model"), "code in a model folder")):
+        code, _, err = run(*SLIDE, "--model", name, "-o", str(tmp_path / "x.png"))
+        assert code == 2
+        assert words in err
+        assert len(err.strip().splitlines()) == 1
+
+
+def test_unwritable_output(tiny_folder: Path, tmp_path: Path) -> None:
+    for target in (tmp_path, tmp_path / "file" / "x.png"):
+        (tmp_path / "file").write_text("")
+        code, _, err = run(*SLIDE, "--model", str(tiny_folder), "-o", str(target))
+        assert code == 2
+        assert "cannot write" in err
+
+
+def test_warnings_are_one_line(tiny_folder: Path, tmp_path: Path) -> None:
+    prompt = "dog " * 14 + "horse horse"
+    args = ("slide", prompt, *SLIDE[2:], "--model", str(tiny_folder), "-n", "1", "-o", str(tmp_path / "x.png"))
+    code, _, err = run(*args)
+    assert code == 0
+    assert err.startswith("astrogate: warning: the prompt is")
+    assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("slide", "dog " * 20, "--toward", "cat"), "--away is missing"),
+        (("slide", "a dog"), "no direction is named"),
+        (("style", "a dog"), "Missing option '--phrase'"),
+        ((*SLIDE, "-n", "abc"), "'abc' is not"),
+        ((*SLIDE, "--curve", "0.5"), "not a curve"),
+        ((*SLIDE, "--also", "tall:short"), "has no scale"),
+    ],
+)
+def test_usage_errors_are_one_line(args: tuple[str, ...], words: str) -> None:
+    code, _, err = run(*args)
+    assert code == 2
+    assert words in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_process_prints_one_line_as_well(tiny_folder: Path, tmp_path: Path) -> None:
+    """The libraries add nothing, not even on a prompt that is too long and a word that is not there."""
+    args = [
+        "slide",
+        "dog " * 20,
+        *SLIDE[2:],
+        "--model",
+        str(tiny_folder),
+        "--seeds",
+        "2",
+        "-o",
+        str(tmp_path / "x.png"),
+    ]
+    start = [sys.executable, "-m", "astrogate"]
+    done = subprocess.run([*start, *args], capture_output=True, text=True, check=True)
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "was cut off" in done.stderr
+    done = subprocess.run([*start, *args, "--on", "zebra"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("astrogate: the prompt has no word 'zebra'")
+
+
+def test_odd_outputs_are_refused(tiny_folder: Path) -> None:
+    for target in ("/dev/null", f"/tmp/{'x' * 300}.png"):
+        code, _, err = run(*SLIDE, "--model", str(tiny_folder), "-o", target)
+        assert code == 2
+        assert len(err.strip().splitlines()) == 1
+    assert Path("/dev/null").is_char_device()
+
+
+def test_help_names_every_command() -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in ("slide", "style", "guide", "grid", "direction", "demo", "models", "train", "card", "bench"):
+        assert command in out
+
+
+def test_unknown_stage_is_refused() -> None:
+    code, _, err = run("train", "menagerie", "--stage", "everything")
+    assert code == 2
+    assert "unknown stage everything" in err
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_is_light() -> None:
+    """Neither the package nor its command line loads the heavy libraries."""
+    heavy = {"diffusers", "transformers", "torch", "fastapi", "ray", "scipy", "PIL"}
+    assert not modules_after("import astrogate") & heavy
+    assert not modules_after("import astrogate.app.cli.main") & heavy
+
+
+def test_public_names_stay_what_they_are() -> None:
+    """No name turns into the subpackage that holds it."""
+    import types
+
+    import astrogate
+
+    for _ in range(2):
+        for name in astrogate.__all__:
+            assert not isinstance(getattr(astrogate, name), types.ModuleType), name
+    assert astrogate.__version__
+    with pytest.raises(AttributeError):
+        astrogate.nothing  # noqa: B018

@@ -1,0 +1,132 @@
+"""The commands of unCLIP, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.app.test_cli import run
+from tests.unclip_checkpoints import kandinsky, ours
+
+QUICK = ("--steps", "2", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("ours")
+    ours(path)
+    return str(path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> tuple[str, str]:
+    paths = tmp_path / "a.png", tmp_path / "b.jpg"
+    for path, colour in zip(paths, ("red", "blue"), strict=True):
+        Image.new("RGB", (16, 16), colour).save(path)
+    return str(paths[0]), str(paths[1])
+
+
+def record(path: Path) -> dict[str, object]:
+    with Image.open(path) as image:
+        return json.loads(image.info["astrogate"])
+
+
+def test_imagine(folder: str, tmp_path: Path) -> None:
+    out = tmp_path / "x.png"
+    for kind in ("diffusion", "ar", "none"):
+        code, text, _ = run("imagine", "a dog", "--prior", kind, "-n", "2", "-o", str(out), "--model", folder, *QUICK)
+        assert (code, text.strip()) == (0, f"{out}: 2 pictures")
+        assert record(out)["prior"] == kind
+    small = out.read_bytes()
+    code, _, _ = run("imagine", "a dog", "--upscale", "-n", "2", "-o", str(out), "--model", folder, *QUICK)
+    assert code == 0
+    assert record(out)["upscaled"]
+    assert out.read_bytes() != small
+
+
+def test_a_walk_between_pictures_points_to_blend(folder: str, images: tuple[str, str], tmp_path: Path) -> None:
+    given = ("--start-image", images[0], "-n", "3", "-o", str(tmp_path / "f"), "--cache", str(tmp_path / "cache"))
+    code, _, err = run("walk", "a dog", *given, "--model", folder, *QUICK)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "use `astrogate blend`" in err
+
+
+def test_manipulations(folder: str, images: tuple[str, str], tmp_path: Path) -> None:
+    a, b = images
+    out, common = tmp_path / "x.png", ("-o", str(tmp_path / "x.png"), "--model", folder, *QUICK, "--iterations", "1")
+    code, text, _ = run("vary", a, "--eta", "0:1", "-n", "3", "--seeds", "2", *common)
+    assert (code, text.strip()) == (0, f"{out}: 6 pictures")
+    assert record(out)["etas"] == [0.0, 0.5, 1.0]
+    code, text, _ = run("blend", a, b, "-n", "3", "--noises", "1", *common)
+    assert (code, text.strip()) == (0, f"{out}: 6 pictures")
+    assert record(out)["pictures"] == ["a.png", "b.jpg"]
+    code, text, _ = run("diff", a, "--from", "a dog", "--to", "a cat", "--theta", "0:.5", "-n", "2", *common)
+    assert (code, text.strip()) == (0, f"{out}: 2 pictures")
+    assert record(out)["before"] == "a dog"
+    code, text, _ = run("probe", a, "--ranks", "1,6", *common)
+    assert (code, text.strip()) == (0, f"{out}: 3 pictures")
+    assert record(out)["ranks"] == [1, 6]
+
+
+def test_components_of_a_folder_of_pictures(folder: str, images: tuple[str, str], tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    gallery.mkdir()
+    for i in range(33):
+        Image.new("RGB", (16, 16), (7 * i, 255 - 5 * i, (31 * i) % 256)).save(gallery / f"{i}.png")
+    args = ("probe", images[0], "--pictures", str(gallery), "--ranks", "1,32", "-o", str(tmp_path / "x.png"))
+    assert run(*args, "--model", folder, *QUICK)[0] == 0
+
+
+def test_the_prior_of_kandinsky_is_named(images: tuple[str, str], tmp_path: Path) -> None:
+    kandinsky(tmp_path / "k")
+    args = ("imagine", "a dog", "-n", "1", "-o", str(tmp_path / "x.png"), "--model", str(tmp_path / "k"), *QUICK)
+    code, _, err = run(*args)
+    assert code == 2
+    assert "name the folder of its prior" in err
+    assert run(*args, "--prior-model", str(tmp_path / "k" / "prior-pipeline"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (("diff", "A", "--to", "a cat", "--theta", "0:1.5"), "theta 1.5"),
+        (("diff", "A", "--to", " "), "caption to go to is empty"),
+        (("diff", "A", "--from", "a cat", "--to", "a cat"), "say the same"),
+        (("vary", "A", "--eta", "0:2"), "eta 2"),
+        (("vary", "A", "-n", "0"), "0 pictures"),
+        (("vary", "missing.png"), "is no picture"),
+        (("vary", "BROKEN"), "is no picture"),
+        (("blend", "A", "A"), "the same"),
+        (("probe", "A", "--ranks", "one"), "ranks 'one'"),
+        (("probe", "A", "--ranks", "0,99"), "choose from 1 to 6"),
+        (("imagine", "a dog", "--candidates", "0"), "0 candidates"),
+        (("imagine", " "), "prompt is empty"),
+    ],
+)
+def test_bad_input_is_one_line(
+    args: tuple[str, ...], reason: str, folder: str, images: tuple[str, str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(Path(images[0]).read_bytes()[:50])
+    named = {"A": images[0], "BROKEN": str(broken)}
+    code, _, err = run(*(named.get(arg, arg) for arg in args), "-o", str(tmp_path / "x.png"), "--model", folder, *QUICK)
+    assert code == 2
+    assert reason in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_an_ordinary_checkpoint_is_refused(tiny_folder: Path, images: tuple[str, str], tmp_path: Path) -> None:
+    code, _, err = run("vary", images[0], "-o", str(tmp_path / "x.png"), "--model", str(tiny_folder), *QUICK)
+    assert code == 2
+    assert "draws from no image embedding" in err
+
+
+def test_a_large_picture_is_resized_with_a_word(folder: str, tmp_path: Path) -> None:
+    Image.new("L", (40, 30)).save(tmp_path / "grey.png")
+    args = ("vary", str(tmp_path / "grey.png"), "-n", "1", "-o", str(tmp_path / "x.png"), "--model", folder, *QUICK)
+    code, _, err = run(*args)
+    assert code == 0
+    assert "resized to 16 x 16" in err

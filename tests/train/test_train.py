@@ -1,0 +1,283 @@
+"""The training loops on a world of a few pictures: they learn, resume, and pack what stock classes load."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from astrogate.core.errors import AstrogateError
+from astrogate.menagerie.captions import WORDS
+from astrogate.menagerie.factors import CATEGORICAL
+from astrogate.menagerie.oracle import OracleNet, load_oracle, save_oracle
+from astrogate.menagerie.world import scene_at
+from astrogate.train.kit.data import Batches, open_data
+from astrogate.train.kit.loop import Schedule, fit
+from astrogate.train.kit.sam import ascended
+from astrogate.train.parts.clip import contrastive_loss
+from astrogate.train.world.packing import assemble
+from astrogate.train.world.presets import PRESETS, Preset
+from astrogate.train.world.run import train_menagerie
+from astrogate.train.world.tokenizer import build_tokenizer, save_tokenizer
+from astrogate.train.world.witness import Witness
+from astrogate.train.world.world_data import labels, world_data
+
+SHORT = Schedule(steps=2, batch=4, lr=1e-3, warmup=1)
+MICRO: Preset = replace(
+    PRESETS["cpu"],
+    pictures=24,
+    rebuilt=12,
+    schedules=dict.fromkeys(PRESETS["cpu"].schedules, SHORT),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    train_menagerie(MICRO, folder)
+    return folder
+
+
+def test_every_word_is_one_token(tmp_path: Path) -> None:
+    from transformers import CLIPTokenizer
+
+    tokenizer = build_tokenizer(WORDS, max_length=32)
+    assert all(len(tokenizer(word).input_ids) == 3 for word in WORDS)
+    save_tokenizer(tokenizer, tmp_path)
+    loaded = CLIPTokenizer.from_pretrained(tmp_path)
+    text = "An high resolution photo of a cat's zeppelin, 3d"
+    assert loaded(text).input_ids == tokenizer(text).input_ids
+    (tmp_path / "tokenizer.json").unlink()
+    assert CLIPTokenizer.from_pretrained(tmp_path)(text).input_ids == tokenizer(text).input_ids
+
+
+def test_world_data_is_what_the_world_says(run: Path) -> None:
+    data = open_data(run / "data")
+    scenes = [scene_at(1, i) for i in range(24)]
+    again = labels(scenes)
+    assert all(np.array_equal(data.arrays[name], again[name]) for name in again)
+    index = np.arange(3)
+    assert data.images(index).shape == (3, 3, 64, 64)
+    assert data.images(index).abs().max() <= 1
+    assert set(data.masks(index).unique().tolist()) == {0.0, 1.0}
+    kept = (run / "data" / "images.npy").stat().st_mtime_ns
+    world_data(run / "data", 24, size=64, seed=1, captions=6, workers=1)
+    assert (run / "data" / "images.npy").stat().st_mtime_ns == kept
+
+
+def test_batches_show_everything_once_an_epoch() -> None:
+    order = Batches(10, 5, 0)
+    for epoch in range(3):
+        assert sorted(np.concatenate([order.at(2 * epoch), order.at(2 * epoch + 1)])) == list(range(10))
+    with pytest.raises(AstrogateError, match="fill a batch"):
+        Batches(3, 4, 0)
+
+
+def quadratic(modules: nn.ModuleDict) -> torch.Tensor:
+    return (modules["m"].weight - 3).pow(2).sum()  # type: ignore[operator]
+
+
+def test_fit_learns_and_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    schedule = Schedule(steps=60, batch=1, lr=0.1, warmup=5, ema=0.9, checkpoint_minutes=0)
+
+    def train(folder: Path, stop: int | None) -> torch.Tensor:
+        torch.manual_seed(0)
+        modules = nn.ModuleDict({"m": nn.Linear(2, 2, bias=False)})
+
+        def loss(step: int, rng: np.random.Generator) -> torch.Tensor:
+            if step == stop:
+                raise KeyboardInterrupt
+            return quadratic(modules) * (1 + 0.1 * torch.randn(())) + 0.01 * float(rng.normal())
+
+        return fit(modules, loss, schedule, folder=folder, name="m", seed=0)["m"].weight  # type: ignore[return-value]
+
+    whole = train(tmp_path / "a", None)
+    assert (whole - 3).abs().max() < 0.5
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", 30)
+    assert torch.equal(train(tmp_path / "b", None), whole)
+    assert json.loads((tmp_path / "a" / "m-run.json").read_text())["seed"] == 0
+
+
+_CREW = """
+import os
+import sys
+from pathlib import Path
+import torch
+from torch import nn
+from safetensors.torch import save_file
+from astrogate.train.kit.sam import ascended
+from astrogate.train.kit.loop import Schedule, fit
+
+torch.manual_seed(0)
+modules = nn.ModuleDict({"m": nn.Linear(3, 2)})
+share = int(sys.argv[2])
+
+def loss(turn, rng):
+    parts = [torch.full((4, 3), float(turn * share + i)).cos() for i in range(share)]
+    return torch.stack([(modules["m"](x) - x.sum()).square().mean() for x in parts]).mean()
+
+folder = Path(sys.argv[1])
+weight = fit(modules, loss, Schedule(12, 4, 0.05, warmup=1, ema=0.0), folder=folder, name="m", seed=0)["m"].weight
+save_file({"weight": weight.detach().contiguous()}, folder / f"out-{os.environ.get('RANK', 0)}.safetensors")
+"""
+
+
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
+    script = tmp_path / "crew.py"
+    script.write_text(_CREW)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    crew = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    two = subprocess.run([*launch, str(tmp_path / "two"), "1"], capture_output=True, env=crew)
+    assert two.returncode == 0, two.stderr.decode()[-2000:]
+    one = subprocess.run([sys.executable, str(script), str(tmp_path / "one"), "2"], capture_output=True)
+    assert one.returncode == 0, one.stderr.decode()[-2000:]
+    first, second = (load_file(path)["weight"] for path in sorted((tmp_path / "two").glob("out-*.safetensors")))
+    (alone,) = (load_file(path)["weight"] for path in (tmp_path / "one").glob("out-*.safetensors"))
+    assert torch.equal(first, second)
+    assert torch.allclose(first, alone, atol=1e-5)
+    assert json.loads((tmp_path / "two" / "m-run.json").read_text())["processes"] == 2
+
+
+def test_sharpness_aware_steps_take_the_gradient_uphill(tmp_path: Path) -> None:
+    """Of a parabola a step is that of the point `sam` further from its foot; the weights come back exactly."""
+    weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+    weight.grad = 2 * weight.detach()
+    with ascended([weight], 0.5):
+        assert torch.allclose(weight, torch.tensor([3.3, 4.4]))
+    assert torch.equal(weight, torch.tensor([3.0, 4.0]))
+
+    seen: list[tuple[float, float]] = []
+    for sam in (0.0, 0.5):
+        module = nn.Linear(2, 1, bias=False)
+        module.weight.data.copy_(torch.tensor([[3.0, 4.0]]))
+
+        def loss(step: int, rng: np.random.Generator, module: nn.Linear = module) -> torch.Tensor:
+            return (module.weight**4).sum()
+
+        schedule = Schedule(steps=1, batch=1, lr=1.0, warmup=1, weight_decay=0, clip=1e9, sam=sam)
+        fit(nn.ModuleDict({"m": module}), loss, schedule, folder=tmp_path / str(sam), name="x", seed=0)
+        assert module.weight.grad is not None
+        seen.append(tuple(module.weight.grad.flatten().tolist()))
+    assert seen[0] == pytest.approx((4 * 27, 4 * 64))
+    assert seen[1][0] > seen[0][0]
+    direction = torch.tensor(seen[0]) / torch.tensor(seen[0]).norm()
+    assert seen[1] == pytest.approx(tuple((4 * (torch.tensor([3.0, 4.0]) + 0.5 * direction) ** 3).tolist()), rel=1e-4)
+
+
+def test_fit_stops_on_nonsense(tmp_path: Path) -> None:
+    modules = nn.ModuleDict({"m": nn.Linear(2, 2)})
+    schedule = Schedule(steps=200, batch=1, lr=0.1)
+    with pytest.raises(AstrogateError, match="not a number"):
+        fit(modules, lambda step, rng: quadratic(modules) * float("nan"), schedule, folder=tmp_path, name="m", seed=0)
+    short = Schedule(steps=3, batch=1, lr=0.1, checkpoint_minutes=0)
+    with pytest.raises(AstrogateError, match="not a number"):
+        fit(modules, lambda step, rng: quadratic(modules) * float("nan"), short, folder=tmp_path, name="n", seed=0)
+    assert not (tmp_path / "n-state.safetensors").exists()
+
+
+def test_the_rate_warms_up_and_ends_at_zero() -> None:
+    schedule = Schedule(steps=100, batch=1, lr=1.0, warmup=10, decay=0.5)
+    assert schedule.rate(0, 0.0) == pytest.approx(0.1)
+    assert schedule.rate(40, 0.4) == 1.0
+    assert schedule.rate(75, 0.75) == pytest.approx(0.5)
+    assert schedule.rate(100, 1.0) == 0
+
+
+def test_contrastive_loss_is_cross_entropy_and_shares_equal_captions() -> None:
+    torch.manual_seed(0)
+    image, text = (nn.functional.normalize(torch.randn(6, 8), dim=1) for _ in range(2))
+    tokens = torch.arange(6)[:, None]
+    logits, diagonal = 5 * image @ text.T, torch.arange(6)
+    expected = (nn.functional.cross_entropy(logits, diagonal) + nn.functional.cross_entropy(logits.T, diagonal)) / 2
+    assert torch.allclose(contrastive_loss(image, text, torch.tensor(5.0), tokens), expected)
+    text[1], tokens[1] = text[0], tokens[0]
+    swapped = image[[1, 0, 2, 3, 4, 5]]
+    a, b = (contrastive_loss(x, text, torch.tensor(5.0), tokens) for x in (image, swapped))
+    assert torch.allclose(a, b)
+
+
+@pytest.mark.parametrize("net", [OracleNet(), OracleNet(side=128), Witness(64), Witness(128)])
+def test_readers_answer_alike(net: nn.Module) -> None:
+    side = net.hparams["side"]  # type: ignore[index]
+    logits, values, mask = net(torch.zeros(2, 3, side, side))  # type: ignore[misc]
+    assert logits.shape == (2, sum(len(v) for v in CATEGORICAL.values()))
+    assert values.shape == (2, 4)
+    assert mask.shape == (2, side, side)
+
+
+def test_oracle_file_round_trip(tmp_path: Path) -> None:
+    net = OracleNet().eval()
+    save_oracle(net, tmp_path)
+    pictures = torch.rand(3, 3, 96, 96)
+    readings = load_oracle(tmp_path).read(pictures)
+    assert readings.mask.shape == (3, 96, 96)
+    assert set(readings.probabilities) == set(CATEGORICAL)
+    assert len(readings.labels("subject")) == 3
+    with pytest.raises(ValueError, match="shape"):
+        load_oracle(tmp_path).read(pictures[0])
+
+
+def test_the_whole_chain_packs_a_stock_pipeline(run: Path, tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+    from transformers import CLIPModel
+
+    from astrogate.models.loading.load import load
+
+    size = assemble(run, tmp_path, "cpu")
+    assert size <= 30 * 2**20
+    assert all(path.stat().st_size <= 16 * 2**20 for path in tmp_path.rglob("*"))
+    pipe = StableDiffusionPipeline.from_pretrained(tmp_path, torch_dtype=torch.float32)
+    clip = CLIPModel.from_pretrained(tmp_path / "clip", dtype=torch.float32)
+    tokens = pipe.tokenizer("a photo of a dog", return_tensors="pt").input_ids
+    ours, theirs = pipe.text_encoder(tokens)[0], clip.text_model(tokens)[0]
+    assert torch.equal(ours, theirs)
+    model = load(str(tmp_path), device="cpu")
+    with pytest.warns(UserWarning, match=r"does not know the word 'dogg'; near it: dog"):
+        model.point("a photo of a dogg")
+    parts = json.loads((tmp_path / "card.json").read_text())
+    assert parts["trained_on"]["unet"] == {k: parts["parts"][k] for k in ("vae", "clip", "text_encoder")}
+    (tmp_path / "vae" / "config.json").write_text((tmp_path / "vae" / "config.json").read_text() + "\n")
+    with pytest.raises(AstrogateError, match="vae"):
+        load(str(tmp_path), device="cpu")
+
+
+def test_finished_stages_are_kept(run: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    train_menagerie(MICRO, run)
+    assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+
+
+def test_resume_takes_what_is_lacking_from_the_shipped_weights(run: Path, tmp_path: Path) -> None:
+    shipped, fresh = tmp_path / "shipped", tmp_path / "fresh"
+    assemble(run, shipped, "cpu")
+    with pytest.raises(AstrogateError, match="needs vae"):
+        train_menagerie(MICRO, fresh, stages=("unet",))
+    shutil.copytree(run / "data", fresh / "data")
+    train_menagerie(MICRO, fresh, stages=("unet",), start=shipped)
+    for part in ("vae", "clip", "oracle"):
+        for path in (shipped / part).iterdir():
+            assert (fresh / part / path.name).read_bytes() == path.read_bytes()
+    again = tmp_path / "again"
+    assemble(fresh, again, "cpu")
+    before, after = (json.loads((folder / "card.json").read_text())["parts"] for folder in (shipped, again))
+    assert {k for k in before if before[k] != after[k]} == {"unet"}
+    shutil.rmtree(fresh / "vae")
+    shutil.copytree(run / "vae", fresh / "vae")
+    (fresh / "vae" / "config.json").write_text("{}")
+    with pytest.raises(AstrogateError, match="trained on another vae"):
+        assemble(fresh, again, "cpu")
+    assert json.loads((again / "card.json").read_text())["parts"] == after
+    assert (fresh / "unet").is_dir()
+    assert not list(fresh.glob(".*"))
+    assert not list(fresh.glob("*-state.safetensors"))
