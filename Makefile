@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs measured clean
 
 demo: $(READY)
 	$(BIN)/astrogate demo -o demo
@@ -21,6 +21,13 @@ docs: $(READY)
 	$(BIN)/python -m astrogate.app.cli.reference > docs/.cli.part
 	mv docs/.cli.part docs/cli.md
 	$(BIN)/astrogate card -o docs/menagerie.md
+
+# The pages that take hours to measure.
+measured: $(READY)
+	$(BIN)/astrogate bench leakage -o docs/leakage.md
+	$(BIN)/astrogate bench unclip -o docs/unclip.md
+	$(BIN)/astrogate bench concepts -o docs/planted.md
+	$(BIN)/astrogate sweep benchmarks/sweeps/interpolation.toml -o runs/sweep --page docs/interpolation.md
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

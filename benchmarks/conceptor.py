@@ -36,10 +36,11 @@ from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.pseudo_point import basis_place, basis_points, concept_points, place_of
 from astrogate.methods.concept.run import Weights, pseudo_words, sparsity
 from astrogate.methods.concept.vocabulary import TEMPLATES, Vocabulary, word_features
-from astrogate.models.loading.load import shipped_folder
+from astrogate.models.loading.locate import shipped_folder
 from astrogate.models.sampler.fast import has_bfloat16
 from astrogate.models.text.pseudo_word import standing_in
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 
 FRESH = range(700_000, 700_040)
 #: How the released code draws.

@@ -10,7 +10,7 @@ from typing import Any
 
 import astrogate as ag
 from astrogate.measure.scores import bootstrap, mean, psnr
-from astrogate.studies.world.card import drawings, held_out_scenes, reconstruct
+from astrogate.studies.world.scenes import drawings, held_out_scenes, reconstruct
 
 COUNT, STEPS = 32, 50
 

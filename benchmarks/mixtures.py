@@ -19,7 +19,8 @@ from astrogate.measure.scores import bootstrap, mean
 from astrogate.menagerie.captions import SCENE_WORDS
 from astrogate.menagerie.factors import ANIMALS, COLOURS, PEOPLE, PLACES
 from astrogate.methods.concept.starts import convex
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.concept.planted import RECIPE, TOP, named
 
 PICTURES = 60

@@ -19,7 +19,8 @@ from astrogate.measure.scores import mean
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.methods.concept.cutoffs import pictures_alike
 from astrogate.methods.concept.pseudo_point import basis_points
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.concept.planted import RECIPE, SPARSE, WAYS, named, recall, truth_of, without_facts
 
 FOLDER = Path("runs/planted")

@@ -12,7 +12,7 @@ import torch
 from clock import child_seconds, cpu_seconds
 
 import astrogate as ag
-from astrogate.models.loading.load import shipped_folder
+from astrogate.models.loading.locate import shipped_folder
 
 REPEATS = 7
 

@@ -39,8 +39,9 @@ def command(folder: Path, name: str, n: int, steps: int = STEPS) -> list[str]:
 
 def watched(log: Path, arguments: list[str]) -> None:
     """The command line, with a line in `log` for every batch that is begun."""
-    from astrogate.app.cli.main import main as command_line
     from astrogate.models.stable_diffusion import StableDiffusion
+
+    from astrogate.app.cli.main import main as command_line
 
     draw = StableDiffusion.denoise
 

@@ -17,9 +17,9 @@ import torch
 
 from astrogate.measure.clip import Clip
 from astrogate.measure.scores import bootstrap, mean, retrieval
-from astrogate.models.loading.load import shipped_folder
+from astrogate.models.loading.locate import shipped_folder
 from astrogate.ops.quantise import effective_rank, fit_codebook
-from astrogate.studies.world.card import drawings, held_out_scenes
+from astrogate.studies.world.scenes import drawings, held_out_scenes
 from astrogate.train.world.presets import PRESETS
 from astrogate.train.world.run import train_menagerie
 

@@ -16,7 +16,7 @@ import torch
 from clock import cpu_seconds
 
 import astrogate as ag
-from astrogate.models.loading.load import shipped_folder
+from astrogate.models.loading.locate import shipped_folder
 from astrogate.models.sampler.fast import fast
 
 PROMPT, RECIPE, BATCH = "a painting of a cat", ag.Recipe(), 16

@@ -6,7 +6,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -15,30 +15,38 @@ import torch
 
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
 from astrogate.measure.clip import Clip
 from astrogate.methods.image.encode import encode
-from astrogate.models.loading.load import load, shipped_folder
+from astrogate.models.loading.load import load
+from astrogate.models.loading.locate import shipped_folder
 from astrogate.models.unclip.adapter import UnCLIP
 from tests.checkpoints import FAMILIES, clip_model
 from tests.unclip_checkpoints import ours
 
 
-@pytest.fixture(scope="session")
-def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a family's checkpoint, made when it is first asked for."""
+def made_once(
+    makers: Mapping[str, Callable[[Path], object]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """The folder of a checkpoint by its name in `makers`, made when it is first asked for."""
 
     @cache
-    def made(family: str) -> Path:
-        folder = tmp_path_factory.mktemp(family)
-        FAMILIES[family](folder)
+    def made(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        makers[name](folder)
         return folder
 
     return made
 
 
 @pytest.fixture(scope="session")
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    return made_once(FAMILIES, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def tiny_folder(tiny_folders: Callable[[str], Path]) -> Path:
-    return tiny_folders("sd")
+    return tiny_folders("stable_diffusion")
 
 
 @pytest.fixture(scope="session")
@@ -88,4 +96,4 @@ def pictures() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def encoded(stack: UnCLIP, pictures: torch.Tensor) -> list[Point]:
     """Two pictures as points of `stack`, by 25 steps."""
-    return encode(stack, pictures, num_inference_steps=25, iterations=10)
+    return encode(stack, pictures, recipe=Recipe(25, 1.0), iterations=10)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from astrogate.models.unclip.load import package_of
-from tests.checkpoints import LENGTH, WORDS, clip_encoder, clip_tokenizer, unet, vae
+from tests.checkpoints import WORDS
+from tests.checkpoints.parts import LENGTH, clip_encoder, clip_tokenizer, unet, vae
 
 WIDTH = 32
 
@@ -39,6 +40,17 @@ def text_tower(tokenizer: Any) -> Any:
     from transformers import CLIPTextModelWithProjection
 
     return clip_encoder(CLIPTextModelWithProjection, tokenizer)
+
+
+def towers() -> dict[str, Any]:
+    """CLIP's two towers with what reads texts and pictures for them, by diffusers' names."""
+    tokenizer = clip_tokenizer()
+    return {
+        "text_encoder": text_tower(tokenizer),
+        "tokenizer": tokenizer,
+        "image_encoder": vision_tower(),
+        "feature_extractor": processor(),
+    }
 
 
 def transformer() -> Any:
@@ -91,15 +103,11 @@ def upsampler() -> Any:
 def karlo(folder: Path) -> dict[str, Any]:
     """The parts of both of Karlo's pipelines, under an index that names a package that diffusers doesn't have."""
     torch.manual_seed(0)
-    tokenizer = clip_tokenizer()
     parts = {
         "prior": transformer(),
         "decoder": added_unet(in_channels=3, out_channels=6, class_embed_type="identity"),
-        "text_encoder": text_tower(tokenizer),
-        "tokenizer": tokenizer,
+        **towers(),
         "text_proj": projection(),
-        "image_encoder": vision_tower(),
-        "feature_extractor": processor(),
         "super_res_first": upsampler(),
         "super_res_last": upsampler(),
         "prior_scheduler": cosine(prediction_type="sample", clip_sample_range=5.0),
@@ -154,7 +162,7 @@ def stable_unclip(folder: Path, *, prior: bool = False) -> dict[str, Any]:
     from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
     from transformers import CLIPTextModel
 
-    from tests.checkpoints import scheduler
+    from tests.checkpoints.parts import scheduler
 
     torch.manual_seed(0)
     tokenizer = clip_tokenizer()
@@ -185,14 +193,13 @@ def ours(folder: Path) -> dict[str, Any]:
     from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from astrogate.models.loading.load import OWN
+    from astrogate.models.families.astrogate_unclip import OWN
     from astrogate.models.unclip.load import save_codebook
     from astrogate.ops.quantise import fit_codebook
     from astrogate.train.parts.upsampler import upsampler_scheduler
     from astrogate.train.world.presets import build_scheduler
 
     torch.manual_seed(0)
-    tokenizer = clip_tokenizer()
     parts = {
         "decoder": unet(
             WIDTH, class_embed_type="projection", projection_class_embeddings_input_dim=2 * WIDTH, time_embedding_dim=64
@@ -201,10 +208,7 @@ def ours(folder: Path) -> dict[str, Any]:
         "image_normalizer": StableUnCLIPImageNormalizer(WIDTH),
         "scheduler": build_scheduler(),
         "vae": vae(),
-        "text_encoder": text_tower(tokenizer),
-        "tokenizer": tokenizer,
-        "image_encoder": vision_tower(),
-        "feature_extractor": processor(),
+        **towers(),
         "prior": transformer(),
         "prior_scheduler": cosine(prediction_type="sample", clip_sample_range=5.0),
         "ar_prior": GPT2LMHeadModel(GPT2Config(vocab_size=32 + 4, n_positions=64, n_embd=WIDTH, n_layer=1, n_head=2)),

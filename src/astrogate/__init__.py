@@ -3,8 +3,9 @@
     import astrogate as ag
 
     model = ag.load("menagerie")
-    point = ag.slide(model.point("a painting of a dog", seed=7), ag.contrast(model, "fat", "thin"))
-    ag.sheet(ag.render(model, point)).save("fat.png")
+    point = model.point("a painting of a dog", seed=7)
+    fat = ag.insert(model, point, "fat", before="dog", against="thin")
+    ag.strip(model, point, fat).save("fat.png")
 
 The public API is what `__all__` names; each name is imported when it is first used.
 """
@@ -15,23 +16,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from astrogate.actions.again import again as again
     from astrogate.core.basis import Basis as Basis
-    from astrogate.core.basis import load_basis as load_basis
-    from astrogate.core.basis import save_basis as save_basis
     from astrogate.core.direction import Direction as Direction
-    from astrogate.core.direction import place as place
-    from astrogate.core.direction_file import load_direction as load_direction
-    from astrogate.core.direction_file import save_direction as save_direction
+    from astrogate.core.edit import Edit as Edit
     from astrogate.core.errors import AstrogateError as AstrogateError
     from astrogate.core.errors import AstrogateWarning as AstrogateWarning
+    from astrogate.core.parts import Guide as Guide
+    from astrogate.core.parts import Hold as Hold
+    from astrogate.core.parts import Parts as Parts
+    from astrogate.core.parts import Steer as Steer
     from astrogate.core.path import Path as Path
     from astrogate.core.point import Point as Point
-    from astrogate.core.point import Steer as Steer
     from astrogate.core.protocols import Model as Model
     from astrogate.core.protocols import Reader as Reader
     from astrogate.core.protocols import Readings as Readings
     from astrogate.core.recipe import Frame as Frame
     from astrogate.core.recipe import Recipe as Recipe
+    from astrogate.core.segment import Segment as Segment
     from astrogate.measure.clip import Clip as Clip
     from astrogate.methods.concept.bias import Response as Response
     from astrogate.methods.concept.bias import balance as balance
@@ -53,11 +55,7 @@ if TYPE_CHECKING:
     from astrogate.methods.edit.guidance import guide as guide
     from astrogate.methods.edit.guidance import toward as toward
     from astrogate.methods.edit.insert import insert as insert
-    from astrogate.methods.edit.insert import inserted as inserted
-    from astrogate.methods.edit.phrase import between as between
     from astrogate.methods.edit.phrase import phrase as phrase
-    from astrogate.methods.edit.slide import grid as grid
-    from astrogate.methods.edit.slide import slide as slide
     from astrogate.methods.image.blend import blend as blend
     from astrogate.methods.image.encode import encode as encode
     from astrogate.methods.image.prior import prior as prior
@@ -67,12 +65,10 @@ if TYPE_CHECKING:
     from astrogate.methods.path.neighbourhood import neighbourhood as neighbourhood
     from astrogate.methods.path.pace import pace as pace
     from astrogate.methods.path.pace import retimed as retimed
+    from astrogate.methods.path.pan import crop_views as crop_views
     from astrogate.methods.path.pan import pan as pan
-    from astrogate.methods.path.pan import views as views
-    from astrogate.methods.path.pan import wipe as wipe
-    from astrogate.methods.path.walk import loop as loop
-    from astrogate.methods.path.walk import redrawn as redrawn
     from astrogate.methods.path.walk import walk as walk
+    from astrogate.methods.path.walk import walk_circle as walk_circle
     from astrogate.models.extras import with_control as with_control
     from astrogate.models.extras import with_image as with_image
     from astrogate.models.loading.load import load as load
@@ -83,20 +79,29 @@ if TYPE_CHECKING:
     from astrogate.ops.interpolate import mix as mix
     from astrogate.ops.interpolate import nlerp as nlerp
     from astrogate.ops.interpolate import slerp as slerp
-    from astrogate.ops.timing import eased as eased
-    from astrogate.ops.timing import sample as sample
-    from astrogate.ops.timing import uniform as uniform
     from astrogate.rendering.cache import FrameCache as FrameCache
     from astrogate.rendering.invert import invert as invert
-    from astrogate.rendering.png import save_png as save_png
+    from astrogate.rendering.record import save_png as save_png
     from astrogate.rendering.render import render as render
-    from astrogate.rendering.render import to_tensor as to_tensor
     from astrogate.rendering.sheet import sheet as sheet
+    from astrogate.rendering.strip import Strip as Strip
+    from astrogate.rendering.strip import grid as grid
+    from astrogate.rendering.strip import strip as strip
     from astrogate.rendering.upscale import upscale as upscale
     from astrogate.rendering.video import side_by_side as side_by_side
     from astrogate.rendering.video import video as video
 
 _HOME = {
+    "Edit": "core.edit",
+    "Guide": "core.parts",
+    "Hold": "core.parts",
+    "Parts": "core.parts",
+    "Segment": "core.segment",
+    "Strip": "rendering.strip",
+    "strip": "rendering.strip",
+    "walk_circle": "methods.path.walk",
+    "crop_views": "methods.path.pan",
+    "again": "actions.again",
     "AstrogateError": "core.errors",
     "AstrogateWarning": "core.errors",
     "Basis": "core.basis",
@@ -112,31 +117,25 @@ _HOME = {
     "Readings": "core.protocols",
     "Recipe": "core.recipe",
     "Response": "methods.concept.bias",
-    "Steer": "core.point",
+    "Steer": "core.parts",
     "balance": "methods.concept.bias",
     "basis_points": "methods.concept.pseudo_point",
-    "between": "methods.edit.phrase",
     "blend": "methods.image.blend",
     "calibrate": "methods.edit.calibrate",
     "clip_guided": "methods.edit.clip_guided",
     "concepts": "methods.concept.explain",
     "contrast": "methods.edit.contrast",
     "direction_of": "methods.concept.manipulate",
-    "eased": "ops.timing",
     "encode": "methods.image.encode",
     "explain": "methods.concept.explain",
     "explain_image": "methods.concept.explain_image",
     "fast": "models.sampler.fast",
-    "grid": "methods.edit.slide",
+    "grid": "rendering.strip",
     "guide": "methods.edit.guidance",
     "insert": "methods.edit.insert",
-    "inserted": "methods.edit.insert",
     "invert": "rendering.invert",
     "lerp": "ops.interpolate",
     "load": "models.loading.load",
-    "load_basis": "core.basis",
-    "load_direction": "core.direction_file",
-    "loop": "methods.path.walk",
     "manipulate": "methods.concept.manipulate",
     "mix": "ops.interpolate",
     "mixtures": "methods.concept.bias",
@@ -146,33 +145,24 @@ _HOME = {
     "pan": "methods.path.pan",
     "phrase": "methods.edit.phrase",
     "picture_shares": "methods.concept.bias",
-    "place": "core.direction",
     "prior": "methods.image.prior",
     "probe": "methods.image.probe",
-    "redrawn": "methods.path.walk",
     "render": "rendering.render",
     "response_to": "methods.concept.bias",
     "retimed": "methods.path.pace",
-    "sample": "ops.timing",
-    "save_basis": "core.basis",
-    "save_direction": "core.direction_file",
-    "save_png": "rendering.png",
+    "save_png": "rendering.record",
     "save_pseudo_word": "models.text.pseudo_word",
     "sheet": "rendering.sheet",
     "side_by_side": "rendering.video",
     "slerp": "ops.interpolate",
-    "slide": "methods.edit.slide",
     "textdiff": "methods.image.textdiff",
-    "to_tensor": "rendering.render",
+    "to_tensor": "rendering.pixels",
     "toward": "methods.edit.guidance",
-    "uniform": "ops.timing",
     "upscale": "rendering.upscale",
     "vary": "methods.image.vary",
     "video": "rendering.video",
-    "views": "methods.path.pan",
     "vocabulary": "methods.concept.vocabulary",
     "walk": "methods.path.walk",
-    "wipe": "methods.path.pan",
     "with_control": "models.extras",
     "with_image": "models.extras",
     "word_shares": "methods.concept.bias",

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from astrogate.actions.table import REQUESTS
 from astrogate.app.cli.main import main
 
 SLIDE = ("slide", "a painting of a dog", "--toward", "fat", "--away", "thin", "--steps", "2", "--device", "cpu")
@@ -27,14 +28,15 @@ def run(*args: str) -> tuple[int, str, str]:
 def test_slide_draws_a_strip_with_its_record(tiny_folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "deep" / "fat.png"
     code, out, err = run(
-        *SLIDE, "--model", str(tiny_folder), "-n", "5", "--scales=-1:1", "--seed", "7", "-o", str(target)
+        *SLIDE, "--model", str(tiny_folder), "-n", "5", "--range=-1:1", "--seed", "7", "-o", str(target)
     )
     assert (code, err) == (0, "")
     assert "5 pictures" in out
     image = Image.open(target)
     kept = json.loads(image.text["astrogate"])
     assert kept["scales"] == [-1, -0.5, 0, 0.5, 1]
-    assert kept["directions"][0]["toward"] == "fat"
+    assert kept["along"][0]["direction"]["toward"] == "fat"
+    assert kept["request"]["toward"] == "fat"
     assert kept["point"]["seed"] == 7
     assert kept["recipe"]["num_inference_steps"] == 2
 
@@ -48,18 +50,18 @@ def test_slide_draws_a_row_a_seed(tiny_folder: Path, tmp_path: Path) -> None:
 
 BAD = {
     "an empty prompt": (("slide", " ", "--toward", "fat", "--away", "thin"), "empty"),
-    "scales that are not numbers": ((*SLIDE, "--scales=a:b"), "not a range"),
-    "scales that are no numbers": ((*SLIDE, "--scales=nan:1"), "finite scales"),
-    "absurd scales": ((*SLIDE, "--scales=-1e9:1e9"), "finite scales"),
-    "no pictures": ((*SLIDE, "-n", "0"), "0 pictures"),
-    "no seeds": ((*SLIDE, "--seeds", "0"), "0 strips"),
+    "scales that are not numbers": ((*SLIDE, "--range=a:b"), "not a range"),
+    "scales that are no numbers": ((*SLIDE, "--range=nan:1"), "a finite number"),
+    "absurd scales": ((*SLIDE, "--range=-1e9:1e9"), "choose a scale there"),
+    "no pictures": ((*SLIDE, "-n", "0"), "n 0: use 1 or more"),
+    "no seeds": ((*SLIDE, "--seeds", "0"), "seeds 0: use 1 or more"),
     "a negative seed": ((*SLIDE, "--seed", "-1"), "seed -1"),
     "equal poles": (("slide", "a dog", "--toward", "fat", "--away", "fat"), "both poles"),
     "no steps": ((*SLIDE[:-4], "--steps", "0"), "0 steps"),
     "a bad guidance": ((*SLIDE, "--guidance", "-3"), "guidance -3"),
     "a bad size": ((*SLIDE, "--size", "13"), "13 pixels"),
-    "a batch of none": ((*SLIDE, "--batch", "0"), "not in the range"),
-    "a bad dtype": ((*SLIDE, "--dtype", "int8"), "dtype 'int8'"),
+    "a batch of none": ((*SLIDE, "--batch-size", "0"), "batch-size 0: use 1 or more"),
+    "a bad dtype": ((*SLIDE, "--dtype", "int8"), "'int8' is not one of"),
     "an unknown scheduler": ((*SLIDE, "--scheduler", "Wishful"), "unknown scheduler"),
     "an unknown device": ((*SLIDE[:-2], "--device", "toaster"), "toaster"),
     "a word that is not there": ((*SLIDE, "--on", "zebra"), "no word 'zebra'"),
@@ -91,8 +93,9 @@ def test_unknown_and_unsafe_models(tmp_path: Path) -> None:
 
 
 def test_unwritable_output(tiny_folder: Path, tmp_path: Path) -> None:
-    for target in (tmp_path, tmp_path / "file" / "x.png"):
-        (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.png").mkdir()
+    for target in (tmp_path / "folder.png", tmp_path / "file", tmp_path / "file" / "x.png"):
         code, _, err = run(*SLIDE, "--model", str(tiny_folder), "-o", str(target))
         assert code == 2
         assert "cannot write" in err
@@ -110,10 +113,10 @@ def test_warnings_are_one_line(tiny_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("slide", "dog " * 20, "--toward", "cat"), "--away is missing"),
+        (("slide", "dog " * 20, "--toward", "cat"), "the word to go away from is missing"),
         (("slide", "a dog"), "no direction is named"),
-        (("style", "a dog"), "Missing option '--phrase'"),
-        ((*SLIDE, "-n", "abc"), "'abc' is not"),
+        (("style", "a dog"), "style misses 'phrase': give it: The style"),
+        ((*SLIDE, "-n", "abc"), "n 'abc': give a whole number"),
         ((*SLIDE, "--curve", "0.5"), "not a curve"),
         ((*SLIDE, "--also", "tall:short"), "has no scale"),
     ],
@@ -159,14 +162,14 @@ def test_odd_outputs_are_refused(tiny_folder: Path) -> None:
 def test_help_names_every_command() -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("slide", "style", "guide", "grid", "direction", "demo", "models", "train", "card", "bench"):
+    for command in (*REQUESTS, "again", "show", "direction", "demo", "models", "train", "card", "bench"):
         assert command in out
 
 
 def test_unknown_stage_is_refused() -> None:
     code, _, err = run("train", "menagerie", "--stage", "everything")
     assert code == 2
-    assert "unknown stage everything" in err
+    assert "unknown stage 'everything'" in err
 
 
 def modules_after(statement: str) -> set[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from astrogate.core.basis import load_basis
+from astrogate.core.basis import Basis
 from astrogate.measure.clip import Clip
+from astrogate.rendering.record import read_record
 from tests.app.test_cli import run
 from tests.checkpoints import clip_model
 
@@ -51,18 +52,24 @@ def test_one_picture_and_more_or_less_of_a_word(explained: Path, loading: tuple[
     code, out, err = run("explain-image", str(folder), "--seed", "2", "-o", str(target), "--save", str(kept), *loading)
     assert code == 0, err
     assert "words are left" in out
-    left = load_basis(kept)
+    left = Basis.load(kept)
     assert int((left.weights > 0).sum()) == left.used
     assert Image.open(target).width > 200
-    word = load_basis(folder / "basis.safetensors").top(1)[0][0]
+    word = Basis.load(folder / "basis.safetensors").top(1)[0][0]
     strip = ("--token", word, "-n", "3", "--steps", "2", "--window", "0.5:1", "--hold", "1", "-o", str(target))
+    strip += ("--most", "3")
     strip += loading[:-2]
     code, _, err = run("manipulate", str(folder), *strip)
     assert code == 0, err
+    kept = read_record(target)
+    assert (kept["along"][0]["word"], kept["scales"]) == (word, [-1, 0, 1])
+    assert kept["along"][0]["factors"] == [0, 1, 3, 3]
     code, _, err = run("manipulate", str(folder), "--token", "moon", *strip[2:])
     assert (code, "'moon' is no part of 'dog'" in err) == (2, True)
+    code, _, err = run("manipulate", str(folder), *strip, "--range=-2:1")
+    assert (code, "use scales from -1 to 1" in err) == (2, True)
     code, _, err = run("manipulate", str(tmp_path / "none"), *strip)
-    assert (code, "make it with `astrogate explain`" in err) == (2, True)
+    assert (code, "make one with `astrogate explain`" in err) == (2, True)
 
 
 def test_bias_counts_and_balances(loading: tuple[str, ...], tmp_path: Path) -> None:
@@ -72,7 +79,7 @@ def test_bias_counts_and_balances(loading: tuple[str, ...], tmp_path: Path) -> N
     assert "as such mixtures are drawn" in out
     assert "by the words' weights" in out
     assert "4 others, balanced" in out
-    assert load_basis(tmp_path / "happy-balanced.safetensors").name == "happy"
+    assert Basis.load(tmp_path / "happy-balanced.safetensors").name == "happy"
     assert "neither" in out
     for options, reason in (
         (("--target", "0.5,x"), "are no shares"),

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from astrogate.core.direction_file import load_direction, save_direction
+from astrogate.actions.request import digest
+from astrogate.core.direction import Direction
 from astrogate.core.protocols import Model
 from tests.app.test_cli import run
 from tests.checkpoints import clip_model
@@ -47,7 +48,7 @@ def test_show_says_what_a_direction_is(fat: Path, tmp_path: Path) -> None:
     svg = tmp_path / "fat.svg"
     code, out, err = run("direction", "show", str(fat), "-o", str(svg))
     assert (code, err) == (0, "")
-    quality = load_direction(fat).origin["quality"]["end"]
+    quality = Direction.load(fat).origin["quality"]["end"]
     assert f"AUC {quality['auc']:.3f}" in out
     assert "toward |" in out
     assert svg.read_text().lstrip().startswith("<?xml")
@@ -61,9 +62,10 @@ def test_slide_takes_saved_directions_together(fat: Path, using: tuple[str, ...]
     )  # fmt: skip
     assert (code, err) == (0, "")
     kept = record(target)
-    assert [d["toward"] for d in kept["directions"]] == ["fat", "happy"]
-    assert [s["scale"] for s in kept["steers"]] == [0.5]
-    assert kept["also"][0]["scale"] == 0.5
+    assert [edit["direction"]["toward"] for edit in kept["along"]] == ["fat", "happy"]
+    assert [(edit["name"], edit["scale"]) for edit in kept["edits"]] == [("dog - cat", 0.5)]
+    assert kept["request"]["also"] == [["dog:cat", 0.5]]
+    assert kept["files"] == {str(fat): digest(fat)}
 
 
 def test_combine_weighs_and_frees(fat: Path, loading: tuple[str, ...], tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_combine_weighs_and_frees(fat: Path, loading: tuple[str, ...], tmp_path:
     run("direction", "fit", "--toward", "happy", "--away", "sad", *FEW, "-o", str(happy), *loading)
     assert run("direction", "combine", str(fat), str(happy), "--weights", "1,-2", "-o", str(both))[0] == 0
     assert run("direction", "combine", str(fat), str(happy), "--orthogonal", "-o", str(free))[0] == 0
-    a, b, c, d = (load_direction(path).vectors["end"] for path in (fat, happy, both, free))
+    a, b, c, d = (Direction.load(path).vectors["end"] for path in (fat, happy, both, free))
     assert torch.allclose(c, a - 2 * b, atol=1e-6)
     assert abs(float(d @ b)) < 1e-5 * float(d.norm() * b.norm())
     assert run("direction", "combine", str(fat), "--weights", "1,2", "-o", str(both))[0] == 2
@@ -92,7 +94,7 @@ def test_an_exported_file_gives_the_same_conditioning(
     assert set(file) == {"conditioning_delta", "pooled_output"}
     theirs = point.tensors["prompt_embeds"][None] + file["conditioning_delta"]
     states = point.tensors["prompt_embeds"].clone()
-    states[1:] += 1.5 * load_direction(fat).vectors["end"]
+    states[1:] += 1.5 * Direction.load(fat).vectors["end"]
     assert theirs.shape == (1, 16, 32)
     assert file["pooled_output"].shape == (1, 32)
     assert (theirs[0] - states).abs().max() <= 1e-6
@@ -118,13 +120,13 @@ def test_style_grid_and_guide_draw(fat: Path, using: tuple[str, ...], tmp_path: 
 BAD = {
     "a file that is not there": (("slide", "a dog", "--direction", "no.safetensors"), "does not exist"),
     "a phrase that is not in the prompt": (("style", "a dog", "--phrase", "cat", "--in-span"), "does not hold"),
-    "strengths beyond reason": (("style", "a dog", "--phrase", "cat", "--strength", "0:9"), "strength"),
+    "strengths beyond reason": (("style", "a dog", "--phrase", "cat", "--range", "0:9"), "goes from -1 to 1"),
     "nothing to guide by": (("guide", "a dog"), "name one thing"),
     "unknown roles": (("direction", "fit", "--toward", "fat", "--away", "thin", "--roles", "toes", *FEW), "roles"),
     "poles that encode alike": (
         ("direction", "fit", "--toward", "fat", "--away", "f at", *FEW, "--template", "a {medium} {subject}"), "alike"
     ),
-    "no CLIP for another model": (("direction", "calibrate", "fat.safetensors"), "--clip"),
+    "no CLIP for another model": (("direction", "calibrate", "fat.safetensors"), "CLIPModel folder (clip)"),
 }  # fmt: skip
 
 
@@ -151,36 +153,40 @@ def test_a_calibration_says_how_it_was_made(fat: Path, using: tuple[str, ...], t
     options = ("--clip", str(tmp_path / "clip"), "--ceiling", "0.01", "--window", "0.5:1", "--hold", "1")
     code, out, err = run("direction", "calibrate", str(fat), "--prompt", "a cat", *options, *using)
     assert (code, err) == (0, "")
-    made = load_direction(fat).origin["calibration"]
+    made = Direction.load(fat).origin["calibration"]
     assert f"scale 1 is {made['high']['strength']:+.3g}" in out
     assert [(point["prompt"], point["seed"]) for point in made["points"]] == [("a cat", seed) for seed in range(4)]
-    assert (made["on"], made["window"], made["hold"]) == (None, [0.5, 1.0], [1.0, 1.0])
+    assert (made["placing"], made["hold"]) == ({"on": None, "window": [0.5, 1.0]}, [1.0, 1.0])
     assert made["recipe"]["num_inference_steps"] == 2
 
 
 def test_calibrated_directions_keep_to_their_range(fat: Path, using: tuple[str, ...], tmp_path: Path) -> None:
-    """Alone they slide from -1 to 1; more than 2 in all is refused."""
-    save_direction(replace(load_direction(fat), calibration=(-3.0, 1.5)), fat)
+    """Each goes from -1 to 1; more than 2 in all is refused."""
+    replace(Direction.load(fat), calibration=(-3.0, 1.5)).save(fat)
     target = tmp_path / "x.png"
     slide = ("slide", "a dog", "--direction", str(fat), "-n", "3", "-o", str(target), *using)
     assert run(*slide)[0] == 0
     assert record(target)["scales"] == [-1, 0, 1]
     target.unlink()
-    for args in (
-        (*slide, "--scales=-3:3"),
-        (*slide, "--also", f"{fat}=1.5"),
-        ("grid", "a dog", "--across", str(fat), "--down", str(fat), "--scales=-2:2", "-o", str(target), *using),
+    for args, reason in (
+        ((*slide, "--range=-3:3"), "is calibrated from -1 to 1"),
+        ((*slide, "--also", f"{fat}=1.5"), "is calibrated from -1 to 1"),
+        ((*slide, "--also", f"{fat}=1", "--direction", str(fat)), "2 together"),
+        (
+            ("grid", "a dog", "--across", str(fat), "--down", str(fat), "--range=-2:2", "-o", str(target), *using),
+            "is calibrated from -1 to 1",
+        ),
     ):
         code, _, err = run(*args)
         assert code == 2
-        assert "2 together" in err
+        assert reason in err
         assert not target.exists()
 
 
 def test_directions_of_another_model_and_cut_off_files_are_refused(
     fat: Path, tiny_folders: Any, tmp_path: Path
 ) -> None:
-    other = ("--model", str(tiny_folders("sdxl")), "--device", "cpu", "-o", str(tmp_path / "x.png"))
+    other = ("--model", str(tiny_folders("stable_diffusion_xl")), "--device", "cpu", "-o", str(tmp_path / "x.png"))
     code, _, err = run("slide", "a dog", "--direction", str(fat), *other)
     assert code == 2
     assert "found in another model" in err

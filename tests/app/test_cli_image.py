@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from astrogate.actions.request import digest
 from tests.app.test_cli import run
 from tests.unclip_checkpoints import kandinsky, ours
 
@@ -29,9 +31,13 @@ def images(tmp_path: Path) -> tuple[str, str]:
     return str(paths[0]), str(paths[1])
 
 
-def record(path: Path) -> dict[str, object]:
+def record(path: Path) -> dict[str, Any]:
     with Image.open(path) as image:
         return json.loads(image.info["astrogate"])
+
+
+def asked(path: Path) -> dict[str, Any]:
+    return record(path)["request"]
 
 
 def test_imagine(folder: str, tmp_path: Path) -> None:
@@ -39,11 +45,11 @@ def test_imagine(folder: str, tmp_path: Path) -> None:
     for kind in ("diffusion", "ar", "none"):
         code, text, _ = run("imagine", "a dog", "--prior", kind, "-n", "2", "-o", str(out), "--model", folder, *QUICK)
         assert (code, text.strip()) == (0, f"{out}: 2 pictures")
-        assert record(out)["prior"] == kind
+        assert asked(out)["prior"] == kind
     small = out.read_bytes()
     code, _, _ = run("imagine", "a dog", "--upscale", "-n", "2", "-o", str(out), "--model", folder, *QUICK)
     assert code == 0
-    assert record(out)["upscaled"]
+    assert asked(out)["upscale"]
     assert out.read_bytes() != small
 
 
@@ -51,7 +57,7 @@ def test_a_walk_between_pictures_points_to_blend(folder: str, images: tuple[str,
     given = ("--start-image", images[0], "-n", "3", "-o", str(tmp_path / "f"), "--cache", str(tmp_path / "cache"))
     code, _, err = run("walk", "a dog", *given, "--model", folder, *QUICK)
     assert (code, len(err.splitlines())) == (2, 1)
-    assert "use `astrogate blend`" in err
+    assert "blend its pictures instead" in err
 
 
 def test_manipulations(folder: str, images: tuple[str, str], tmp_path: Path) -> None:
@@ -62,13 +68,13 @@ def test_manipulations(folder: str, images: tuple[str, str], tmp_path: Path) -> 
     assert record(out)["etas"] == [0.0, 0.5, 1.0]
     code, text, _ = run("blend", a, b, "-n", "3", "--noises", "1", *common)
     assert (code, text.strip()) == (0, f"{out}: 6 pictures")
-    assert record(out)["pictures"] == ["a.png", "b.jpg"]
-    code, text, _ = run("diff", a, "--from", "a dog", "--to", "a cat", "--theta", "0:.5", "-n", "2", *common)
+    assert record(out)["files"] == {path: digest(Path(path)) for path in (a, b)}
+    code, text, _ = run("diff", a, "--before", "a dog", "--after", "a cat", "--range", "0:0.5", "-n", "2", *common)
     assert (code, text.strip()) == (0, f"{out}: 2 pictures")
-    assert record(out)["before"] == "a dog"
+    assert asked(out)["before"] == "a dog"
     code, text, _ = run("probe", a, "--ranks", "1,6", *common)
     assert (code, text.strip()) == (0, f"{out}: 3 pictures")
-    assert record(out)["ranks"] == [1, 6]
+    assert asked(out)["ranks"] == [1, 6]
 
 
 def test_components_of_a_folder_of_pictures(folder: str, images: tuple[str, str], tmp_path: Path) -> None:
@@ -92,17 +98,17 @@ def test_the_prior_of_kandinsky_is_named(images: tuple[str, str], tmp_path: Path
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (("diff", "A", "--to", "a cat", "--theta", "0:1.5"), "theta 1.5"),
-        (("diff", "A", "--to", " "), "caption to go to is empty"),
-        (("diff", "A", "--from", "a cat", "--to", "a cat"), "say the same"),
+        (("diff", "A", "--after", "a cat", "--range", "0:1.5"), "use shares from 0 to 1"),
+        (("diff", "A", "--after", " "), "caption to go to is empty"),
+        (("diff", "A", "--before", "a cat", "--after", "a cat"), "say the same"),
         (("vary", "A", "--eta", "0:2"), "eta 2"),
-        (("vary", "A", "-n", "0"), "0 pictures"),
+        (("vary", "A", "-n", "0"), "n 0: use 1 or more"),
         (("vary", "missing.png"), "is no picture"),
         (("vary", "BROKEN"), "is no picture"),
         (("blend", "A", "A"), "the same"),
-        (("probe", "A", "--ranks", "one"), "ranks 'one'"),
+        (("probe", "A", "--ranks", "one"), "'one' are no whole numbers"),
         (("probe", "A", "--ranks", "0,99"), "choose from 1 to 6"),
-        (("imagine", "a dog", "--candidates", "0"), "0 candidates"),
+        (("imagine", "a dog", "--candidates", "0"), "candidates 0: use 1 or more"),
         (("imagine", " "), "prompt is empty"),
     ],
 )
@@ -121,7 +127,7 @@ def test_bad_input_is_one_line(
 def test_an_ordinary_checkpoint_is_refused(tiny_folder: Path, images: tuple[str, str], tmp_path: Path) -> None:
     code, _, err = run("vary", images[0], "-o", str(tmp_path / "x.png"), "--model", str(tiny_folder), *QUICK)
     assert code == 2
-    assert "draws from no image embedding" in err
+    assert "can't draw from an image embedding" in err
 
 
 def test_a_large_picture_is_resized_with_a_word(folder: str, tmp_path: Path) -> None:

@@ -14,15 +14,15 @@ from PIL import Image
 
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.models.adapter import PipelineModel
 from astrogate.models.sampler.fast import fast
-from astrogate.models.stable_diffusion import StableDiffusion
 from tests.app.test_cli import run
 from tests.checkpoints import clip_model
 
 
 @pytest.fixture
 def using(tiny_folder: Path, tmp_path: Path) -> tuple[str, ...]:
-    common = ("--model", str(tiny_folder), "--steps", "2", "--device", "cpu", "--batch", "4")
+    common = ("--model", str(tiny_folder), "--steps", "2", "--device", "cpu", "--batch-size", "4")
     return (*common, "--cache", str(tmp_path / "cache"))
 
 
@@ -79,7 +79,7 @@ def test_several_prompts_hold_their_noise_or_move_it(using: tuple[str, ...], tmp
 
 def test_loops_come_back(using: tuple[str, ...], tmp_path: Path) -> None:
     walked("a cat", "--loop", "-n", "4", "-o", str(tmp_path / "circle"), *using)
-    assert [p.get("u", 0) for p in seeds_of(tmp_path / "circle")] == [0, 0.25, 0.5, 0.75]
+    assert [p.get("circle", {"u": 0})["u"] for p in seeds_of(tmp_path / "circle")] == [0, 0.25, 0.5, 0.75]
     walked("--prompts", "a dog", "--prompts", "a cat", "--loop", "-n", "4", "-o", str(tmp_path / "back"), *using)
     assert [p["prompt"] for p in seeds_of(tmp_path / "back")[::2]] == ["a dog", "a cat"]
 
@@ -103,14 +103,14 @@ def test_timings(timing: str, using: tuple[str, ...], clip_folder: str, tmp_path
         assert len(list((tmp_path / "cache").rglob("*.png"))) == 6
 
 
-@pytest.mark.parametrize(("given", "drawn"), [((), 6), (("--batch", "2"), 2)])
+@pytest.mark.parametrize(("given", "drawn"), [((), 6), (("--batch-size", "2"), 2)])
 def test_fast_takes_its_own_batch_unless_one_is_named(
     given: tuple[str, ...], drawn: int, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    denoise = StableDiffusion.denoise
+    denoise = PipelineModel.denoise
     monkeypatch.setattr(
-        StableDiffusion,
+        PipelineModel,
         "denoise",
         lambda self, points, recipe: sizes.append(len(points)) or denoise(self, points, recipe),
     )
@@ -138,15 +138,17 @@ def test_pictures_as_ends(using: tuple[str, ...], tiny_folder: Path, tmp_path: P
     code, out, err = run("walk", "a cat", *given, *using)
     assert code == 0
     assert "resized" in err
-    assert " dB" in out
-    first = seeds_of(tmp_path / "f")[0]
-    assert first["inverted"]["steps"] == 2
+    assert "start.png comes back at" in err
+    assert "dB: expect another picture" in err
+    assert out.strip() == f"{tmp_path / 'f'}: 3 frames"
+    assert record(tmp_path / "f" / "00000.png")["recipe"]["scheduler"] == "DDIM"
+    assert seeds_of(tmp_path / "f")[0]["iterations"] == 10
     code, _, err = run("walk", "a cat", "--start-image", str(picture), "--scheduler", "EulerDiscrete", *using)
     assert (code, len(err.splitlines())) == (2, 1)
     assert "draw a picture back" in err
 
 
-@pytest.mark.parametrize("how", ["noise", "wipe", "canvas"])
+@pytest.mark.parametrize("how", ["noise", "columns", "canvas"])
 def test_pans(how: str, using: tuple[str, ...], tmp_path: Path) -> None:
     out = tmp_path / "frames"
     code, _, err = run("pan", "a cat", "--how", how, "--wide", "2", "-n", "5", "-o", str(out), *using)
@@ -181,18 +183,18 @@ def test_score_reads_folders_and_videos(using: tuple[str, ...], clip_folder: str
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        (("walk",), "PROMPT or --prompts"),
-        (("walk", "a dog", "--prompts", "a cat"), "name one of them"),
+        (("walk",), "a walk needs a prompt, or several"),
+        (("walk", "a dog", "--prompts", "a cat"), "a walk needs a prompt, or several"),
         (("walk", "a cat", "--loop", "--by", "lerp"), "circle"),
-        (("pan", "a cat", "--how", "wipe", "--loop"), "leave --loop out"),
-        (("walk", "a cat", "-n", "1"), "1 frames"),
-        (("walk", "a cat", "--from-seed", "1"), "--to-seed"),
+        (("pan", "a cat", "--how", "columns", "--loop"), "leave loop out"),
+        (("walk", "a cat", "-n", "1"), "n 1: use 2 or more"),
+        (("walk", "a cat", "--from-seed", "1"), "only one end has a seed"),
         (("walk", "a cat", "--from-seed", "1", "--to-seed", "1"), "the same"),
         (("walk", "a cat", "-o", "walk.avi"), "no video"),
         (("walk", "a cat", "--start-image", "nowhere.png"), "no picture"),
-        (("walk", "a cat", "--timing", "perceptual"), "--clip"),
-        (("walk", "a cat", "--fps", "0"), "a second"),
-        (("pan", "a cat", "--how", "canvas", "--wide", "1"), "2 to 64"),
+        (("walk", "a cat", "--timing", "perceptual"), "CLIPModel folder (clip)"),
+        (("walk", "a cat", "--fps", "0"), "fps 0: use 0.1 or more"),
+        (("pan", "a cat", "--how", "canvas", "--wide", "1"), "wide 1: use 2 or more"),
     ],
 )
 def test_bad_input_is_one_line(given: tuple[str, ...], problem: str, using: tuple[str, ...], tmp_path: Path) -> None:
@@ -207,13 +209,13 @@ def test_a_folder_of_another_walk_is_not_mixed_with_this_one(using: tuple[str, .
     walked("a cat", "-n", "4", "-o", str(tmp_path / "frames"), *using)
     code, _, err = run("walk", "a cat", "-n", "3", "-o", str(tmp_path / "frames"), *using)
     assert code == 2
-    assert "4 frames of another walk" in err
+    assert "holds 4 other frames" in err
     kept = (tmp_path / "frames" / "00001.png").read_bytes()
     walked("a cat", "-n", "4", "-o", str(tmp_path / "frames"), *using)
     assert (tmp_path / "frames" / "00001.png").read_bytes() == kept
     code, _, err = run("walk", "a cat", "--by", "nlerp", "-n", "4", "-o", str(tmp_path / "frames"), *using)
     assert code == 2
-    assert "00001.png is of another walk" in err
+    assert "is of something else" in err
     assert (tmp_path / "frames" / "00001.png").read_bytes() == kept
 
 
@@ -230,7 +232,7 @@ def test_a_full_disk_and_control_c(using: tuple[str, ...], tmp_path: Path, monke
     assert (code, len(err.splitlines())) == (2, 1)
     assert ".png: No space left on device" in err
     with monkeypatch.context() as patch:
-        patch.setattr("astrogate.models.stable_diffusion.StableDiffusion.decode", _interrupted)
+        patch.setattr("astrogate.models.adapter.PipelineModel.decode", _interrupted)
         code, _, err = run(*given)
     assert (code, err.strip()) == (130, "astrogate: stopped")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from astrogate.core.basis import Basis, load_basis, save_basis
+from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.ops.sparse import lasso
 
@@ -55,21 +55,21 @@ def test_weights_that_are_none_are_refused(weights: tuple[float, ...]) -> None:
 
 def test_a_file_is_whole_or_refused(tmp_path: Path) -> None:
     made, path = basis(), tmp_path / "pet.safetensors"
-    save_basis(made, path)
-    back = load_basis(path)
+    made.save(path)
+    back = Basis.load(path)
     assert (back.names, back.used, back.model, back.name, dict(back.origin)) == (made.names, 2, "m", "pet", {"a": 1})
     assert torch.equal(back.weights, made.weights)
     assert all(torch.equal(back.sums()[space], value) for space, value in made.sums().items())
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(AstrogateError, match="could not be read"):
-        load_basis(path)
+        Basis.load(path)
     with pytest.raises(AstrogateError, match="does not exist"):
-        load_basis(tmp_path / "none")
+        Basis.load(tmp_path / "none")
     from safetensors.torch import save_file
 
     save_file({"weights": torch.ones(2)}, path)
-    with pytest.raises(AstrogateError, match="no decomposition"):
-        load_basis(path)
+    with pytest.raises(AstrogateError, match="not a decomposition"):
+        Basis.load(path)
 
 
 @pytest.mark.parametrize("penalty", [1e-1, 1e-2, 1e-3])

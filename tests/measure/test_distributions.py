@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
+from astrogate.core.errors import AstrogateError
 from astrogate.measure.distributions import diversity, fid, kid
 from astrogate.menagerie.oracle import load_oracle
 
@@ -41,9 +42,9 @@ def test_kid_is_unbiased_and_grows_with_the_distance() -> None:
 def test_diversity() -> None:
     assert diversity(np.eye(4)) == pytest.approx(1)
     assert diversity(np.ones((3, 5))) == pytest.approx(0)
-    with pytest.raises(ValueError, match="two pictures"):
+    with pytest.raises(AstrogateError, match="two or more"):
         diversity(np.ones((1, 5)))
-    with pytest.raises(ValueError, match="one width"):
+    with pytest.raises(AstrogateError, match="one width"):
         fid(np.ones((3, 5)), np.ones((3, 4)))
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from astrogate.core.errors import AstrogateError
 from astrogate.core.seeds import noise
 from astrogate.measure.paths import clip_score, ghosting, gini, istd, jump, score_noise, score_path, sharpness
 
@@ -72,7 +73,7 @@ def test_clip_scores_are_percent_and_never_negative() -> None:
     assert score.pdv == 1
     assert score.evenness == pytest.approx(0.75)
     assert np.isnan(score.fidelity)
-    with pytest.raises(ValueError, match="two frames"):
+    with pytest.raises(AstrogateError, match="two or more"):
         score_path(moving(1), [])
 
 

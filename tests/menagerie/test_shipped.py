@@ -19,10 +19,11 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.clip import Clip
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.methods.edit.contrast import contrast
-from astrogate.methods.edit.slide import slide
-from astrogate.models.loading.load import shipped_folder
-from astrogate.rendering.render import render, to_tensor
-from astrogate.studies.world.card import drawings, held_out_scenes, reconstruct, truth_scores
+from astrogate.models.loading.locate import shipped_folder
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
+from astrogate.rendering.strip import spaced
+from astrogate.studies.world.scenes import drawings, held_out_scenes, reconstruct, truth_scores
 from astrogate.studies.world.strips import score_strips
 from tests.menagerie.test_world import PROMPTS
 
@@ -120,7 +121,9 @@ def test_models_names_the_shipped_one() -> None:
 
 
 def test_a_strip_in_one_batch_is_the_one_drawn_singly(menagerie: Model) -> None:
-    points = slide(menagerie.point("a painting of a dog", seed=3), contrast(menagerie, "fat", "thin"), n=5)
+    point = menagerie.point("a painting of a dog", seed=3)
+    fat = contrast(menagerie, "fat", "thin").at(point)
+    points = [point.apply(fat, scale) for scale in spaced(-2, 2, 5)]
     together = menagerie.decode(menagerie.denoise(points, Recipe()))
     singly = torch.cat([menagerie.decode(menagerie.denoise([p], Recipe())) for p in points])
     apart = float((together - singly).abs().max())

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from astrogate.core.errors import AstrogateError
 from astrogate.menagerie.captions import WORDS, caption, stated
 from astrogate.menagerie.drawing import draw, draw_with_mask
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, MEDIA, PEOPLE, PLACES, SCENES, SUBJECTS
@@ -66,11 +67,11 @@ def test_planted_facts_hold(concept: str) -> None:
 
 
 def test_scene_rejects_what_is_not_in_the_world() -> None:
-    with pytest.raises(ValueError, match="subject='unicorn'"):
+    with pytest.raises(AstrogateError, match="subject='unicorn'"):
         Scene(subject="unicorn")
-    with pytest.raises(ValueError, match="outside"):
+    with pytest.raises(AstrogateError, match="from -1 to 1"):
         Scene(build=1.5)
-    with pytest.raises(ValueError, match="strength"):
+    with pytest.raises(AstrogateError, match="strength"):
         Scene(style="Monet")
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from astrogate.core.direction import Direction, place
+from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
@@ -23,7 +23,7 @@ from astrogate.rendering.render import render
 from tests.checkpoints import PROMPT, made, steered
 
 Folders = Callable[[str], Path]
-KINDS = {"sd": "StableDiffusion", "sdxl": "StableDiffusionXL"}
+KINDS = {"stable_diffusion": "StableDiffusion", "stable_diffusion_xl": "StableDiffusionXL"}
 
 
 def picture(seed: int = 0, side: int = 16) -> Image.Image:
@@ -69,6 +69,12 @@ def ours(model: Model, point: Point) -> np.ndarray:
     return np.asarray(next(render(model, point, recipe=Recipe(3))).image)
 
 
+def held_acts(model: Model, point: Point) -> bool:
+    """Whether a hold changes an edited picture, and next to none changes it by next to nothing."""
+    free, near, held = (model.denoise([p], Recipe(3)) for p in (point, point.held(1e-9), point.held(1.0, 0.5)))
+    return torch.allclose(near, free, atol=1e-4) and not torch.allclose(held, free, atol=1e-3)
+
+
 @pytest.fixture(params=sorted(KINDS))
 def family(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -80,7 +86,7 @@ def test_a_controlnet(tiny_folders: Folders, family: str) -> None:
     bare = made(model, family)
     point = with_control(model, bare, picture(side=24))
     fitted = picture(side=24).resize((16, 16), Image.Resampling.LANCZOS)
-    still = ours(model, point.with_steers(steered(model, point, family).scaled(0.0)))
+    still = ours(model, point.apply(steered(model, point), 0.0))
     assert np.array_equal(still, draws(pipe, image=fitted))
     assert not np.array_equal(still, ours(model, with_control(model, bare, picture(1))))
 
@@ -88,12 +94,13 @@ def test_a_controlnet(tiny_folders: Folders, family: str) -> None:
     handle = pipe.controlnet.register_forward_hook(
         lambda m, a, k, o: seen.append(float(k["encoder_hidden_states"][1, 0, 0])), with_kwargs=True
     )
-    moved = ours(model, point.with_steers(steered(model, point, family)))
+    moved = ours(model, point.apply(steered(model, point)))
     handle.remove()
     first = float(point.tensors["prompt_embeds"][0, 0])
     assert seen == pytest.approx([first + 2] * 3, abs=1e-4)
     assert not np.array_equal(still, moved)
-    assert not np.array_equal(still, ours(model, point.with_guides(guide(steered(model, point, family)))))
+    assert not np.array_equal(still, ours(model, point.apply(guide(point, steered(model, point)))))
+    assert held_acts(model, point.apply(steered(model, point)))
     for module in (pipe.unet, pipe.controlnet):
         assert not module._forward_pre_hooks
         assert not module._forward_hooks
@@ -157,7 +164,8 @@ def test_an_ip_adapter(tiny_folders: Folders, family: str) -> None:
     assert np.abs(together[0] - expected.astype(int)).max() <= 1
     assert not np.array_equal(together[0], together[1])
     direction = Direction({"end": torch.ones(points[0].tensors["prompt_embeds"].shape[-1])}, model.fingerprint)
-    assert not np.array_equal(expected, ours(model, points[0].with_steers(place(direction, points[0]))))
+    assert not np.array_equal(expected, ours(model, points[0].apply(direction.at(points[0]))))
+    assert held_acts(model, points[0].apply(direction.at(points[0])))
     assert not pipe.unet._forward_pre_hooks
 
 
@@ -175,7 +183,7 @@ def test_a_lora(tiny_folders: Folders, family: str) -> None:
     point = made(bare, family)
     assert np.array_equal(ours(model, point), draws(pipe))
     assert not np.array_equal(ours(model, point), ours(bare, point))
-    assert not np.array_equal(ours(model, point), ours(model, point.with_steers(steered(bare, point, family))))
+    assert not np.array_equal(ours(model, point), ours(model, point.apply(steered(bare, point))))
 
 
 def test_other_pipelines_are_not_wrapped() -> None:

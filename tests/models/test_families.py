@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +11,41 @@ import numpy as np
 import pytest
 import torch
 
-from astrogate.core.direction import Direction, place
+from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Half, Point
+from astrogate.core.parts import Half
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.models.loading.load import FAMILIES, load
-from astrogate.rendering.render import render, to_tensor
-from tests.checkpoints import PROMPT, SIZE, denoiser, made, steered
+from astrogate.methods.image.encode import encode
+from astrogate.models.family import ABILITIES
+from astrogate.models.loading.load import load
+from astrogate.models.prediction import with_loss
+from astrogate.models.registry import AbilityError, families
+from astrogate.models.text.pseudo_word import encoders
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
+from tests.checkpoints import PROMPT, SIZE, able, guided, in_turn, made, row, steered
 
 NEGATIVE = "a sad cat"
 Folders = Callable[[str], Path]
 
 
-def plain(folder: Path, family: str, n: int, dtype: torch.dtype = torch.float32, **options: Any) -> list[Any]:
-    """What diffusers itself draws for seeds 5, 6, ..."""
+def pipeline(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """Plain diffusers."""
     import diffusers
 
-    kind = next(k for k in FAMILIES if k == diffusers.DiffusionPipeline.load_config(folder)["_class_name"])
-    pipe = getattr(diffusers, kind).from_pretrained(folder, torch_dtype=dtype)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
     pipe.set_progress_bar_config(disable=True)
-    images = pipe(
-        [PROMPT] * n,
-        num_inference_steps=3,
-        guidance_scale=4.0,
-        height=SIZE[family],
-        width=SIZE[family],
-        generator=[torch.Generator("cpu").manual_seed(5 + i) for i in range(n)],
-        **options,
-    ).images
+    return pipe
+
+
+def plain(folder: Path, family: str, n: int, dtype: torch.dtype = torch.float32, **options: Any) -> list[Any]:
+    """What diffusers itself draws for seeds 5, 6, ..."""
+    asked = {name: value for name, value in row(family).options.items() if value is not None}
+    asked |= {"num_inference_steps": 3, "guidance_scale": 4.0, "height": SIZE[family], "width": SIZE[family]}
+    generators = [torch.Generator("cpu").manual_seed(5 + i) for i in range(n)]
+    images = pipeline(folder, dtype)([PROMPT] * n, generator=generators, **{**asked, **options}).images
     return [np.asarray(image) for image in images]
 
 
@@ -46,7 +53,7 @@ def test_bit_identical_to_diffusers(tiny_folders: Folders, model: Model, family:
     """In a batch, without a negative prompt, and with a steer of scale 0."""
     points = [made(model, family, seed=5 + i) for i in range(2)]
     direction = Direction({"end": torch.ones(points[0].tensors["prompt_embeds"].shape[-1])}, model.fingerprint)
-    points = [point.with_steers(place(direction, point, scale=0.0)) for point in points]
+    points = [point.apply(direction.at(point), 0.0) for point in points]
     for frame, expected in zip(
         render(model, points, recipe=Recipe(3)), plain(tiny_folders(family), family, 2), strict=True
     ):
@@ -54,20 +61,19 @@ def test_bit_identical_to_diffusers(tiny_folders: Folders, model: Model, family:
 
 
 def test_bit_identical_with_a_negative_prompt(tiny_folders: Folders, model: Model, family: str) -> None:
-    guided = {"true_cfg_scale": 2.0} if family == "flux" else {}
-    expected = plain(tiny_folders(family), family, 1, negative_prompt=[NEGATIVE], **guided)
+    guides = guided(family, 2.0)
+    expected = plain(tiny_folders(family), family, 1, negative_prompt=[NEGATIVE], **guides)
     ours, other = (
-        np.asarray(next(render(model, made(model, family, negative=n), recipe=Recipe(3, **guided))).image)
+        np.asarray(next(render(model, made(model, family, negative=n), recipe=Recipe(3, **guides))).image)
         for n in (NEGATIVE, "")
     )
     assert np.array_equal(ours, expected[0])
     assert not np.array_equal(ours, other)
 
 
-@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux"])
 def test_bit_identical_in_half_precision(tiny_folders: Folders, family: str) -> None:
-    """SDXL's VAE overflows in float16 and is raised to float32, as diffusers does."""
-    dtype = {"sdxl": "float16"}.get(family, "bfloat16")
+    """A VAE that overflows in float16 is raised to float32, as diffusers does."""
+    dtype = "float16" if row(family).upcast else "bfloat16"
     model = load(str(tiny_folders(family)), device="cpu", dtype=dtype)
     ours = next(render(model, made(model, family), recipe=Recipe(3)))
     expected = plain(tiny_folders(family), family, 1, getattr(torch, dtype))
@@ -88,13 +94,13 @@ def test_segments_cover_the_sequence(model: Model, family: str) -> None:
     stops = [0, *(segment.stop for segment in point.segments)]
     assert [segment.start for segment in point.segments] == stops[:-1]
     assert stops[-1] == len(point.tensors["prompt_embeds"])
-    assert [segment.name for segment in point.segments] == ["", "t5"][: len(point.segments)]
+    assert [segment.name for segment in point.segments] == [text.name for text in row(family).texts]
     for segment in point.segments:
         low, high = segment.find("dog")
         assert segment.start < low < high == segment.end
 
 
-def watched(model: Model, family: str, points: list[Point], recipe: Recipe) -> list[dict[str, torch.Tensor]]:
+def watched(model: Model, points: list[Point], recipe: Recipe) -> list[dict[str, torch.Tensor]]:
     """What the denoiser receives, call by call."""
     seen: list[dict[str, torch.Tensor]] = []
 
@@ -105,7 +111,7 @@ def watched(model: Model, family: str, points: list[Point], recipe: Recipe) -> l
         if pooled is not None:
             seen[-1]["pooled_prompt_embeds"] = pooled.clone()
 
-    handle = denoiser(model, family).register_forward_hook(watch, with_kwargs=True)
+    handle = model.denoiser.register_forward_hook(watch, with_kwargs=True)
     try:
         model.denoise(points, recipe)
     finally:
@@ -117,10 +123,9 @@ def watched(model: Model, family: str, points: list[Point], recipe: Recipe) -> l
 def test_a_steer_acts_on_its_half_row_and_window(model: Model, family: str, half: Half) -> None:
     """Two rows, the second steered, in the first half of four steps; text states and pooled text alike."""
     point = made(model, family)
-    guided = {"true_cfg_scale": 2.0} if family == "flux" else {}
-    batch = [point, point.with_steers(steered(model, point, family, half, window=(0.0, 0.5)))]
-    seen = watched(model, family, batch, Recipe(4, **guided))
-    if family == "flux":
+    batch = [point, point.apply(steered(model, point, half, window=(0.0, 0.5)))]
+    seen = watched(model, batch, Recipe(4, **guided(family, 2.0)))
+    if in_turn(family):
         assert len(seen) == 8
         seen = [{s: torch.cat([seen[i + 1][s], seen[i][s]]) for s in seen[i]} for i in range(0, 8, 2)]
     assert len(seen) == 4
@@ -132,19 +137,61 @@ def test_a_steer_acts_on_its_half_row_and_window(model: Model, family: str, half
             assert torch.allclose(moved, moves * (step < 2), atol=1e-4), (step, space)
 
 
+@pytest.mark.parametrize("family", able("step"))
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_step_by_step_the_noise_is_what_diffusers_hands_its_scheduler(
+    tiny_folders: Folders, model: Any, family: str, guidance: float
+) -> None:
+    from diffusers import DDIMScheduler
+
+    pipe, seen = pipeline(tiny_folders(family)), []
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    step = pipe.scheduler.step
+
+    def watch(noise: torch.Tensor, t: Any, x: torch.Tensor, **options: Any) -> Any:
+        seen.append((int(t), x.clone(), noise.clone()))
+        return step(noise, t, x, **options)
+
+    pipe.scheduler.step = watch
+    options = {"num_inference_steps": 3, "guidance_scale": guidance, "height": SIZE[family], "width": SIZE[family]}
+    pipe([PROMPT], negative_prompt=[NEGATIVE], generator=torch.Generator().manual_seed(5), **options)
+    point = made(model, family, negative=NEGATIVE)
+    assert torch.equal(seen[0][1][0], point.tensors["latents"])
+    assert [t for t, _ in model.levels(3)] == [*(t for t, _, _ in seen), -1]
+    for t, x, noise in seen:
+        with torch.no_grad():
+            assert torch.allclose(model.epsilon([point], x, t, guidance_scale=guidance), noise, atol=1e-5)
+
+
+def test_what_a_family_cant_do_is_refused_in_one_kind_of_error(model: Any, family: str) -> None:
+    point = made(model, family)
+    tasks = {
+        "step": lambda: model.epsilon([point], point.tensors["latents"][None], 1),
+        "pan": lambda: model.denoise([point], Recipe(2, stride=8)),
+        "control": lambda: model.denoise([replace(point, extras={"image": torch.zeros(3, 8, 8)})], Recipe(2)),
+        "loss": lambda: with_loss(model),
+        "pseudo_words": lambda: encoders(model),
+        "embeds": lambda: encode(model, torch.zeros(1, 3, 16, 16)),
+    }
+    for ability in set(tasks) - model.can:
+        able = [row.name for row in families() if ability in row.can]
+        with pytest.raises(AbilityError, match=f"can't {ABILITIES[ability]}: use a model of {', '.join(able)}"):
+            tasks[ability]()
+
+
 def test_without_guidance_the_negative_half_is_absent(model: Model, family: str) -> None:
     point = made(model, family)
     recipe = Recipe(3, guidance_scale=1.0)
     base = model.denoise([point], recipe)
-    moved = [model.denoise([point.with_steers(steered(model, point, family, h))], recipe) for h in ("negative", "both")]
+    moved = [model.denoise([point.apply(steered(model, point, h))], recipe) for h in ("negative", "both")]
     assert torch.equal(moved[0], base)
     assert not torch.equal(moved[1], base)
 
 
 def test_hooks_leave_no_trace(model: Model, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = denoiser(model, family)
+    module = model.denoiser
     point = made(model, family)
-    point = point.with_steers(steered(model, point, family))
+    point = point.apply(steered(model, point))
     before, forward = module.state_dict(), module.forward
     counts: list[int] = []
 
@@ -161,7 +208,7 @@ def test_hooks_leave_no_trace(model: Model, family: str, monkeypatch: pytest.Mon
 
 def test_batch_size_hardly_changes_a_picture(model: Model, family: str) -> None:
     points = [made(model, family, seed=s) for s in range(3)]
-    points[1] = points[1].with_steers(steered(model, points[1], family))
+    points[1] = points[1].apply(steered(model, points[1]))
     pictures = [model.decode(torch.cat([model.denoise(b, Recipe(3)) for b in bs])) for bs in
                 ([points], [[p] for p in points])]  # fmt: skip
     assert (pictures[0] - pictures[1]).abs().max() <= 1e-3
@@ -171,27 +218,27 @@ def test_a_direction_moves_each_role_of_each_segment(model: Model, family: str) 
     point = made(model, family)
     width = point.tensors["prompt_embeds"].shape[-1]
     vectors = {"subject": torch.full((width,), 1.0), "end": torch.full((width,), 2.0)}
-    if family == "sd3":
-        vectors["t5.subject"] = torch.full((width,), 3.0)
+    others = {segment.name: 3.0 + i for i, segment in enumerate(point.segments[1:])}
+    for name, value in others.items():
+        vectors[f"{name}.subject"] = torch.full((width,), value)
     if "pooled_prompt_embeds" in model.spaces:
         vectors["pooled"] = torch.ones_like(point.tensors["pooled_prompt_embeds"])
     direction = Direction(vectors, model.fingerprint)
-    moved = place(direction, point).vectors
+    moved = direction.at(point).above.steers[0].vectors
     states, clip = moved["prompt_embeds"][:, 0], point.segments[0]
     assert states[: clip.first].eq(0).all()
     assert states[clip.first : clip.end].eq(1).all()
     assert states[clip.end : clip.stop].eq(2).all()
-    if family == "sd3":
-        t5 = point.segments[1]
-        assert states[t5.first : t5.end].eq(3).all()
-        assert states[t5.end : t5.stop].eq(0).all()
+    for segment in point.segments[1:]:
+        assert states[segment.first : segment.end].eq(others[segment.name]).all()
+        assert states[segment.end : segment.stop].eq(0).all()
     assert ("pooled_prompt_embeds" in moved) == ("pooled" in vectors)
-    word = place(direction, point, on="dog").vectors
+    word = direction.at(point, on="dog").above.steers[0].vectors
     assert list(word) == ["prompt_embeds"]
     low, high = clip.find("dog")
     assert word["prompt_embeds"][: clip.stop, 0].nonzero().flatten().tolist() == list(range(low, high))
     assert not torch.equal(
-        to_tensor(render(model, point.with_steers(place(direction, point)), recipe=Recipe(3))),
+        to_tensor(render(model, point.apply(direction.at(point)), recipe=Recipe(3))),
         to_tensor(render(model, point, recipe=Recipe(3))),
     )
 
@@ -215,8 +262,7 @@ def test_offloaded_models_draw_the_same(tiny_folders: Folders, model: Model, fam
     """On the CPU the hooks of offloading move nothing, but run."""
     offloaded = load(str(tiny_folders(family)), device="cpu", offload=True)
     point = made(offloaded, family)
-    steer = steered(offloaded, point, family)
-    for p in (point, point.with_steers(steer)):
+    for p in (point, point.apply(steered(offloaded, point))):
         ours, theirs = (m.decode(m.denoise([p], Recipe(3))) for m in (offloaded, model))
         assert torch.allclose(ours, theirs, atol=1e-5)
     encoded = offloaded.encode([PROMPT])["prompt_embeds"]

@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 import torch
 
-from astrogate.core.direction import Direction, place
+from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.core.point import Segment, Steer
+from astrogate.core.parts import Steer
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.core.segment import Segment
 from astrogate.methods.edit.contrast import contrast
 from astrogate.methods.edit.guidance import toward
 from astrogate.methods.edit.phrase import phrase
-from astrogate.methods.edit.slide import slide
 from astrogate.models.loading.load import load
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
+from tests.checkpoints import edit_of
 
 RECIPE = Recipe(num_inference_steps=4)
 
@@ -56,7 +58,7 @@ def plain(folder: Path, prompts: list[str], seeds: list[int], **options: Any) ->
 def test_scale_zero_is_bit_identical_to_diffusers(tiny: Model, tiny_folder: Path) -> None:
     point = tiny.point("a painting of a dog", seed=5)
     direction = contrast(tiny, "fat", "thin", media=("painting",), subjects=("dog", "cat"))
-    ours = list(render(tiny, [point.with_steers(place(direction, point, scale=0.0))], recipe=RECIPE))
+    ours = list(render(tiny, [point.apply(direction.at(point), 0.0)], recipe=RECIPE))
     assert np.array_equal(np.asarray(ours[0].image), plain(tiny_folder, ["a painting of a dog"], [5])[0])
 
 
@@ -71,7 +73,7 @@ def test_checkpoints_in_the_layout_of_sd_2_are_bit_identical_too(tiny_folder: Pa
         (folder / path).write_text(json.dumps({**json.loads((folder / path).read_text()), **change}))
     model = load(str(folder), device="cpu")
     point = model.point("a painting of a dog", seed=5)
-    steered = point.with_steers(place(contrast(model, "fat", "thin", media=("photo",), subjects=("dog",)), point))
+    steered = point.apply(contrast(model, "fat", "thin", media=("photo",), subjects=("dog",)).at(point))
     frames = list(render(model, [point], recipe=RECIPE))
     assert np.array_equal(np.asarray(frames[0].image), plain(folder, ["a painting of a dog"], [5])[0])
     assert not torch.equal(model.denoise([steered], RECIPE), model.denoise([point], RECIPE))
@@ -88,8 +90,8 @@ def test_a_batch_of_unsteered_points_is_bit_identical_to_diffusers(tiny: Model, 
 
 def test_zero_rows_of_a_steered_batch_stay_as_they_are(tiny: Model) -> None:
     point = tiny.point("a dog", seed=1)
-    direction = contrast(tiny, "fat", "thin", media=("painting",), subjects=("dog",))
-    strip = slide(point, direction, -3, 3, n=3)
+    edit = contrast(tiny, "fat", "thin", media=("painting",), subjects=("dog",)).at(point)
+    strip = [point.apply(edit, scale) for scale in (-3, 0, 3)]
     steered, unsteered = (tiny.denoise(batch, RECIPE) for batch in (strip, [point] * 3))
     assert torch.equal(steered[1], unsteered[1])
     assert not torch.equal(steered[0], unsteered[0])
@@ -98,7 +100,8 @@ def test_zero_rows_of_a_steered_batch_stay_as_they_are(tiny: Model) -> None:
 
 def test_hooks_leave_no_trace(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     point = tiny.point("a dog", seed=1)
-    points = slide(point, contrast(tiny, "fat", "thin", media=("painting",), subjects=("dog",)), n=3)
+    edit = contrast(tiny, "fat", "thin", media=("painting",), subjects=("dog",)).at(point)
+    points = [point.apply(edit, scale) for scale in (-2, 0, 2)]
     assert hooks(tiny) == 0
     seen: list[int] = []
     unet = tiny.module("unet")
@@ -125,7 +128,7 @@ def test_hooks_are_removed_after_an_error(tiny: Model, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(tiny.module("unet"), "forward", broken)
         with pytest.raises(RuntimeError, match="broken"):
-            tiny.denoise([point.with_steers(Steer({"prompt_embeds": point.tensors["prompt_embeds"]}))], RECIPE)
+            tiny.denoise([point.apply(edit_of(Steer({"prompt_embeds": point.tensors["prompt_embeds"]})))], RECIPE)
     assert hooks(tiny) == 0
 
 
@@ -153,7 +156,7 @@ def test_a_steer_acts_on_its_half_and_window_alone(tiny: Model) -> None:
     try:
         for half in ("positive", "negative", "both"):
             seen.clear()
-            tiny.denoise([point.with_steers(Steer({"prompt_embeds": vector}, 2.0, (0.25, 0.75), half))], RECIPE)
+            tiny.denoise([point.apply(edit_of(Steer({"prompt_embeds": vector}, 2.0, (0.25, 0.75), half)))], RECIPE)
             base = torch.stack([point.tensors["negative_prompt_embeds"], point.tensors["prompt_embeds"]])
             moved = [(states - base).abs().amax((1, 2)) for states in seen]
             on = torch.tensor([2.0 * (half != "positive"), 2.0 * (half != "negative")])
@@ -171,7 +174,7 @@ def test_a_steer_equals_moved_embeddings(tiny: Model) -> None:
     point = tiny.point("a dog", seed=1)
     vector = torch.randn(point.tensors["prompt_embeds"].shape, generator=torch.Generator().manual_seed(0))
     moved = {**point.tensors, "prompt_embeds": point.tensors["prompt_embeds"] + 0.7 * vector}
-    by_hook = tiny.denoise([point.with_steers(Steer({"prompt_embeds": vector}, 0.7))], RECIPE)
+    by_hook = tiny.denoise([point.apply(edit_of(Steer({"prompt_embeds": vector})), 0.7)], RECIPE)
     assert torch.allclose(by_hook, tiny.denoise([replace(point, tensors=moved)], RECIPE), atol=1e-5)
 
 
@@ -205,9 +208,9 @@ def test_points_and_directions_of_another_model_are_refused(tiny: Model) -> None
         tiny.denoise([point], RECIPE)
     direction = Direction({"end": torch.zeros(32)}, "another", "fat")
     with pytest.raises(AstrogateError, match="fit it again"):
-        place(direction, tiny.point("a dog"))
+        direction.at(tiny.point("a dog"))
     with pytest.raises(AstrogateError, match="no word 'zebra'"):
-        place(replace(direction, model=tiny.fingerprint), tiny.point("a dog"), on="zebra")
+        replace(direction, model=tiny.fingerprint).at(tiny.point("a dog"), on="zebra")
 
 
 def test_prompts_are_checked(tiny: Model) -> None:
@@ -226,7 +229,7 @@ def test_words_that_become_no_token_are_refused(tiny: Model, monkeypatch: pytest
     for call in (
         lambda: contrast(tiny, "~", "fat"),
         lambda: contrast(tiny, "fat", "~"),
-        lambda: phrase(tiny, point, "~", 0.3),
+        lambda: phrase(tiny, point, "~"),
         lambda: toward(tiny, "~"),
     ):
         with pytest.raises(AstrogateError, match="'~' becomes no token"):
@@ -319,7 +322,7 @@ def test_second_order_samplers_keep_to_the_window(tiny: Model) -> None:
     )
     try:
         recipe = Recipe(num_inference_steps=4, scheduler="HeunDiscrete")
-        tiny.denoise([point.with_steers(Steer({"prompt_embeds": vector}, 1.0, (0.0, 0.5)))], recipe)
+        tiny.denoise([point.apply(edit_of(Steer({"prompt_embeds": vector}, 1.0, (0.0, 0.5))))], recipe)
     finally:
         handle.remove()
     assert moved == sorted(moved, reverse=True)

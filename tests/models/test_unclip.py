@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +14,12 @@ import pytest
 import torch
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Steer
+from astrogate.core.parts import Steer
+from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator
+from astrogate.methods.edit.guidance import guide
+from astrogate.methods.image.vary import vary
 from astrogate.models.loading.load import load
 from astrogate.models.sampler.levels import spread
 from astrogate.models.unclip.adapter import UnCLIP
@@ -25,22 +27,29 @@ from astrogate.models.unclip.load import save_unclip
 from astrogate.models.unclip.priors import best_of
 from astrogate.ops.ddim import clean, noise_of, step
 from astrogate.rendering.invert import invert
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
+from tests.checkpoints import edit_of
+from tests.conftest import made_once
+from tests.rendering.test_invert import Known
 from tests.unclip_checkpoints import STACKS, WIDTH, stable_unclip
 
 Folders = Callable[[str], Path]
-RECIPE = Recipe(4, guidance_scale=2.0)
+RECIPE, PLAIN = Recipe(4, guidance_scale=2.0), Recipe(4, guidance_scale=1.0)
+ELSEWHERE = edit_of(Steer({"image_embeds": torch.ones(WIDTH)}, 3.0))
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
-    @cache
-    def made(name: str) -> Path:
-        folder = tmp_path_factory.mktemp(name)
-        STACKS[name](folder)
-        return folder
+    return made_once(STACKS, tmp_path_factory)
 
-    return made
+
+def drawn_by(pipe: Any, point: Point, **given: Any) -> torch.Tensor:
+    """The latents that a pipeline of diffusers draws from a point's noise, with the settings of `RECIPE`."""
+    pipe.set_progress_bar_config(disable=True)
+    latents = point.tensors["latents"][None]
+    settings = {"num_inference_steps": 4, "guidance_scale": 2.0, "output_type": "latent"}
+    return pipe(**given, **settings, latents=latents).images
 
 
 def opened(folder: Path, name: str) -> UnCLIP:
@@ -75,14 +84,70 @@ def test_every_stack_renders_and_steers(stack: UnCLIP) -> None:
     pictures = to_tensor(render(stack, points, recipe=RECIPE))
     assert pictures.shape == (2, 3, stack.size, stack.size)
     assert pictures.isfinite().all()
-    steer = Steer({"image_embeds": torch.ones(WIDTH)}, 3.0)
-    moved = to_tensor(render(stack, [p.with_steers(steer) for p in points], recipe=RECIPE))
+    moved = to_tensor(render(stack, [p.apply(ELSEWHERE) for p in points], recipe=RECIPE))
     assert (moved - pictures).abs().max() > 1e-3
-    still = to_tensor(render(stack, [p.with_steers(steer.scaled(0)) for p in points], recipe=RECIPE))
+    still = to_tensor(render(stack, [p.apply(ELSEWHERE, 0).held(1.0) for p in points], recipe=RECIPE))
     assert torch.equal(still, pictures)
     both = stack.decode(stack.denoise(points, RECIPE))
     alone = torch.cat([stack.decode(stack.denoise([point], RECIPE)) for point in points])
     assert (both - alone).abs().max() <= 1e-3
+
+
+def test_a_whole_guide_without_guidance_is_the_edit_itself(stack: UnCLIP) -> None:
+    """In a batch with another point; with guidance its term is added to the guided noise."""
+    point, other = (stack.point_at(z_of(stack, i), seed=i) for i in range(2))
+    whole = guide(point, ELSEWHERE, quantile=0.0, window=(0.0, 1.0))
+    ours = stack.denoise([other, point.apply(whole)], PLAIN)
+    theirs = stack.denoise([other, point.apply(ELSEWHERE)], PLAIN)
+    assert torch.allclose(ours, theirs, atol=1e-4)
+    assert not torch.allclose(theirs[1:], stack.denoise([point], PLAIN), atol=1e-3)
+    x, t = point.tensors["latents"][None], stack.levels(4)[1][0]
+    with torch.no_grad():
+        own, edited = (stack.epsilon([p], x, t) for p in (point, point.apply(ELSEWHERE)))
+        base, moved = (stack.epsilon([p], x, t, guidance_scale=3.0) for p in (point, point.apply(whole, 2.0)))
+        late = point.apply(guide(point, ELSEWHERE, quantile=0.0, window=(0.5, 1.0)), 2.0)
+        assert torch.equal(stack.epsilon([late], x, t, guidance_scale=3.0, u=0.4), base)
+        assert torch.allclose(stack.epsilon([late], x, t, guidance_scale=3.0, u=0.5), moved, atol=1e-6)
+    assert torch.allclose(moved, base + 2 * (edited - own), atol=1e-4)
+
+
+def test_at_full_hold_an_edit_of_one_step_is_its_own_term_carried_along(stack: UnCLIP) -> None:
+    point = stack.point_at(z_of(stack), seed=1)
+    edited = point.apply(edit_of(Steer({"image_embeds": torch.ones(WIDTH)}, 3.0, (0.0, 0.25))))
+    (t, a), (_, b), *_, (_, last) = stack.levels(4)
+    x = point.tensors["latents"][None]
+    with torch.no_grad():
+        after, before = (stack.epsilon([p], x, t) for p in (edited, point))
+    factor = ((1 - b) ** 0.5 - (b * (1 - a) / a) ** 0.5) * (last / b) ** 0.5
+    base, free, held = (stack.denoise([p], PLAIN) for p in (point, edited, edited.held(1.0)))
+    tolerance = 1e-3 * float((held - base).abs().max())
+    assert torch.allclose(held - base, factor * (after - before), atol=tolerance)
+    assert not torch.allclose(free - base, factor * (after - before), atol=tolerance)
+
+
+def test_a_hold_acts_on_its_row_alone_and_looking_at_itself_does_not(stack: UnCLIP) -> None:
+    """Beside its unedited point, or without it."""
+    point, other = (stack.point_at(z_of(stack, i), seed=i) for i in range(2))
+    edited = point.apply(ELSEWHERE)
+    base, free, last = stack.denoise([point, edited, other], RECIPE)
+    held = stack.denoise([point, edited.held(1.0), other], RECIPE)
+    assert torch.allclose(held[[0, 2]], torch.stack([base, last]), atol=1e-4)
+    assert not torch.allclose(held[1], free, atol=1e-3)
+    assert torch.allclose(stack.denoise([edited.held(1.0), other], RECIPE), held[1:], atol=1e-4)
+    assert torch.allclose(stack.denoise([edited.held(1e-9)], RECIPE)[0], free, atol=1e-4)
+    looking, blind = (stack.denoise([edited.held(0.5, attend)], RECIPE) for attend in (0.5, 1.0))
+    assert not torch.allclose(looking, blind, atol=1e-4)
+    nothing = point.apply(edit_of(Steer({"image_embeds": torch.zeros(WIDTH)})))
+    assert torch.allclose(stack.denoise([nothing.held(0.5, 0.0)], RECIPE)[0], base, atol=1e-4)
+    module: Any = stack.denoiser
+    assert not any(m._forward_pre_hooks or m._forward_hooks for m in module.modules())
+
+
+def test_variations_of_a_held_edit_draw_the_noise_of_their_own_seed(mine: UnCLIP) -> None:
+    points = [p.apply(ELSEWHERE).held(1.0) for p in vary(mine.point_at(z_of(mine)), 2, seed=5)]
+    noisy = Recipe(4, 1.0, eta=1.0)
+    alone = torch.cat([mine.denoise([point], noisy) for point in points])
+    assert torch.allclose(mine.denoise(points, noisy), alone, atol=1e-4)
 
 
 def test_a_stack_saved_by_us_loads_again(stack: UnCLIP, tmp_path: Path) -> None:
@@ -119,18 +184,9 @@ def test_noise_levels_blur_the_embedding(folders: Folders) -> None:
     point = stack.point_at(z, "a dog", seed=1, noise_level=level)
     noise = torch.randn(WIDTH, generator=generator(1, "noise level"))
     pipe: Any = StableUnCLIPImg2ImgPipeline.from_pretrained(folder)
-    pipe.set_progress_bar_config(disable=True)
     own = pipe.noise_image_embeddings
     pipe.noise_image_embeddings = lambda **given: own(given["image_embeds"], level, noise=noise[None])
-    theirs = pipe(
-        prompt="a dog",
-        image_embeds=z[None],
-        noise_level=level,
-        num_inference_steps=4,
-        guidance_scale=2.0,
-        latents=point.tensors["latents"][None],
-        output_type="latent",
-    ).images
+    theirs = drawn_by(pipe, point, prompt="a dog", image_embeds=z[None], noise_level=level)
     assert torch.allclose(stack.denoise([point], RECIPE), theirs, atol=1e-5)
     assert point.origin["noise_level"] == level
     with pytest.raises(AstrogateError, match="knows no noise levels"):
@@ -143,20 +199,9 @@ def test_what_was_drawn_comes_back(stack: UnCLIP) -> None:
     drawn = stack.denoise(points, recipe)
     stack_with_known: Any = Known(stack, drawn)
     unknown = [stack.point_at(z_of(stack, i), seed=9) for i in range(2)]
-    found = invert(stack_with_known, torch.zeros(2, 3, 8, 8), unknown, num_inference_steps=10, iterations=10)
+    found = invert(stack_with_known, torch.zeros(2, 3, 8, 8), unknown, recipe=recipe, iterations=10)
     back = stack.denoise(found, recipe)
     assert (back - drawn).abs().max() < 1e-3 * drawn.abs().max()
-
-
-class Known:
-    def __init__(self, model: UnCLIP, known: torch.Tensor) -> None:
-        self.model, self.known = model, known
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
-
-    def latents(self, pictures: torch.Tensor) -> torch.Tensor:
-        return self.known
 
 
 def test_kandinsky_draws_what_its_pipeline_draws(folders: Folders) -> None:
@@ -166,18 +211,9 @@ def test_kandinsky_draws_what_its_pipeline_draws(folders: Folders) -> None:
     stack = opened(folder, "kandinsky")
     pipe: Any = KandinskyV22Pipeline.from_pretrained(folder)
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
-    pipe.set_progress_bar_config(disable=True)
     point = stack.point_at(z_of(stack), seed=1)
-    theirs = pipe(
-        point.tensors["image_embeds"][None],
-        point.tensors["negative_image_embeds"][None],
-        height=16,
-        width=16,
-        num_inference_steps=4,
-        guidance_scale=2.0,
-        latents=point.tensors["latents"][None],
-        output_type="latent",
-    ).images
+    embeds = {name: point.tensors[name][None] for name in ("image_embeds", "negative_image_embeds")}
+    theirs = drawn_by(pipe, point, **embeds, height=16, width=16)
     assert torch.allclose(stack.denoise([point], RECIPE), theirs, atol=1e-4)
 
 
@@ -187,17 +223,9 @@ def test_stable_unclip_draws_what_its_pipeline_draws(folders: Folders) -> None:
     folder = folders("stable")
     stack = opened(folder, "stable")
     pipe: Any = StableUnCLIPImg2ImgPipeline.from_pretrained(folder)
-    pipe.set_progress_bar_config(disable=True)
     pipe.image_noising_scheduler.add_noise = lambda z, timesteps, noise: z  # its level 0 is not quite none
     point = stack.point_at(z_of(stack), "a dog", seed=1)
-    theirs = pipe(
-        prompt="a dog",
-        image_embeds=point.tensors["image_embeds"][None],
-        num_inference_steps=4,
-        guidance_scale=2.0,
-        latents=point.tensors["latents"][None],
-        output_type="latent",
-    ).images
+    theirs = drawn_by(pipe, point, prompt="a dog", image_embeds=point.tensors["image_embeds"][None])
     assert torch.allclose(stack.denoise([point], RECIPE), theirs, atol=1e-5)
 
 
@@ -442,7 +470,7 @@ def test_a_stable_stack_with_a_prior_imagines(tmp_path: Path) -> None:
 
 
 def test_a_shipped_stack_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("astrogate.models.loading.load.shipped_unclip", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr("astrogate.models.loading.locate.shipped_unclip", lambda: tmp_path / "nowhere")
     with pytest.raises(AstrogateError, match="are not in this package: train them"):
         load("menagerie-unclip", device="cpu")
 
@@ -464,7 +492,7 @@ def test_bad_input_is_named(folders: Folders, mine: UnCLIP, tmp_path: Path) -> N
     with pytest.raises(AstrogateError, match="name the folder of its prior"):
         load(str(folders("kandinsky")), device="cpu")
     with pytest.raises(AstrogateError, match="no space 'x'"):
-        mine.denoise([mine.point_at(z_of(mine)).with_steers(Steer({"x": torch.ones(1)}))], RECIPE)
+        mine.denoise([mine.point_at(z_of(mine)).apply(edit_of(Steer({"x": torch.ones(1)})))], RECIPE)
     with pytest.raises(AstrogateError, match="leave prior out"):
         load("menagerie", device="cpu", prior=str(folders("stable")))
     broken = tmp_path / "broken"

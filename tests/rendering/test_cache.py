@@ -11,14 +11,15 @@ import torch
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from astrogate.core.direction import Direction, place
-from astrogate.core.point import Guide, Point
+from astrogate.core.edit import Edit
+from astrogate.core.parts import Guide, Parts, Steer
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.path.walk import walk
-from astrogate.ops.timing import uniform
 from astrogate.rendering.cache import FrameCache, frame_key
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 
 RECIPE = Recipe(2)
 
@@ -42,38 +43,58 @@ class Counting:
 
 def points(model: Model, n: int = 10) -> Iterator[Point]:
     path = walk(model.point("a dog", seed=1), model.point("a cat", seed=2))
-    return path.sample(uniform(n))
+    return path.sample(n)
 
 
 def test_the_key_changes_with_all_that_makes_a_picture(tiny: Model) -> None:
     point = tiny.point("a dog", seed=1)
-    vector = Direction({"end": torch.ones(point.tensors["prompt_embeds"].shape[-1])}, tiny.fingerprint)
-    steer = place(vector, point, scale=0.5)
-    guided = Guide({"prompt_embeds": torch.ones_like(point.tensors["prompt_embeds"])})
+    states = torch.ones_like(point.tensors["prompt_embeds"])
+    steer, guide = Steer({"prompt_embeds": states}), Guide({"prompt_embeds": states})
+
+    def edited(*steers: Steer, guides: tuple[Guide, ...] = (), scale: float = 0.5) -> Point:
+        return point.apply(Edit(Parts(steers, guides)), scale)
+
+    knotted = replace(steer, vectors={"prompt_embeds": states[None]}, rule="knots", knots=(1.0,))
     variants = [
         (point, RECIPE, "w"),
         (point, RECIPE, "other"),
         (point, Recipe(3), "w"),
         (tiny.point("a dog", seed=2), RECIPE, "w"),
         (tiny.point("a cat", seed=1), RECIPE, "w"),
-        (point.with_steers(steer), RECIPE, "w"),
-        (point.with_steers(replace(steer, window=(0.2, 1.0))), RECIPE, "w"),
-        (point.with_steers(steer.scaled(2)), RECIPE, "w"),
-        (point.with_steers(replace(steer, half="both")), RECIPE, "w"),
-        (point.with_steers(replace(steer, curve=((0.2, 0.5), (0.8, 1.0)))), RECIPE, "w"),
-        (point.with_steers(steer).held(0.5), RECIPE, "w"),
-        (point.with_steers(steer).held(0.5, 0.3), RECIPE, "w"),
-        (point.with_guides(guided), RECIPE, "w"),
-        (point.with_guides(guided.scaled(2)), RECIPE, "w"),
-        (point.with_guides(replace(guided, quantile=0.5)), RECIPE, "w"),
-        (replace(point, origin={**point.origin, "draw": 1}), RECIPE, "w"),
+        (replace(point, seed=2), RECIPE, "w"),
+        (replace(point, draw=1), RECIPE, "w"),
         (replace(point, extras={"image": torch.zeros(3, 8, 8)}), RECIPE, "w"),
-    ]
+        *((edited(steer, scale=scale), RECIPE, "w") for scale in (-1.0, 0.5, 1.0)),
+        (edited(steer, steer), RECIPE, "w"),
+        *((edited(replace(steer, **change)), RECIPE, "w") for change in (
+            {"vectors": {"prompt_embeds": 2 * states}}, {"window": (0.2, 1.0)}, {"half": "both"},
+            {"curve": ((0.2, 0.5), (0.8, 1.0))}, {"rule": "turn"}, {"rule": "turn", "spans": ((1, 2),)},
+        )),
+        *((edited(replace(knotted, knots=(knot,))), RECIPE, "w") for knot in (1.0, 2.0)),
+        *((edited(steer).held(*hold), RECIPE, "w") for hold in ((0.5,), (0.5, 0.3))),
+        *((edited(guides=(guide,), scale=scale), RECIPE, "w") for scale in (0.5, 1.0)),
+        *((edited(guides=(replace(guide, **change),)), RECIPE, "w") for change in (
+            {"quantile": 0.5}, {"window": (0.2, 1.0)}, {"added": True}, {"base": "negative"},
+        )),
+    ]  # fmt: skip
     keys = [frame_key(*variant) for variant in variants]
     assert len(set(keys)) == len(keys)
-    assert frame_key(tiny.point("a dog", seed=1), Recipe(2), "w") == keys[0]
-    assert frame_key(point.with_steers(steer.scaled(0)), RECIPE, "w") == keys[0]
-    assert frame_key(replace(point, origin={**point.origin, "note": "x"}), RECIPE, "w") == keys[0]
+    same = [
+        tiny.point("a dog", seed=1),
+        edited(steer, scale=0.0),
+        edited(steer.scaled(0.0)),
+        point.held(0.5, 0.3),
+        replace(point, origin={**point.origin, "note": "x"}, recipe=RECIPE),
+    ]
+    assert {frame_key(other, Recipe(2.0, 4), "w") for other in same} == {keys[0]}
+
+
+def test_recipes_that_draw_alike_share_their_frames(tiny: Model, tmp_path: Path) -> None:
+    """The model's own settings by name, too."""
+    model, cache, point = Counting(tiny), FrameCache(tmp_path), tiny.point("a dog", seed=1)
+    for recipe in (None, tiny.recipe, replace(tiny.recipe, dtype="float32")):
+        list(render(model, point, recipe=recipe, cache=cache))
+    assert model.drawn == 1
 
 
 def test_weights_say_which_adapters_are_loaded(tiny: Model) -> None:

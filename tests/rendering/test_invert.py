@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
-from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.methods.path.walk import redrawn
-from astrogate.rendering.invert import fitted, invert
+from astrogate.models.registry import AbilityError
+from astrogate.rendering.invert import invert
+from astrogate.rendering.render import render
+from tests.checkpoints import made, steered
 
 STEPS = 10
 
@@ -30,29 +32,36 @@ class Known:
         return self.known
 
 
+@pytest.mark.parametrize("family", ["stable_diffusion", "stable_diffusion_xl"])
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
-def test_what_was_drawn_comes_back_closer_with_every_iteration(tiny: Model, guidance: float) -> None:
-    points = [tiny.point("a dog", seed=1), tiny.point("a cat in snow", seed=2)]
-    recipe = Recipe(STEPS, guidance_scale=guidance, scheduler="DDIM")
-    drawn = tiny.denoise(points, recipe)
-    unknown = [redrawn(point, 9) for point in points]
+def test_what_was_drawn_comes_back_closer_with_every_iteration(model: Any, family: str, guidance: float) -> None:
+    points = [made(model, family, "a dog", seed=1), made(model, family, "a cat", seed=2)]
+    recipe = Recipe(STEPS, guidance, scheduler="DDIM")
+    drawn = model.denoise(points, recipe)
     missed: list[float] = []
     for iterations in (1, 3, 10):
-        model: Any = Known(tiny, drawn)
+        known: Any = Known(model, drawn)
+        starts = [point.with_noise(9) for point in points]
         inverted = invert(
-            model,
-            torch.zeros(2, 3, 8, 8),
-            unknown,
-            num_inference_steps=STEPS,
-            guidance_scale=guidance,
-            iterations=iterations,
+            known, torch.zeros(2, 3, 16, 16), starts, recipe=replace(recipe, scheduler=None), iterations=iterations
         )
-        missed.append(float((tiny.denoise(inverted, recipe) - drawn).abs().max() / drawn.abs().max()))
+        missed.append(float((model.denoise(inverted, recipe) - drawn).abs().max() / drawn.abs().max()))
     assert missed[0] > 5 * missed[1] > 25 * missed[2]
     assert missed[2] < 1e-4
     for point, found in zip(points, inverted, strict=True):
         assert torch.allclose(found.tensors["latents"], point.tensors["latents"], atol=1e-3)
-    assert inverted[0].origin["inverted"] == {"steps": STEPS, "guidance_scale": guidance, "iterations": 10}
+        assert (found.recipe, found.origin["iterations"]) == (recipe, 10)
+    assert [frame.recipe for frame in render(model, inverted)] == [recipe, recipe]
+
+
+def test_an_edited_point_is_inverted_with_its_edit(tiny: Model) -> None:
+    """Its picture comes back where the edit acts as it did, in its window."""
+    point = tiny.point("a dog", seed=1)
+    edited = point.apply(steered(tiny, point, window=(0.0, 0.5)))
+    recipe = Recipe(STEPS, 1.0, scheduler="DDIM")
+    model: Any = Known(tiny, tiny.denoise([edited], recipe))
+    (found,) = invert(model, torch.zeros(1, 3, 16, 16), [edited.with_noise(9)], recipe=recipe, iterations=10)
+    assert torch.allclose(found.tensors["latents"], point.tensors["latents"], atol=1e-3)
 
 
 def test_latents_are_what_decodes_to_a_picture(tiny: Model) -> None:
@@ -75,13 +84,6 @@ def test_a_scheduler_that_clips_cannot_be_inverted(tiny: Model) -> None:
         model.pipe.scheduler = own
 
 
-def test_a_picture_of_another_size_is_resized_and_said_so() -> None:
-    image = Image.new("L", (40, 30), 128)
-    with pytest.warns(AstrogateWarning, match="40 x 30, resized to 32 x 32"):
-        assert fitted(image, 32, 32).shape == (3, 32, 32)
-    assert float(fitted(Image.new("RGB", (32, 32), (255, 0, 0)), 32, 32)[0].min()) == 1
-
-
 def test_bad_inversions(tiny: Model, tiny_folders: object) -> None:
     from astrogate.models.loading.load import load
 
@@ -89,10 +91,13 @@ def test_bad_inversions(tiny: Model, tiny_folders: object) -> None:
     pictures = torch.rand(1, 3, tiny.size, tiny.size)
     with pytest.raises(AstrogateError, match="iterations"):
         invert(tiny, pictures, [point], iterations=0)  # type: ignore[arg-type]
+    for recipe in (Recipe(5, 1.0, scheduler="EulerDiscrete"), Recipe(5, 1.0, eta=0.5)):
+        with pytest.raises(AstrogateError, match="invert by DDIM with eta 0"):
+            invert(tiny, pictures, [point], recipe=recipe)  # type: ignore[arg-type]
     with pytest.raises(AstrogateError, match="a point for each"):
         invert(tiny, pictures, [point, point])  # type: ignore[arg-type]
     with pytest.raises(AstrogateError, match="another size"):
         invert(tiny, torch.rand(1, 3, 64, 128), [point])  # type: ignore[arg-type]
     flux = load(str(tiny_folders("flux")), device="cpu")  # type: ignore[operator]
-    with pytest.raises(AstrogateError, match="can't be inverted"):
+    with pytest.raises(AbilityError, match="can't find the noise of a picture: use a model of"):
         invert(flux, pictures, [point])  # type: ignore[arg-type]

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from astrogate.core.errors import AstrogateError
-from astrogate.core.files import whole_file, write_text
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator, noise
 from astrogate.methods.edit.contrast import contrast
-from astrogate.methods.edit.slide import slide
-from astrogate.rendering.png import save_png
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.record import read_record, records, save_png
+from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 
-RECIPE = Recipe(num_inference_steps=2)
+RECIPE, NAN = Recipe(num_inference_steps=2), float("nan")
 
 
 def test_render_is_a_generator_and_deterministic(tiny: Model) -> None:
@@ -57,9 +56,27 @@ def test_recipes_are_values() -> None:
     assert Recipe() == Recipe()
     assert hash(Recipe()) == hash(Recipe())
     assert Recipe(**Recipe(7, 3.0).to_json()).hash == Recipe(7, 3.0).hash != Recipe().hash
-    for bad in ({"num_inference_steps": 0}, {"guidance_scale": float("nan")}, {"dtype": "int8"}, {"height": 7}):
+    assert Recipe(7.0, 3, height=16.0).hash == Recipe(7, 3.0, height=16).hash  # type: ignore[arg-type]
+    assert Recipe().resolved("float16") == Recipe(dtype="float16") == Recipe(dtype="float16").resolved("float32")
+    for bad in (
+        *({"num_inference_steps": steps} for steps in (0, 501, 2.5, NAN, float("inf"))),
+        *({"guidance_scale": scale} for scale in (-1.0, NAN)), {"eta": 1.1}, {"dtype": "int8"}, {"height": 7},
+    ):  # fmt: skip
         with pytest.raises(AstrogateError):
             Recipe(**bad)  # type: ignore[arg-type]
+
+
+def test_a_point_is_drawn_by_its_own_recipe_or_the_models(tiny: Model) -> None:
+    point = tiny.point("a dog", seed=1)
+    found = replace(point, recipe=Recipe(3, 1.0, scheduler="DDIM"))
+    assert next(render(tiny, point)).recipe == tiny.recipe
+    own = next(render(tiny, found))
+    assert own.recipe == found.recipe
+    assert np.array_equal(own.image, next(render(tiny, point, recipe=found.recipe)).image)
+    with pytest.warns(AstrogateWarning, match="found by num_inference_steps 3 and is drawn by 2"):
+        assert next(render(tiny, found, recipe=Recipe(2, 1.0))).recipe == Recipe(2, 1.0)
+    with pytest.warns(AstrogateWarning, match="found by guidance_scale 1 and is drawn by 4"):
+        next(render(tiny, found, recipe=Recipe(3)))
 
 
 def test_noise_is_what_diffusers_draws() -> None:
@@ -94,41 +111,26 @@ def test_sheet_lays_out_rows_and_labels(tiny: Model) -> None:
 def test_png_carries_what_makes_it_again(tiny: Model, tmp_path: Path) -> None:
     point = tiny.point("a dog", seed=4, negative="sad")
     direction = contrast(tiny, "fat", "thin", media=("photo",), subjects=("dog",))
-    frame = list(render(tiny, slide(point, direction, -1, 1, n=3), recipe=RECIPE))[2]
+    edited = point.apply(direction.at(point), -0.5).held(0.3, 0.7)
+    frame = next(render(tiny, edited, recipe=RECIPE))
     save_png(frame.image, tmp_path / "x.png", frame=frame, more={"scales": [1]})
     image = Image.open(tmp_path / "x.png")
     kept = json.loads(image.text["astrogate"])
+    assert kept == read_record(tmp_path / "x.png")
     assert kept["point"]["prompt"] == "a dog"
-    assert kept["point"]["seed"] == 4
-    assert kept["steers"][0]["scale"] == 1.0
-    assert kept["steers"][0]["name"] == "fat - thin"
-    assert kept["steers"][0]["direction"]["toward"] == "fat"
+    assert (kept["point"]["seed"], kept["point"]["draw"]) == (4, 0)
+    assert [(edit["name"], edit["scale"]) for edit in kept["edits"]] == [("fat - thin", -0.5)]
+    assert kept["edits"][0]["direction"]["toward"] == "fat"
+    assert kept["hold"] == [0.3, 0.7]
     assert kept["point"]["fingerprint"] == tiny.fingerprint
     assert kept["scales"] == [1]
     assert Recipe(**kept["recipe"]) == RECIPE
+    assert records(tmp_path / "x.png", frame, {"scales": [1]})
+    assert not records(tmp_path / "x.png", frame, {"scales": [2]})
     head, negative, settings = image.text["parameters"].split("\n")
     assert (head, negative) == ("a dog", "Negative prompt: sad")
     assert settings.startswith("Steps: 2, Sampler: default, CFG scale: 4, Seed: 4, Size: 16x16")
     again = tiny.point(kept["point"]["prompt"], seed=kept["point"]["seed"], negative=kept["point"]["negative"])
-    strip = slide(again, direction, -1, 1, n=3)
-    remade = list(render(tiny, strip, recipe=Recipe(**kept["recipe"])))[2]
+    again = again.apply(direction.at(again), kept["edits"][0]["scale"]).held(*kept["hold"])
+    remade = next(render(tiny, again, recipe=Recipe(**kept["recipe"])))
     assert np.array_equal(remade.image, image)
-
-
-def test_files_are_whole_or_absent(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "file.txt"
-    write_text(path, "first")
-
-    def interrupted() -> None:
-        with whole_file(path) as file:
-            file.write(b"half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert path.read_text() == "first"
-    assert os.listdir(path.parent) == ["file.txt"]
-    with pytest.raises(AstrogateError, match="cannot write"):
-        write_text(path / "below-a-file", "x")
-    with pytest.raises(AstrogateError, match="cannot write"):
-        write_text(path.parent, "a folder")

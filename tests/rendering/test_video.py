@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.rendering.video import FORMATS, side_by_side, video
 
@@ -19,7 +20,7 @@ from astrogate.rendering.video import FORMATS, side_by_side, video
 def frames(n: int, size: tuple[int, int] = (32, 32)) -> Iterator[Frame]:
     for i in range(n):
         level = round(255 * i / max(1, n - 1))
-        yield Frame(Image.new("RGB", size, (level, 255 - level, 128)), None, Recipe())  # type: ignore[arg-type]
+        yield Frame(Image.new("RGB", size, (level, 255 - level, 128)), Point({}, ""), Recipe())
 
 
 def decoded(path: Path) -> list[np.ndarray]:
@@ -95,7 +96,7 @@ def test_side_by_side(tmp_path: Path) -> None:
     path = tmp_path / "both.mp4"
     assert video(side_by_side([frames(4), frames(4)], ["lerp", "slerp"], tile=64), path) == 4
     assert decoded(path)[0].shape[1] >= 2 * 64
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(AstrogateError, match="fewer frames"):
         list(side_by_side([frames(4), frames(3)]))
 
 

@@ -12,7 +12,8 @@ from astrogate.core.protocols import Readings
 from astrogate.measure.scores import Estimate
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
 from astrogate.menagerie.world import Scene, held_out
-from astrogate.studies.world.card import agreement, held_out_scenes, truth_scores, witness_agreement, write_card
+from astrogate.studies.world.card import agreement, witness_agreement, write_card
+from astrogate.studies.world.scenes import held_out_scenes, truth_scores
 
 
 def readings(scenes: list[Scene], **instead: str) -> Readings:

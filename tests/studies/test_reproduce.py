@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.clip import Clip
@@ -108,7 +109,7 @@ def test_another_model_needs_a_clip(tiny_folder: Path, tmp_path: Path) -> None:
         ("reproduce", "latent-directions", "-o", str(tmp_path)),
     ):
         code, _, err = run(*args, "--model", str(tiny_folder))
-        assert code == 2
-        assert "--clip" in err
-    with pytest.raises(Exception, match="--clip"):
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert "CLIPModel folder (clip)" in err
+    with pytest.raises(AstrogateError, match="CLIPModel folder"):
         leaderboard.readers("elsewhere", None)

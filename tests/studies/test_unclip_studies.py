@@ -13,7 +13,7 @@ import torch
 from astrogate.core.protocols import Model
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.menagerie.world import visible
-from astrogate.models.loading import load as loading
+from astrogate.models.loading import locate
 from astrogate.models.loading.load import load
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.studies.image import card as unclip_card
@@ -21,7 +21,7 @@ from astrogate.studies.image import manipulations as reproduce_unclip
 from astrogate.studies.image import measures as measures
 from astrogate.studies.image.typography import attacks, painted
 from astrogate.train.stack import packing as unclip_packing
-from astrogate.train.stack import run as unclip
+from astrogate.train.stack import source as unclip
 from astrogate.train.stack.run import train_part
 from tests.app.test_cli import run
 from tests.train.test_unclip_chain import TINY
@@ -44,7 +44,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stack(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> UnCLIP:
-    monkeypatch.setattr(loading, "shipped_unclip", lambda: shipped)
+    monkeypatch.setattr(locate, "shipped_unclip", lambda: shipped)
     model = load("menagerie-unclip", device="cpu")
     assert isinstance(model, UnCLIP)
     return model
@@ -67,7 +67,7 @@ def test_twins_keep_what_the_caption_states() -> None:
 def test_agreement_counts_what_is_stated() -> None:
     scenes, captions = measures.plain_scenes(60, seed=6)
     oracle = load_oracle()
-    from astrogate.studies.world.card import drawings
+    from astrogate.studies.world.scenes import drawings
 
     readings = oracle.read(drawings(scenes, 64)[0])
     right = measures.agreeing(readings, scenes, captions)
@@ -96,7 +96,7 @@ def test_a_painted_word_is_black_on_white() -> None:
 
 
 def test_attacks_count_labels(stack: UnCLIP) -> None:
-    from astrogate.studies.world.card import drawings
+    from astrogate.studies.world.scenes import drawings
 
     scenes = measures.scenes_of("dog", 12)
     found = attacks(stack, drawings(scenes, 64)[0], ["dog"] * 12, ["cat"] * 12)
@@ -115,7 +115,7 @@ def test_the_card_and_the_page(
             monkeypatch.setattr(module, "Recipe", lambda steps, guidance, made=made: made(quick["steps"], guidance))
     unguided = replace(measures.UNGUIDED, num_inference_steps=2)
     monkeypatch.setattr(measures, "UNGUIDED", unguided)
-    short = lambda *args, **options: _encode(*args, **{**options, "num_inference_steps": 2, "iterations": 1})  # noqa: E731
+    short = lambda *args, **options: _encode(*args, **{**options, "recipe": unguided, "iterations": 1})  # noqa: E731
     for module in (measures, unclip_card, reproduce_unclip):
         monkeypatch.setattr(module, "encode", short)
     monkeypatch.setattr(unclip_card, "_GUIDANCES", (1.0, 2.0))

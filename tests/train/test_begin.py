@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.loading.load import shipped_folder
+from astrogate.models.loading.locate import shipped_folder
 from astrogate.train.kit.begin import begin, begin_decoder, narrowed, weights_of
 from astrogate.train.stack.presets import UNCLIP_PRESETS, build_decoder
 

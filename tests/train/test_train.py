@@ -21,7 +21,7 @@ from astrogate.menagerie.captions import WORDS
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, load_oracle, save_oracle
 from astrogate.menagerie.world import scene_at
-from astrogate.train.kit.data import Batches, open_data
+from astrogate.train.kit.data import Batches, build_data, keep_rows, open_data
 from astrogate.train.kit.loop import Schedule, fit
 from astrogate.train.kit.sam import ascended
 from astrogate.train.parts.clip import contrastive_loss
@@ -73,6 +73,27 @@ def test_world_data_is_what_the_world_says(run: Path) -> None:
     kept = (run / "data" / "images.npy").stat().st_mtime_ns
     world_data(run / "data", 24, size=64, seed=1, captions=6, workers=1)
     assert (run / "data" / "images.npy").stat().st_mtime_ns == kept
+
+
+def cut_off(items: range) -> dict[str, np.ndarray]:
+    raise ValueError(items)
+
+
+def test_a_data_set_that_cannot_be_made_leaves_the_old_one(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "data", tmp_path / "data")
+    with pytest.raises(ValueError, match="range"):
+        build_data(tmp_path / "data", 4, {"of": "others"}, cut_off, workers=1)
+    assert len(open_data(tmp_path / "data")) == 24
+    assert os.listdir(tmp_path) == ["data"]
+
+
+def test_rows_are_kept_as_numpy_would_keep_them_and_made_once(tmp_path: Path) -> None:
+    rows = np.arange(24, dtype=np.float16).reshape(6, 2, 2)
+    kept = keep_rows(tmp_path / "rows.npy", 6, iter(np.split(rows, 3)))
+    assert np.array_equal(kept, rows)
+    np.save(tmp_path / "plain.npy", rows)
+    assert (tmp_path / "rows.npy").read_bytes() == (tmp_path / "plain.npy").read_bytes()
+    assert np.array_equal(keep_rows(tmp_path / "rows.npy", 6, (rows[:0] for _ in [])), rows)
 
 
 def test_batches_show_everything_once_an_epoch() -> None:
@@ -224,7 +245,7 @@ def test_oracle_file_round_trip(tmp_path: Path) -> None:
     assert readings.mask.shape == (3, 96, 96)
     assert set(readings.probabilities) == set(CATEGORICAL)
     assert len(readings.labels("subject")) == 3
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(AstrogateError, match="shape"):
         load_oracle(tmp_path).read(pictures[0])
 
 
@@ -234,6 +255,10 @@ def test_the_whole_chain_packs_a_stock_pipeline(run: Path, tmp_path: Path) -> No
 
     from astrogate.models.loading.load import load
 
+    (tmp_path / "mine.txt").write_text("not a model")
+    with pytest.raises(AstrogateError, match="holds something else"):
+        assemble(run, tmp_path, "cpu")
+    (tmp_path / "mine.txt").unlink()
     size = assemble(run, tmp_path, "cpu")
     assert size <= 30 * 2**20
     assert all(path.stat().st_size <= 16 * 2**20 for path in tmp_path.rglob("*"))

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.recipe import Recipe
-from astrogate.models.loading import load as loading
+from astrogate.models.loading import locate as loading
 from astrogate.models.loading.load import load
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.train.kit.data import open_data
@@ -28,9 +28,12 @@ from astrogate.train.kit.pictures import captioned, picture_data
 from astrogate.train.stack import packing as unclip_packing
 from astrogate.train.stack import presets as unclip_presets
 from astrogate.train.stack.presets import UnclipPreset
-from astrogate.train.stack.run import PARTS, Source, folder_source, train_part
+from astrogate.train.stack.recipes import PARTS
+from astrogate.train.stack.run import train_part
+from astrogate.train.stack.source import Source, folder_source
 from tests.app.test_cli import run
-from tests.checkpoints import LENGTH, clip_model, clip_tokenizer, vae
+from tests.checkpoints import clip_model
+from tests.checkpoints.parts import LENGTH, clip_tokenizer, vae
 
 TINY = UnclipPreset(
     prior=(1, 2, 8),
@@ -84,6 +87,13 @@ def frozen(tmp_path: Path) -> tuple[Path, Path]:
     return folder, tmp_path / "vae"
 
 
+@pytest.fixture
+def given(gallery: Path, frozen: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """The options of a tiny training on the gallery."""
+    monkeypatch.setitem(unclip_presets.UNCLIP_PRESETS, "cpu", TINY)
+    return ("--data", str(gallery), "--clip", str(frozen[0]), "--vae", str(frozen[1]), "--size", "16")
+
+
 def test_captions_are_found_and_what_is_left_out_is_told(gallery: Path, tmp_path: Path) -> None:
     found = captioned(gallery)
     assert len(found) == 39
@@ -120,11 +130,7 @@ def test_nothing_to_train_on_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::astrogate.core.errors.AstrogateWarning")
-def test_from_pictures_to_a_stack(
-    gallery: Path, frozen: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(unclip_presets.UNCLIP_PRESETS, "cpu", TINY)
-    given = ("--data", str(gallery), "--clip", str(frozen[0]), "--vae", str(frozen[1]), "--size", "16")
+def test_from_pictures_to_a_stack(given: tuple[str, ...], tmp_path: Path) -> None:
     given = (*given, "--run", str(tmp_path / "run"))
     for command in (("prior",), ("prior", "--kind", "ar"), ("decoder",), ("upsampler",), ("upsampler", "--second")):
         code, out, err = run("train", *command, *given)
@@ -152,10 +158,8 @@ def test_from_pictures_to_a_stack(
 
 @pytest.mark.filterwarnings("ignore::astrogate.core.errors.AstrogateWarning")
 def test_a_training_begins_with_a_stack_and_puts_its_part_into_it(
-    gallery: Path, frozen: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: tuple[str, ...], frozen: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(unclip_presets.UNCLIP_PRESETS, "cpu", TINY)
-    given = ("--data", str(gallery), "--clip", str(frozen[0]), "--vae", str(frozen[1]), "--size", "16")
     stack, first, second = (tmp_path / name for name in ("stack", "first", "second"))
     for command in ("prior", "decoder", "upsampler"):
         assert run("train", command, *given, "--run", str(first))[0] == 0
@@ -198,9 +202,9 @@ def test_parts_of_another_clip_are_refused(
     assert code == 2
     assert "text width 32, embedding 16" in err
     for args, reason in (
-        (("train", "decoder", "--data", str(gallery)), "--clip"),
+        (("train", "decoder", "--data", str(gallery)), "CLIPModel (clip)"),
         (("train", "prior", *given, "--clip", str(frozen[0]), "--steps", "0"), "--steps 0"),
-        (("train", "stack", *given, "--clip", str(frozen[0])), "-o"),
+        (("train", "stack", "--shipped", *given, "--clip", str(frozen[0])), "leave --shipped or --data out"),
     ):
         code, _, err = run(*args)
         assert code == 2
@@ -230,7 +234,7 @@ def test_a_run_is_of_one_clip_and_one_seed(
     assert (tmp_path / "run" / "prior-state.safetensors").exists()
     wider = replace(TINY, prior=(2, 2, 8))
     for given, seed in (((elsewhere, TINY), 0), ((source, wider), 0), ((source, TINY), 1)):
-        with pytest.raises(AstrogateError, match="name another --run"):
+        with pytest.raises(AstrogateError, match="name another folder"):
             train_part("prior", *given, tmp_path / "run", seed=seed)
     assert train_part("prior", source, TINY, tmp_path / "run").is_dir()
     with pytest.raises(AstrogateError, match="was trained on another CLIP or VAE"):
@@ -248,12 +252,13 @@ def test_what_cannot_be_trained_is_said_before_a_picture_is_read(frozen: tuple[P
         raise AssertionError
 
     for part, given, reason in (
-        ("decoder", (clip, vae_folder, 18), "--size that 4 divides"),
-        ("upsampler", (None, None, 17), "--size that 2 divides"),
+        ("decoder", (clip, vae_folder, 18), "a size that 4 divides"),
+        ("upsampler", (None, None, 17), "a size that 2 divides"),
         ("prior", (tmp_path / "bare", None, 16), "is not a CLIPModel"),
         ("decoder", (clip, tmp_path / "bare", 16), "is not an AutoencoderKL"),
         ("decoder", (clip, clip / "none", 16), "has no readable config.json"),
-        ("prior", (None, None, 16), "--clip"),
+        ("prior", (None, None, 16), r"a CLIPModel \(clip\)"),
+        ("decoder", (clip, None, 16), r"an AutoencoderKL \(vae\)"),
     ):
         with pytest.raises(AstrogateError, match=reason):
             train_part(part, Source(unread, *given), TINY, tmp_path / "run")
@@ -273,7 +278,9 @@ def test_upsamplers_need_no_captions(tmp_path: Path, monkeypatch: pytest.MonkeyP
 _CREW = """
 import sys
 from pathlib import Path
-from astrogate.train.stack.run import PARTS, folder_source, train_part
+from astrogate.train.stack.recipes import PARTS
+from astrogate.train.stack.run import train_part
+from astrogate.train.stack.source import folder_source
 from tests.train.test_unclip_chain import TINY
 
 if __name__ == "__main__":
@@ -288,7 +295,7 @@ def test_every_part_trains_in_two_processes(gallery: Path, frozen: tuple[Path, P
     (tmp_path / "crew.py").write_text(_CREW)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     root = Path(__file__).parents[2]
-    crew = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    crew = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{root}:{root}/src"}
     done = subprocess.run([*launch, str(tmp_path / "crew.py"), str(tmp_path)], capture_output=True, env=crew)
     assert done.returncode == 0, done.stderr.decode()
     for part in PARTS:
@@ -299,7 +306,7 @@ def test_every_part_trains_in_two_processes(gallery: Path, frozen: tuple[Path, P
 
 def test_the_packages_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained on a little of the world with the shipped CLIP and VAE, packed, and loaded by its name."""
-    from astrogate.train.stack import run as unclip
+    from astrogate.train.stack import source as unclip
 
     small = replace(unclip.PRESETS["cpu"], pictures=160)
     monkeypatch.setitem(unclip.PRESETS, "cpu", small)

@@ -22,7 +22,8 @@ from astrogate.train.parts.decoder import train_decoder
 from astrogate.train.parts.embeddings import Embedded, cache_embeddings, encode_texts
 from astrogate.train.parts.prior import prior_scheduler, train_prior
 from astrogate.train.world.presets import build_scheduler
-from tests.checkpoints import LENGTH, clip_model, clip_tokenizer, unet
+from tests.checkpoints import clip_model
+from tests.checkpoints.parts import LENGTH, clip_tokenizer, unet
 
 WIDTH, CAPTIONS = 16, ("a fat dog", "a thin cat", "a happy man", "a sad woman")
 QUICK = Schedule(steps=150, batch=32, lr=3e-3, warmup=10, ema=0.9)

@@ -7,19 +7,19 @@ Atoms are vectors of each space (an input embedding table, say); n is the length
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
-from astrogate.core.files import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _FORMAT = "astrogate-basis-1"
+_FIELDS = {"names": list[str], "lengths": dict[str, float], "used": int, "model": str, "name": str, "origin": dict}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,10 +40,16 @@ class Basis:
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        if len(self.names) != len(self.weights) or any(len(a) != len(self.names) for a in self.atoms.values()):
+        shapes = [(1, self.weights), *((2, atoms) for atoms in self.atoms.values())]
+        if any(t.ndim != dims or len(t) != len(self.names) for dims, t in shapes):
+            found = ", ".join(str(list(t.shape)) for _, t in shapes)
             raise AstrogateError(
-                f"{len(self.names)} names, {len(self.weights)} weights", "give one a name, and an atom"
+                f"{len(self.names)} names with weights and atoms {found}", "give each name one weight and one atom"
             )
+        if self.lengths.keys() != self.atoms.keys():
+            raise AstrogateError(f"lengths of {[*self.lengths]}, atoms of {[*self.atoms]}", "give each space both")
+        if self.used < 1:
+            raise AstrogateError(f"{self.used} weights count", "use 1 or more")
         if (
             not bool(self.weights.isfinite().all())
             or not bool((self.weights >= 0).all())
@@ -105,36 +111,31 @@ class Basis:
             found[space] = total * self.lengths[space] / total.square().sum().sqrt()
         return found
 
+    def save(self, path: Path | str) -> None:
+        """Write this basis to a file, whole or not at all."""
+        metadata = {name: getattr(self, name) for name in ("names", "used", "model", "name")}
+        metadata |= {"lengths": dict(self.lengths), "origin": dict(self.origin)}
+        tensors = {"weights": self.weights, **{f"atoms.{space}": atoms for space, atoms in self.atoms.items()}}
+        archive.write(path, tensors, metadata, format=_FORMAT)
 
-def save_basis(basis: Basis, path: Path | str) -> None:
-    """Write a basis, whole or not at all."""
-    from safetensors.torch import save
-
-    text = {"names": basis.names, "lengths": dict(basis.lengths), "used": basis.used, "origin": dict(basis.origin)}
-    metadata = {"format": _FORMAT, "model": basis.model, "name": basis.name}
-    metadata |= {key: json.dumps(value) for key, value in text.items()}
-    tensors = {"weights": basis.weights, **{f"atoms.{space}": atoms for space, atoms in basis.atoms.items()}}
-    with whole_file(Path(path)) as file:
-        file.write(save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, metadata))
-
-
-def load_basis(path: Path | str) -> Basis:
-    """Read a basis. Raises AstrogateError for a file that is absent, cut off, or no basis."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        opened: Any = safe_open(path, framework="pt")
-        with opened as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata.get("format") != _FORMAT:
-            raise AstrogateError(f"{path} is no decomposition", "name a file that `astrogate explain` wrote")
-        atoms = {key.partition(".")[2]: value for key, value in tensors.items() if key.startswith("atoms.")}
-        names, lengths, used, origin = (json.loads(metadata[key]) for key in ("names", "lengths", "used", "origin"))
-        return Basis(
-            tuple(names), tensors["weights"], atoms, lengths, used, metadata["model"], metadata["name"], origin
+    @classmethod
+    def load(cls, path: Path | str) -> Basis:
+        """Read a basis. Raises AstrogateError for a file that is missing, cut off, or no basis."""
+        tensors, kept = archive.read(
+            path,
+            format=_FORMAT,
+            fields=_FIELDS,
+            tensors=("weights",),
+            what="a decomposition",
+            remedy="make one with `astrogate explain`",
         )
-    except FileNotFoundError as error:
-        raise AstrogateError(f"{path} does not exist", "make it with `astrogate explain`") from error
-    except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
-        raise AstrogateError(f"{path} could not be read ({error})", "explain it again; it may be cut off") from error
+        return cls(
+            tuple(kept["names"]),
+            tensors["weights"],
+            archive.below("atoms", tensors),
+            kept["lengths"],
+            kept["used"],
+            kept["model"],
+            kept["name"],
+            kept["origin"],
+        )

@@ -1,7 +1,7 @@
 """Direction: a change of concept as a vector, with the recipe that it came from.
 
-A direction is a value: `a + b`, `2 * a`, `-a`, `a - a` and `a.orthogonal_to(b)` are directions, and only `place` makes
-one act on a point.
+A direction is a value: `a + b`, `2 * a`, `-a`, `a - a` and `a.orthogonal_to(b)` are directions. `a.at(point)` is the
+Edit that moves the tokens of that point's prompt.
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astrogate.core import archive
+from astrogate.core.edit import Edit, check_calibration
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Curve, Half, Point, Segment, Steer
+from astrogate.core.parts import Curve, Half, Parts, Steer, Window
+from astrogate.core.point import Point
+from astrogate.core.segment import Segment
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_FORMAT = "astrogate-direction-1"
+_FIELDS = {"model": str, "name": str, "origin": dict, "calibration": tuple[float, float] | None}
 
 #: Where a vector acts: words' tokens, the end-of-text token, the padding behind it, the pooled text.
 ROLES = ("subject", "end", "padding", "pooled")
@@ -37,20 +45,108 @@ class Direction:
     calibration: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.calibration is not None and not self.calibration[0] < 0 < self.calibration[1]:
-            raise AstrogateError(f"calibration {self.calibration}", "use a strength below 0 and one above")
+        check_calibration(self.calibration)
 
-    def strength(self, scale: float) -> float:
-        """What `scale` times the direction stands for, in multiples of its vectors."""
-        if self.calibration is None:
-            return scale
-        low, high = self.calibration
-        return scale * (high if scale > 0 else -low)
+    def __repr__(self) -> str:
+        return f"<Direction {self.name}, {', '.join(sorted(self.vectors))}{', calibrated' if self.calibration else ''}>"
+
+    def save(self, path: Path | str) -> None:
+        """Write this direction to a file, whole or not at all."""
+        origin = dict(self.origin)
+        metadata = {"model": self.model, "name": self.name, "origin": origin, "calibration": self.calibration}
+        archive.write(path, self.vectors, metadata, format=_FORMAT)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Direction:
+        """Read a direction. Raises AstrogateError for a file that is missing, cut off, or no direction."""
+        vectors, kept = archive.read(
+            path,
+            format=_FORMAT,
+            fields=_FIELDS,
+            what="a direction",
+            remedy="fit one with `astrogate direction fit`",
+        )
+        calibration = kept["calibration"] and tuple(kept["calibration"])
+        return cls(vectors, kept["model"], kept["name"], kept["origin"], calibration)
 
     def vector(self, role: str, segment: str = "") -> Tensor | None:
         """The vector of a role in a segment; the end token's where that role has none of its own."""
         prefix = f"{segment}." if segment else ""
         return self.vectors.get(prefix + role, self.vectors.get(prefix + "end"))
+
+    def at(
+        self,
+        point: Point,
+        *,
+        on: str | None = None,
+        roles: Collection[str] | None = None,
+        window: Window = (0.0, 1.0),
+        curve: Curve = (),
+        half: Half = "positive",
+    ) -> Edit:
+        """The edit that moves a point's tokens, role by role: all after the first, or those of the words `on` alone.
+
+        Of every text encoder, the words' tokens take the vector of role "subject", the end token that of "end" and the
+        padding that of "padding"; a role without a vector takes that of "end". The pooled text takes "pooled". `roles`
+        limits which of these move; with `on`, they are those of the word's own tokens. `window`, `curve` and `half`
+        say when and on which side of guidance, as in `Steer`.
+
+        Raises AstrogateError for a point of another model or layer, for one between prompts, and for a word that the
+        prompt does not hold.
+        """
+        vectors, wanted = self._aligned(point, on, roles)
+        origin = {"direction": dict(self.origin), "on": on, "roles": sorted(wanted)}
+        return Edit(
+            Parts((Steer(vectors, window=window, curve=curve, half=half),) if vectors else ()),
+            model=self.model,
+            segments=point.segments,
+            calibration=self.calibration,
+            name=self.name,
+            origin=origin,
+        )
+
+    def _aligned(
+        self, point: Point, on: str | None, roles: Collection[str] | None
+    ) -> tuple[dict[str, Tensor], frozenset[str]]:
+        """The vectors by space that fit a point's tensors, and the roles that move."""
+        if self.model != point.model:
+            raise AstrogateError(
+                f"the direction {self.name!r} was found in another model than this point's",
+                "fit it again on this model",
+            )
+        if not point.segments:
+            raise AstrogateError(
+                "this point lies between prompts, so it has no words", "edit the ends of the walk, or one prompt"
+            )
+        wanted = frozenset(roles or (ROLES if on is None else ("subject",)))
+        if not wanted <= set(ROLES):
+            raise AstrogateError(f"roles {sorted(wanted - set(ROLES))} are unknown", f"choose from {', '.join(ROLES)}")
+        if on is not None and not any(segment.find(on) for segment in point.segments):
+            words = dict.fromkeys(word for segment in point.segments for word, _, _ in segment.words)
+            raise AstrogateError(f"the prompt has no word {on!r}", f"choose from its words: {', '.join(words)}")
+        states = point.tensors["prompt_embeds"]
+        moved = states.new_zeros(states.shape)
+        for segment in point.segments:
+            for role, start, end in _ranges(segment, on):
+                vector = self.vector(role, segment.name)
+                if role in wanted and vector is not None and start < end:
+                    moved[start:end] = self._fitting(vector, states)
+        vectors = {"prompt_embeds": moved} if bool(moved.any()) else {}
+        if "pooled" in wanted and "pooled" in self.vectors:
+            pooled = point.tensors.get("pooled_prompt_embeds")
+            if pooled is None:
+                raise AstrogateError("this model has no pooled text", "leave the role pooled out")
+            vectors["pooled_prompt_embeds"] = self._fitting(self.vectors["pooled"], pooled)
+        return vectors, wanted
+
+    def _fitting(self, vector: Tensor, states: Tensor) -> Tensor:
+        if vector.shape[-1] != states.shape[-1]:
+            raise AstrogateError(
+                f"the direction {self.name!r} is {vector.shape[-1]} wide, the layer that it should move "
+                f"{states.shape[-1]}",
+                "fit it at the layer that the denoiser consumes",
+            )
+        return vector.to(states)
 
     def orthogonal_to(self, *others: Direction) -> Direction:
         """This direction without what it shares with others, role by role (Gram & Schmidt); not calibrated.
@@ -101,74 +197,11 @@ class Direction:
         return self * -1.0
 
 
-def place(
-    direction: Direction,
-    point: Point,
-    *,
-    scale: float = 1.0,
-    on: str | None = None,
-    roles: Collection[str] | None = None,
-    window: tuple[float, float] = (0.0, 1.0),
-    curve: Curve = (),
-    half: Half = "positive",
-) -> Steer:
-    """Align a direction with a point's tokens, role by role: on all after the first, or on the words `on` alone.
-
-    Of every text encoder, the words' tokens take the vector of role "subject", the end token that of "end" and the
-    padding that of "padding"; a role without a vector takes "end"'s, as seed 000 has it. The pooled text takes
-    "pooled". `roles` limits which of these move; with `on`, they are those of the word's own tokens. `scale` is in the
-    direction's calibrated unit, if it has one.
-
-    Raises AstrogateError for a point of another model or layer, for one between prompts, and for a word that the prompt
-    does not hold.
-    """
-    if direction.model != point.model:
-        raise AstrogateError(
-            f"the direction {direction.name!r} was found in another model than this point's",
-            "fit it again on this model",
-        )
-    if not point.segments:
-        raise AstrogateError(
-            "this point lies between prompts, so it has no words", "steer the ends of the walk, or of one prompt"
-        )
-    wanted = frozenset(roles or (ROLES if on is None else ("subject",)))
-    if not wanted <= set(ROLES):
-        raise AstrogateError(f"roles {sorted(wanted - set(ROLES))} are unknown", f"choose from {', '.join(ROLES)}")
-    if on is not None and not any(segment.find(on) for segment in point.segments):
-        words = dict.fromkeys(word for segment in point.segments for word, _, _ in segment.words)
-        raise AstrogateError(f"the prompt has no word {on!r}", f"choose from its words: {', '.join(words)}")
-    states = point.tensors["prompt_embeds"]
-    moved = states.new_zeros(states.shape)
-    for segment in point.segments:
-        for role, start, end in _ranges(segment, on):
-            vector = direction.vector(role, segment.name)
-            if role in wanted and vector is not None and start < end:
-                moved[start:end] = _fitting(vector, states, direction)
-    vectors = {"prompt_embeds": moved} if bool(moved.any()) else {}
-    if "pooled" in wanted and "pooled" in direction.vectors:
-        pooled = point.tensors.get("pooled_prompt_embeds")
-        if pooled is None:
-            raise AstrogateError("this model has no pooled text", "leave the role pooled out")
-        vectors["pooled_prompt_embeds"] = _fitting(direction.vectors["pooled"], pooled, direction)
-    origin = {"direction": dict(direction.origin), "on": on, "roles": sorted(wanted)}
-    return Steer(vectors, direction.strength(scale), window, half, curve, direction.name, origin)
-
-
 def _ranges(segment: Segment, on: str | None) -> tuple[tuple[str, int, int], ...]:
     """Which positions of a segment have which role."""
     low, high = (segment.first, segment.end) if on is None else segment.find(on) or (0, 0)
     end = segment.end
     return ("subject", low, high), ("end", end, end + 1), ("padding", end + 1, segment.stop)
-
-
-def _fitting(vector: Tensor, states: Tensor, direction: Direction) -> Tensor:
-    if vector.shape[-1] != states.shape[-1]:
-        raise AstrogateError(
-            f"the direction {direction.name!r} is {vector.shape[-1]} wide, the layer that it should move "
-            f"{states.shape[-1]}",
-            "fit it at the layer that the denoiser consumes",
-        )
-    return vector.to(states)
 
 
 def _without(vector: Tensor, others: list[Tensor]) -> Tensor:

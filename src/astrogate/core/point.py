@@ -1,131 +1,22 @@
-"""Point: all that a denoiser starts from. Segment: which of its tokens are which words.
-
-Steer: an edit that enters by the denoiser's conditioning. Guide: one that enters by its prediction.
-"""
+"""Point: all that a denoiser starts from."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
+from astrogate.core.parts import Guide, Hold, Steer
+from astrogate.core.recipe import Recipe
+from astrogate.core.segment import Segment
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Half = Literal["positive", "negative", "both"]
-Curve = tuple[tuple[float, float], ...]
-
-#: What counts as one word of a prompt.
-WORD = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_+")
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One text encoder's tokens on the sequence axis of "prompt_embeds": positions [start, stop).
-
-    `first` is the text's first token (after a begin token, where there is one), `end` its end-of-text token; what
-    follows is padding. `words` are the prompt's, in order and lower case, each with its range. `name` is "" for a
-    model's first segment, "t5" for T5's behind CLIP's.
-    """
-
-    start: int
-    first: int
-    end: int
-    stop: int
-    words: tuple[tuple[str, int, int], ...] = ()
-    name: str = ""
-
-    def find(self, phrase: str, *, last: bool = False) -> tuple[int, int] | None:
-        """The range of tokens of a word or phrase where it first (or last) occurs; None where it does not."""
-        wanted = WORD.findall(phrase.lower())
-        places = range(len(self.words) - len(wanted) + 1) if wanted else range(0)
-        for i in reversed(places) if last else places:
-            found = self.words[i : i + len(wanted)]
-            if [word for word, _, _ in found] == wanted:
-                return found[0][1], found[-1][2]
-        return None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Steer:
-    """Add `scale * vectors[space]` to spaces of the denoiser's input, in a window of the sampling.
-
-    A vector has the shape of one item of its space, e.g. [tokens, width] for "prompt_embeds". `window` is a pair of
-    shares of the steps, [start, end). `curve` weighs the scale over the sampling: pairs (share of the steps, weight),
-    linear between them and constant outside. `half` says which side of classifier-free guidance is moved. `origin`
-    says which direction this is and where it was placed.
-    """
-
-    vectors: Mapping[str, Tensor]
-    scale: float = 1.0
-    window: tuple[float, float] = (0.0, 1.0)
-    half: Half = "positive"
-    curve: Curve = ()
-    name: str = ""
-    origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    def __post_init__(self) -> None:
-        _check(self.scale, self.window)
-        shares = [u for u, _ in self.curve]
-        if shares != sorted(set(shares)) or not all(0 <= u <= 1 and abs(w) <= 1000 for u, w in self.curve):
-            raise AstrogateError(f"curve {self.curve}", "use rising shares of the steps from 0 to 1, finite weights")
-
-    def strength(self, u: float) -> float:
-        """The scale when the share `u` of the steps is done."""
-        if not self.window[0] <= u < self.window[1]:
-            return 0.0
-        if not self.curve:
-            return self.scale
-        (x0, y0), *rest = self.curve
-        for x1, y1 in rest:
-            if u < x1:
-                return self.scale * (y0 + (y1 - y0) * max(0.0, u - x0) / (x1 - x0))
-            x0, y0 = x1, y1
-        return self.scale * y0
-
-    def scaled(self, factor: float) -> Steer:
-        """The same steer, `factor` times as strong."""
-        return replace(self, scale=self.scale * factor)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Guide:
-    """Add `scale * mask * (eps(edit) - eps(base))` to the prediction, in a window of the sampling.
-
-    `tensors` are the edit's conditioning by space, without batch, e.g. "prompt_embeds" [tokens, width]; with `added`
-    they are added to the point's own. `base` is the half of classifier-free guidance to measure against. The mask keeps
-    the places where the difference, averaged over channels, is above its quantile `quantile`: 0 is no mask. A guide
-    costs one more row of the denoiser.
-    """
-
-    tensors: Mapping[str, Tensor]
-    scale: float = 1.0
-    window: tuple[float, float] = (0.0, 1.0)
-    added: bool = False
-    base: Literal["positive", "negative"] = "positive"
-    quantile: float = 0.0
-    name: str = ""
-    origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    def __post_init__(self) -> None:
-        _check(self.scale, self.window)
-        if not 0 <= self.quantile < 1:
-            raise AstrogateError(f"quantile {self.quantile:g}", "use a share of the picture from 0 up to 1")
-
-    def scaled(self, factor: float) -> Guide:
-        """The same guide, `factor` times as strong."""
-        return replace(self, scale=self.scale * factor)
-
-
-def _check(scale: float, window: tuple[float, float]) -> None:
-    low, high = window
-    if not 0 <= low < high <= 1:
-        raise AstrogateError(f"window {low:g} to {high:g}", "use shares of the steps, 0 <= start < end <= 1")
-    if not abs(scale) <= 1000:
-        raise AstrogateError(f"scale {scale:g}", "use a finite number of at most 1000 either way")
+#: How far calibrated edits may go together.
+TOGETHER = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,37 +24,88 @@ class Point:
     """One picture in the making.
 
     `tensors` are unbatched and named as diffusers names them (`latents` [c, h, w], `prompt_embeds` [tokens, width],
-    `pooled_prompt_embeds` [width], and the negatives). `segments` say which tokens are which words. `extras` are what
-    other conditions need: "image", a control image [3, H, W] in [0, 1], and "ip_adapter_image_embeds", negative and
-    positive [2, images, width]. `origin` says where the point came from (prompt, negative, seed), and `model` is the
-    fingerprint of the weights it belongs to. `hold` is how far an edited picture is held to the unedited one, drawn
-    beside it (`models.sampler.holding`): 0 not at all, 1 as far as can be. While it is held, its self-attention looks
-    at the unedited picture from the share `attend` of the steps on; 1 is never.
+    `pooled_prompt_embeds` [width], and the negatives). `model` is the fingerprint of the weights it belongs to,
+    `segments` say which tokens are which words. `edits` are edits, each with its scale. `extras` are what other
+    conditions need: "image", a control image [3, H, W] in [0, 1], and "ip_adapter_image_embeds", negative and positive
+    [2, images, width]. `seed` is that of the generator that a stochastic sampler draws from, `draw` how many draws of
+    the latents' shape it has made before the latents. `hold` takes the place of what the edits say of holding.
+    `recipe` is that by which its noise was found from a picture, and by which it gives the picture back (None: drawn).
+    `origin` says where the point came from (prompt, negative ...); nothing computes from it.
     """
 
     tensors: Mapping[str, Tensor]
     model: str
     segments: tuple[Segment, ...] = ()
-    steers: tuple[Steer, ...] = ()
-    guides: tuple[Guide, ...] = ()
+    edits: tuple[tuple[Edit, float], ...] = ()
     extras: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    seed: int = 0
+    draw: int = 0
+    hold: Hold | None = None
+    recipe: Recipe | None = None
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    hold: float = 0.0
-    attend: float = 1.0
 
-    def __post_init__(self) -> None:
-        for name, share in (("hold", self.hold), ("attend", self.attend)):
-            if not 0 <= share <= 1:
-                raise AstrogateError(f"{name} {share:g}", "use a share from 0 to 1")
+    def __repr__(self) -> str:
+        edits = "".join(f", {scale:+g} {edit.name}" for edit, scale in self.edits)
+        return f'<Point "{self.origin.get("prompt", "")}" seed {self.seed}{edits}, {self.origin.get("model", "")}>'
 
-    def with_steers(self, *steers: Steer) -> Point:
-        """This point with more steers."""
-        return replace(self, steers=(*self.steers, *steers))
+    def apply(self, edit: Edit, scale: float = 1.0) -> Point:
+        """This point with an edit more; at scale 0 the point itself.
 
-    def with_guides(self, *guides: Guide) -> Point:
-        """This point with more guides."""
-        return replace(self, guides=(*self.guides, *guides))
+        Raises AstrogateError for an edit of another model or prompt, for a scale that the edit does not go to, and for
+        calibrated edits that go further than 2 together.
+        """
+        edit.strength(scale)
+        if edit.model not in ("", self.model):
+            raise AstrogateError(
+                f"the edit {edit.name!r} was found in another model than this point's", "find it again in this model"
+            )
+        if edit.segments is not None and edit.segments != self.segments:
+            raise AstrogateError(
+                f"the edit {edit.name!r} was made for another prompt than this point's", "make it again for this prompt"
+            )
+        if scale == 0:
+            return self
+        edits = (*self.edits, (edit, scale))
+        total = sum(abs(s) for e, s in edits if e.calibration is not None)
+        if total > TOGETHER + 1e-9:
+            raise AstrogateError(
+                f"calibrated edits at scales of {total:g} in all", f"keep them at {TOGETHER:g} together, and 1 each"
+            )
+        return replace(self, edits=edits)
 
     def held(self, share: float, attend: float = 1.0) -> Point:
         """This point with its edits held to the unedited picture, and from `attend` of the steps on looking at it."""
-        return replace(self, hold=share, attend=attend)
+        return replace(self, hold=Hold(share, attend))
+
+    def with_noise(self, seed: int, *, draw: int = 0) -> Point:
+        """This point with other noise: what the generator of `seed` draws after `draw` draws.
+
+        Draw 0 is what plain diffusers starts from. Both ends of a path may come from one generator, by draws 0 and 1.
+        Raises AstrogateError for a seed outside [0, 2**63).
+        """
+        from astrogate.core.seeds import noise
+
+        latents = noise(tuple(self.tensors["latents"].shape), seed, draw=draw)
+        return replace(self, tensors={**self.tensors, "latents": latents}, seed=seed, draw=draw, recipe=None)
+
+    def plain(self) -> Point:
+        """This point without its edits."""
+        return replace(self, edits=(), hold=None)
+
+    @property
+    def steers(self) -> tuple[Steer, ...]:
+        """What its edits move before the denoiser."""
+        return tuple(steer for edit, scale in self.edits for steer in edit.at(scale).steers if steer.scale)
+
+    @property
+    def guides(self) -> tuple[Guide, ...]:
+        """What its edits add behind the denoiser."""
+        return tuple(guide for edit, scale in self.edits for guide in edit.at(scale).guides if guide.scale)
+
+    @property
+    def holding(self) -> Hold:
+        """How it is held: as `hold` says, or as its freest edit allows."""
+        if self.hold is not None:
+            return self.hold
+        holds = [hold for edit, scale in self.edits if (hold := edit.at(scale).hold) is not None]
+        return Hold(min(h.share for h in holds), min(h.attend for h in holds)) if holds else Hold()

@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from astrogate.core.point import Point, Segment
+    from astrogate.core.point import Point
     from astrogate.core.recipe import Recipe
+    from astrogate.core.segment import Segment
 
 
 class Model(Protocol):
-    """An adapter: what any text-to-image diffusion model must do for Astrogate. Adapters are final."""
+    """What any text-to-image diffusion model must do for Astrogate. Its classes are final.
+
+    One thread at a time works with a model: the others wait, so that all of them get the right pictures.
+    """
+
+    @property
+    def can(self) -> frozenset[str]:
+        """What it can do, of `models.family.ABILITIES`; asking for anything else raises one kind of error."""
+        ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """What its pictures are drawn by unless something else is asked for."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """What its denoiser computes in: "float32", "float16" or "bfloat16"."""
+        ...
 
     @property
     def name(self) -> str:
         """What it was loaded by: a folder, a hub id, or "menagerie"."""
+        ...
+
+    @property
+    def language(self) -> frozenset[str]:
+        """A closed vocabulary, empty for open ones."""
         ...
 
     @property
@@ -29,6 +54,16 @@ class Model(Protocol):
     @property
     def weights(self) -> str:
         """A hash of all that makes a picture: every part, adapters (LoRA ...) and their strengths, the scheduler."""
+        ...
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """What predicts: a U-Net or a transformer."""
+        ...
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """Held by the thread that works with the denoiser; the same thread may take it again."""
         ...
 
     @property
@@ -192,7 +227,7 @@ class Reader(Protocol):
 
 
 class Distance(Protocol):
-    """How different pictures look: CLIP features, LPIPS-style, unless another is named."""
+    """How different pictures look, such as `measure.clip.Clip` by its features."""
 
     def between(self, a: Tensor, b: Tensor) -> Tensor:
         """Pictures [n, 3, h, w] in [0, 1] and as many others to distances [n], 0 for equal ones."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from base64 import b64encode
+from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from astrogate.core.errors import AstrogateError
@@ -41,7 +43,7 @@ class Recipe:
     eta: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_inference_steps <= 500:
+        if not 1 <= self.num_inference_steps <= 500 or self.num_inference_steps != int(self.num_inference_steps):
             raise AstrogateError(f"{self.num_inference_steps} steps", "choose 1 to 500")
         for guidance in (self.guidance_scale, self.true_cfg_scale):
             if not 0 <= guidance <= 100:
@@ -54,9 +56,19 @@ class Recipe:
             if side is not None and (side < 8 or side > 16384 or side % 8):
                 raise AstrogateError(f"{side} pixels", "choose a multiple of 8 from 8 to 16384")
 
+        for name in ("num_inference_steps", "height", "width", "stride"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else int(value))
+        for name in ("guidance_scale", "true_cfg_scale", "eta"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the settings."""
-        return {k: float(v) if k == "eta" or k.endswith("_scale") else v for k, v in asdict(self).items()}
+        return asdict(self)
+
+    def resolved(self, dtype: str) -> Recipe:
+        """This recipe with the dtype that it is drawn in by a model of `dtype`: two that draw alike are equal."""
+        return replace(self, dtype=self.dtype or dtype)
 
     @property
     def hash(self) -> str:
@@ -66,8 +78,19 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A picture with the point and the recipe that make it again."""
+    """A picture with the point and the recipe that make it again. It shows itself in a notebook."""
 
     image: Image.Image
     point: Point
     recipe: Recipe
+
+    def __repr__(self) -> str:
+        return f"<Frame {self.image.width} x {self.image.height}, {self.point!r}>"
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.image.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        return f'<img src="data:image/png;base64,{b64encode(self._repr_png_()).decode()}">'

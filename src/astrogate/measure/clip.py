@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
 from astrogate.models.loading.checks import check_folder
-from astrogate.models.loading.load import SHIPPED, shipped_folder
+from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, shipped_folder
 from astrogate.models.loading.quiet import quiet
 
 
@@ -69,17 +69,17 @@ class Clip:
         return F.normalize(self.model.visual_projection(vision.pooler_output), dim=-1)
 
     @torch.no_grad()
-    def images(self, pictures: Tensor, *, batch: int = 100) -> Tensor:
+    def images(self, pictures: Tensor, *, batch_size: int = 100) -> Tensor:
         """Unit features [n, d] of pictures [n, 3, h, w] in [0, 1]."""
-        return torch.cat([self.images_with_gradient(part).cpu() for part in pictures.split(batch)])
+        return torch.cat([self.images_with_gradient(part).cpu() for part in pictures.split(batch_size)])
 
     @torch.no_grad()
-    def between(self, a: Tensor, b: Tensor, *, batch: int = 50) -> Tensor:
+    def between(self, a: Tensor, b: Tensor, *, batch_size: int = 50) -> Tensor:
         """Perceptual distances [n] of pictures [n, 3, h, w] in [0, 1], row by row. See `core.protocols.Distance`."""
         if a.shape != b.shape:
-            raise ValueError(f"shapes {tuple(a.shape)} and {tuple(b.shape)} differ")
+            raise AstrogateError(f"pictures of shapes {tuple(a.shape)} and {tuple(b.shape)}", "give equal shapes")
         parts: list[Tensor] = []
-        for x, y in zip(a.split(batch), b.split(batch), strict=True):
+        for x, y in zip(a.split(batch_size), b.split(batch_size), strict=True):
             pixels = self._pixels(torch.cat([x, y]))
             states = self.model.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states[1:]
             pairs = (F.normalize(s[:, 1:], dim=-1).chunk(2) for s in states)
@@ -87,19 +87,19 @@ class Clip:
         return torch.cat(parts)
 
     @torch.no_grad()
-    def texts(self, texts: Sequence[str], *, batch: int = 250) -> Tensor:
+    def texts(self, texts: Sequence[str], *, batch_size: int = 250) -> Tensor:
         """Unit features [n, d] of texts."""
         parts: list[Tensor] = []
-        for start in range(0, len(texts), batch):
+        for start in range(0, len(texts), batch_size):
             tokens = self.tokenizer(
-                list(texts[start : start + batch]), padding=True, truncation=True, return_tensors="pt"
+                list(texts[start : start + batch_size]), padding=True, truncation=True, return_tensors="pt"
             ).input_ids.to(self.mean.device)
             text = self.model.text_model(input_ids=tokens)
             parts.append(F.normalize(self.model.text_projection(text.pooler_output), dim=-1).cpu())
         return torch.cat(parts)
 
     @torch.no_grad()
-    def filled(self, templates: Sequence[str], words: Sequence[str], *, batch: int = 32) -> Tensor:
+    def filled(self, templates: Sequence[str], words: Sequence[str], *, batch_size: int = 32) -> Tensor:
         """Unit features [templates, words, d] of texts with each word in their place {}: as `texts` has them, for less.
 
         The encoder is causal, so that what stands before the word is the same for all. A sequence holds it once, and
@@ -107,8 +107,8 @@ class Clip:
         """
         limit, found = int(self.model.config.text_config.max_position_embeddings), list[Tensor]()
         packed = [one for ids in _filled(self.tokenizer, templates, words) for one in _packed(ids, limit)]
-        for start in range(0, len(packed), batch):
-            part = packed[start : start + batch]
+        for start in range(0, len(packed), batch_size):
+            part = packed[start : start + batch_size]
             length = max(len(sequence.tokens) for sequence in part)
             columns = zip(*(sequence.padded(length) for sequence in part), strict=True)
             tokens, positions, masks = (torch.stack(column).to(self.mean.device) for column in columns)
@@ -132,7 +132,7 @@ def _filled(tokenizer: Any, templates: Sequence[str], words: Sequence[str]) -> I
 
 @dataclass(slots=True)
 class _Packed:
-    """Texts side by side in one sequence: block 0 is what they begin with, the others are how each ends, and where."""
+    """Texts side by side in one sequence: block 0 is what they start with, the others are how each ends, and where."""
 
     tokens: list[int]
     positions: list[int]
@@ -148,7 +148,7 @@ class _Packed:
 
 
 def _packed(texts: Sequence[Sequence[int]], limit: int) -> Iterator[_Packed]:
-    """Sequences of at most `limit` tokens that hold all texts, in order, and once what all of them begin with."""
+    """Sequences of at most `limit` tokens that hold all texts, in order, and once what all of them start with."""
     columns = zip(*(text[:-1] for text in texts), strict=False)
     shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
     head, places = list(texts[0][:shared]), list(range(shared))
@@ -164,8 +164,21 @@ def _packed(texts: Sequence[Sequence[int]], limit: int) -> Iterator[_Packed]:
     yield now
 
 
+def own_part(model_name: str, part: str) -> Path | None:
+    """The folder `part`, such as "clip" or "oracle", that a model's folder holds beside its pipeline, if it does.
+
+    `model_name` is what `load` takes. The shipped models hold both.
+    """
+    shipped = model_name in (SHIPPED, UNCLIP_SHIPPED)
+    folder = (shipped_folder() if shipped else Path(model_name)) / part
+    return folder if folder.is_dir() else None
+
+
 def clip_for(model_name: str, folder: Path | str | None, *, device: str = "cpu") -> Clip:
-    """The CLIP that compares and reads a model's pictures: the shipped model's own, or the one that is named."""
-    if folder is None and model_name != SHIPPED:
-        raise AstrogateError("which CLIP sees the pictures?", "name a CLIPModel folder with --clip")
-    return Clip(folder or shipped_folder() / "clip", device=device)
+    """The CLIP that compares and reads a model's pictures: the one in `folder` (None: the model's own).
+
+    Raises AstrogateError for None where the model's folder holds no `clip`.
+    """
+    if (chosen := folder or own_part(model_name, "clip")) is None:
+        raise AstrogateError(f"{model_name} has no CLIP to see pictures with", "name a CLIPModel folder (clip)")
+    return Clip(chosen, device=device)

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 
+from astrogate.core.errors import AstrogateError
 from astrogate.measure.scores import Floats
 
 
 def fid(x: ArrayLike, y: ArrayLike) -> float:
-    """Frechet distance of Gaussians fitted to two sets. Raises ValueError for fewer than two rows."""
+    """Frechet distance of Gaussians fitted to two sets. Raises AstrogateError for fewer than two rows."""
     a, b = _pair(x, y)
     means, (s, t) = (a.mean(0) - b.mean(0)), (np.cov(a, rowvar=False), np.cov(b, rowvar=False))
     # The trace of (S T)^(1/2) is that of the root of a symmetric matrix with the same eigenvalues.
@@ -41,10 +42,10 @@ def kid(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def diversity(x: ArrayLike) -> float:
-    """Mean cosine distance between the rows of one set. Raises ValueError for fewer than two."""
+    """Mean cosine distance between the rows of one set. Raises AstrogateError for fewer than two."""
     a = np.asarray(x, np.float64)
     if len(a) < 2:
-        raise ValueError("diversity is that of two pictures or more")
+        raise AstrogateError(f"diversity of {len(a)} pictures", "give two or more")
     a = a / np.linalg.norm(a, axis=1, keepdims=True)
     cosines = a @ a.T
     return float(1 - (cosines.sum() - np.trace(cosines)) / (len(a) * (len(a) - 1)))
@@ -53,5 +54,5 @@ def diversity(x: ArrayLike) -> float:
 def _pair(x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
     a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(f"features of shapes {a.shape} and {b.shape}: give two rows or more, of one width")
+        raise AstrogateError(f"features of shapes {a.shape} and {b.shape}", "give two rows or more each, of one width")
     return a, b

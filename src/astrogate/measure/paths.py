@@ -1,6 +1,6 @@
 """How good a path is, from its frames and the distances d_i between neighbours.
 
-    CLIPScore     max(100 cos(text, picture), 0); InterpScore its mean over the frames (seed 002)
+    CLIPScore     max(100 cos(text, picture), 0); InterpScore its mean over the frames
     ISTD          std_i |x_i+1 - x_i|, the root mean square in steps of 1/255 (Guo et al. 2024)
     PPL           sum_i d_i; PDV  var_i d_i (Zhang et al. 2024, DiffMorpher)
     evenness      1 - Gini(d): 1 where all steps are equal
@@ -25,6 +25,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn import functional
 
+from astrogate.core.errors import AstrogateError
 from astrogate.measure.breakdown import edge_energy
 from astrogate.measure.scores import Floats
 
@@ -61,7 +62,7 @@ def score_path(
     `images` [n, d] and `text` [d] are unit CLIP features, `fidelity` the distance of the ends from what they should be.
     """
     if len(pictures) < 2:
-        raise ValueError("a path has two frames or more")
+        raise AstrogateError(f"a path of {len(pictures)} frames", "give two or more")
     d = np.asarray(distances, np.float64)
     cosines = None if images is None or text is None else clip_score(images, text)
     return PathScore(
@@ -78,7 +79,7 @@ def score_path(
 
 
 def clip_score(images: Tensor, text: Tensor) -> Floats:
-    """CLIPScore [n] as the seed has it, of unit features [n, d] and [d]."""
+    """CLIPScore [n] of unit features [n, d] and [d]."""
     return (100 * (images @ text)).clamp(min=0).double().numpy()
 
 

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from astrogate.core.errors import AstrogateError
 from astrogate.menagerie.animals import ANIMALS
 from astrogate.menagerie.backdrops import backdrop
 from astrogate.menagerie.canvas import COLOURS, Canvas
 from astrogate.menagerie.figure import FLOOR, hat, look
-from astrogate.menagerie.media import MEDIA, STYLES, Array, Medium, Sheet, inset
+from astrogate.menagerie.media import MEDIA, STYLES, Array, Medium, Sheet, as_array, inset
 from astrogate.menagerie.people import PEOPLE
 from astrogate.menagerie.places import PLACES
 from astrogate.menagerie.world import Scene
@@ -24,7 +25,7 @@ def draw(scene: Scene, size: int = 64) -> Image.Image:
 def draw_with_mask(scene: Scene, size: int = 64) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The picture [size, size, 3] and the subject's mask [size, size], both uint8 (mask: 0 or 255)."""
     if size < 16:
-        raise ValueError(f"size={size}: at least 16 pixels are needed")
+        raise AstrogateError(f"pictures of {size} pixels", "choose 16 or more")
     rng = np.random.default_rng(scene.seed)
     medium = MEDIA[scene.medium]
     ground = backdrop(
@@ -67,4 +68,4 @@ def _figure(scene: Scene, medium: Medium, rng: np.random.Generator) -> Canvas:
 
 
 def _reduce(image: Image.Image, size: int) -> Array:
-    return np.asarray(image.resize((size, size), Image.Resampling.BOX), np.float32) / 255
+    return as_array(image.resize((size, size), Image.Resampling.BOX))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Margins = tuple[float, float, float, float]
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -40,9 +41,18 @@ def _grey(a: Array) -> Array:
     return np.repeat((a @ _GREY)[..., None], 3, axis=2)
 
 
-def _filter(a: Array, kind: ImageFilter.Filter) -> Array:
-    image = Image.fromarray((a.clip(0, 1) * 255).astype(np.uint8)).filter(kind)
+def as_image(a: Array) -> Image.Image:
+    """An array [n, n, c] as an image of eight bits, cut off, not rounded."""
+    return Image.fromarray((a.clip(0, 1) * 255).astype(np.uint8))
+
+
+def as_array(image: Image.Image) -> Array:
+    """An image as an array [n, n, c] in [0, 1]."""
     return np.asarray(image, np.float32) / 255
+
+
+def _filter(a: Array, kind: ImageFilter.Filter) -> Array:
+    return as_array(as_image(a).filter(kind))
 
 
 def _blur(a: Array, radius: float) -> Array:
@@ -117,9 +127,9 @@ def inset(a: Array, margins: Margins, fill: Array) -> Array:
     n = a.shape[0]
     left, top, right, bottom = (round(m * n) for m in margins)
     x1, y1 = n - right, n - bottom
-    small = Image.fromarray((a.clip(0, 1) * 255).astype(np.uint8)).resize((x1 - left, y1 - top), Image.Resampling.BOX)
+    small = as_image(a).resize((x1 - left, y1 - top), Image.Resampling.BOX)
     out = np.broadcast_to(fill, a.shape).astype(np.float32)
-    out[top:y1, left:x1] = np.asarray(small, np.float32) / 255
+    out[top:y1, left:x1] = as_array(small)
     return out
 
 
@@ -225,8 +235,7 @@ MEDIA: dict[str, Medium] = {
 def _monet(a: Array, s: Sheet, strength: float) -> Array:
     n = s.size
     cell = n // 16
-    small = Image.fromarray((a.clip(0, 1) * 255).astype(np.uint8)).resize((n // cell, n // cell), Image.Resampling.BOX)
-    dabs = np.asarray(small, np.float32) / 255
+    dabs = as_array(as_image(a).resize((n // cell, n // cell), Image.Resampling.BOX))
     dabs = dabs + s.rng.uniform(-0.12, 0.12, dabs.shape).astype(np.float32)
     dabs = dabs.repeat(cell, 0).repeat(cell, 1)
     tint = np.where((s.y < 0.5)[..., None], (0.78, 0.70, 0.92), (0.62, 0.84, 0.70)).astype(np.float32)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from astrogate.core import archive
+from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Readings
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
 
@@ -92,7 +94,7 @@ class Oracle:
     def read(self, pictures: Tensor) -> Readings:
         """Factors of pictures [n, 3, h, w] in [0, 1]; the mask comes back at the pictures' size, in [0, 1]."""
         if pictures.ndim != 4 or pictures.shape[1] != 3:
-            raise ValueError(f"pictures of shape {tuple(pictures.shape)}: [n, 3, h, w] in [0, 1] are expected")
+            raise AstrogateError(f"pictures of shape {tuple(pictures.shape)}", "give [n, 3, h, w] in [0, 1]")
         device = next(self.net.parameters()).device
         parts = [self._batch(part.to(device, torch.float32)) for part in pictures.split(self.batch)]
         logits, values, mask = (torch.cat(p) for p in zip(*parts, strict=True))
@@ -128,20 +130,17 @@ class Oracle:
 
 def load_oracle(folder: Path | None = None, kind: Callable[..., nn.Module] = OracleNet) -> Oracle:
     """The shipped oracle, or a network of `kind` saved in `folder` by `save_oracle`."""
-    from safetensors.torch import load_file
-
     folder = folder or Path(__file__).parent / "weights" / "oracle"
     hparams: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    net, tensors = kind(**hparams), load_file(folder / "oracle.safetensors")
+    net = kind(**hparams)
+    tensors, _ = archive.read(folder / "oracle.safetensors", what="an oracle", remedy="restore or train it")
     net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     return Oracle(net, hparams["side"])
 
 
 def save_oracle(net: nn.Module, folder: Path) -> None:
     """Save the settings and fp16 weights of a reader's network."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(net.hparams))
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "oracle.safetensors")
+    archive.write(folder / "oracle.safetensors", tensors)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from astrogate.core.errors import AstrogateError
 from astrogate.menagerie.factors import (
     CATEGORICAL,
     COLOURS,
@@ -57,13 +58,15 @@ class Scene:
     def __post_init__(self) -> None:
         for name, values in CATEGORICAL.items():
             if getattr(self, name) not in values:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(values)}")
+                raise AstrogateError(f"{name}={getattr(self, name)!r}", f"choose one of {', '.join(values)}")
         for name in CONTINUOUS:
             low = 0.0 if name == "strength" else -1.0
             if not low <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name}={getattr(self, name)!r} is outside [{low:g}, 1]")
+                raise AstrogateError(f"{name}={getattr(self, name)!r}", f"choose a number from {low:g} to 1")
         if (self.style == "none") != (self.strength == 0.0):
-            raise ValueError(f"style={self.style!r} with strength={self.strength:g}: 'none' is exactly strength 0")
+            raise AstrogateError(
+                f"style={self.style!r} with strength={self.strength:g}", "give style 'none' strength 0, others more"
+            )
 
 
 def sample_scene(rng: np.random.Generator, *, concept: str | None = None) -> Scene:
@@ -98,7 +101,7 @@ def sample_scene(rng: np.random.Generator, *, concept: str | None = None) -> Sce
         concept = pick(tuple(FACTS))
     if concept is not None:
         if concept not in FACTS:
-            raise ValueError(f"no planted fact is called {concept!r}: choose one of {', '.join(FACTS)}")
+            raise AstrogateError(f"no planted fact is called {concept!r}", f"choose one of {', '.join(FACTS)}")
         scene = replace(scene, concept=concept, **FACTS[concept].draw(rng))
     return replace(scene, hat="none") if scene.subject in PLACES else scene
 

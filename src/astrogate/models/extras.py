@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from PIL.Image import Resampling
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
+from astrogate.models.registry import require
+from astrogate.ops.pixels import to_pictures
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 def with_control(model: Model, point: Point, image: Image.Image) -> Point:
     """This point with a control image (edges, pose, depth ...), resized to the picture's own size."""
+    require(model, "control")
     factor: int = model.pipe.vae_scale_factor  # type: ignore[attr-defined]
     height, width = (side * factor for side in point.tensors["latents"].shape[-2:])
     fitted = image.convert("RGB").resize((width, height), Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.asarray(fitted, np.float32) / 255).permute(2, 0, 1)
-    return replace(point, extras={**point.extras, "image": pixels})
+    return replace(point, extras={**point.extras, "image": to_pictures(fitted)})
 
 
 @torch.no_grad()
@@ -32,7 +33,8 @@ def with_image(model: Model, point: Point, image: Image.Image) -> Point:
 
     Raises AstrogateError for a model without an IP-Adapter or its image encoder.
     """
-    pipe: Any = getattr(model, "pipe", None)
+    require(model, "ip_adapter")
+    pipe: Any = model.pipe  # type: ignore[attr-defined]
     if getattr(pipe, "image_encoder", None) is None or getattr(pipe.unet, "encoder_hid_proj", None) is None:
         raise AstrogateError(f"{model.name} has no IP-Adapter", "load one with pipe.load_ip_adapter before `wrap`")
     found = pipe.prepare_ip_adapter_image_embeds(image, None, pipe._execution_device, 1, True)

@@ -17,15 +17,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from astrogate.core.errors import AstrogateError
+
 
 def _paired(positive: Tensor, negative: Tensor, ndim: int) -> None:
     if positive.shape != negative.shape or positive.ndim != ndim:
         shapes = f"shapes {tuple(positive.shape)} and {tuple(negative.shape)}"
-        raise ValueError(f"{shapes}: two equal ones of {ndim} axes are expected")
+        raise AstrogateError(shapes, f"give two of equal shape with {ndim} axes")
 
 
 def mean_difference(positive: Tensor, negative: Tensor) -> Tensor:
-    """Mean over the first axis of positive - negative, both [n, d]. Raises ValueError when the shapes differ."""
+    """Mean over the first axis of positive - negative, both [n, d]. Raises AstrogateError when the shapes differ."""
     _paired(positive, negative, 2)
     return (positive - negative).mean(0)
 

@@ -18,6 +18,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.ops.pixels import to_pictures, to_pixels
+
 
 def gaussian_blur(
     picture: Tensor, *, size: int = 3, sigma: tuple[float, float] = (0.6, 0.6), angle: float = 0.0
@@ -35,9 +37,8 @@ def gaussian_blur(
 def jpeg(picture: Tensor, quality: int) -> Tensor:
     """Through JPEG and back."""
     buffer = io.BytesIO()
-    _image(picture).save(buffer, "JPEG", quality=quality)
-    array = np.asarray(Image.open(buffer), np.float32) / 255
-    return torch.from_numpy(array).permute(2, 0, 1).to(picture)
+    Image.fromarray(to_pixels(picture)).save(buffer, "JPEG", quality=quality)
+    return to_pictures(Image.open(buffer)).to(picture)
 
 
 def resized(picture: Tensor, height: int, width: int, mode: str = "bicubic") -> Tensor:
@@ -55,7 +56,7 @@ def bsr_light(picture: Tensor, scale: int, rng: Generator) -> Tensor:
     steps: list[Callable[[Tensor], Tensor]] = [
         lambda x: _random_blur(x, scale, rng),
         lambda x: _reduced(x, scale, rng),
-        lambda x: (x + torch.from_numpy(rng.normal(0, rng.uniform(1, 2) / 255, x.shape)).to(x)).clamp(0, 1),
+        lambda x: (x + torch.as_tensor(rng.normal(0, rng.uniform(1, 2) / 255, x.shape)).to(x)).clamp(0, 1),
         lambda x: jpeg(x, int(rng.integers(80, 96))) if rng.random() < 0.9 else x,
         lambda x: resized(x, height, width, _mode(rng)),
     ]
@@ -91,7 +92,3 @@ def _reduced(picture: Tensor, scale: int, rng: Generator) -> Tensor:
 
 def _mode(rng: Generator) -> str:
     return ("area", "bilinear", "bicubic")[int(rng.integers(3))]
-
-
-def _image(picture: Tensor) -> Image.Image:
-    return Image.fromarray((picture.permute(1, 2, 0).cpu().numpy() * 255).round().astype(np.uint8))

@@ -65,7 +65,7 @@ def fit_codebook(z: Tensor, *, error: float = 0.01, rank: int | None = None, buc
     basis = basis[:rank]
     seen = z[:: max(1, n // 100_000)].double().numpy()
     low, high = np.quantile((seen - mean) @ basis.T, [0.0005, 0.9995], axis=0)
-    m, v, a, b = (torch.from_numpy(np.ascontiguousarray(part)).to(z) for part in (mean, basis, low, high))
+    m, v, a, b = (torch.as_tensor(np.ascontiguousarray(part)).to(z) for part in (mean, basis, low, high))
     return Codebook(m, v, a, b, buckets)
 
 

@@ -28,23 +28,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 #: Part of every key: raise it when `render` or an adapter draws the same point otherwise.
-_VERSION = 1
+_VERSION = 2
 
 
 def frame_key(point: Point, recipe: Recipe, weights: str) -> str:
     """The name of a picture: 64 hexadecimal digits. `weights` is the model's."""
-    seeded = [point.origin.get("seed", 0), point.origin.get("draw", 0)]
-    digest = hashlib.sha256(f"{_VERSION} {weights} {recipe.hash} {seeded}".encode())
+    digest = hashlib.sha256(f"{_VERSION} {weights} {recipe.hash} {point.seed} {point.draw}".encode())
     _add(digest, "tensors", point.tensors)
     _add(digest, "extras", point.extras)
     for s in point.steers:
-        if s.scale:
-            _add(digest, json.dumps([s.scale, s.window, s.half, s.curve]), s.vectors)
+        _add(digest, json.dumps([s.scale, s.window, s.half, s.curve, s.rule, s.spans, s.knots]), s.vectors)
     for g in point.guides:
-        if g.scale:
-            _add(digest, json.dumps([g.scale, g.window, g.added, g.base, g.quantile]), g.tensors)
-    if point.hold:
-        digest.update(f"hold {point.hold} {point.attend}".encode())
+        _add(digest, json.dumps([g.scale, g.window, g.added, g.base, g.quantile]), g.tensors)
+    if point.holding.share and (point.steers or point.guides):
+        digest.update(f"hold {point.holding.share} {point.holding.attend}".encode())
     return digest.hexdigest()
 
 

@@ -12,26 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from warnings import warn
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Predictor
+from astrogate.core.recipe import Recipe
+from astrogate.models.registry import require
 from astrogate.ops.ddim import step
 
-
-def fitted(image: Image.Image, height: int, width: int) -> Tensor:
-    """A picture [3, h, w] in [0, 1] of the size that is wanted; warns where it is resized."""
-    image = image.convert("RGB")
-    if image.size != (width, height):
-        warn(f"the picture is {image.width} x {image.height}, resized to {width} x {height}", AstrogateWarning, 2)
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.asarray(image, np.float32) / 255).permute(2, 0, 1)
+#: What a picture is inverted by: guidance makes the way back less exact.
+INVERSION = Recipe(50, 1.0)
 
 
 @torch.no_grad()
@@ -40,35 +33,38 @@ def invert(
     pictures: Tensor,
     points: Sequence[Point],
     *,
-    num_inference_steps: int = 50,
-    guidance_scale: float = 1.0,
+    recipe: Recipe = INVERSION,
     iterations: int = 5,
 ) -> list[Point]:
     """`points`, each with the noise from which DDIM draws its picture; `pictures` [n, 3, h, w] in [0, 1].
 
-    Takes num_inference_steps x iterations predictions, of one batch. Raises AstrogateError for a model without
-    step-by-step prediction and where pictures and points don't match in number or size.
+    The points remember `recipe`, and are drawn by it unless another one is asked for. Takes num_inference_steps x
+    iterations predictions, of one batch. Raises AstrogateError for a model that can't invert, for another scheduler
+    than DDIM, and where pictures and points don't match in number or size.
     """
-    if not hasattr(model, "epsilon"):
-        raise AstrogateError(f"{model.name} can't be inverted", "use a Stable Diffusion 1.x or 2.x checkpoint")
-    if iterations < 1 or num_inference_steps < 1:
-        told = f"{num_inference_steps} steps of {iterations} iterations"
-        raise AstrogateError(told, "use 1 (the plain inverse) or more of each")
+    require(model, "invert")
+    if recipe.scheduler not in (None, "DDIM", "DDIMScheduler") or recipe.eta:
+        raise AstrogateError(f"{recipe.scheduler or 'DDIM'} with eta {recipe.eta:g}", "invert by DDIM with eta 0")
+    if iterations < 1:
+        raise AstrogateError(f"{iterations} iterations", "use 1 (the plain inverse) or more")
     if len(pictures) != len(points):
         raise AstrogateError(f"{len(pictures)} pictures for {len(points)} points", "give a point for each picture")
     x = model.latents(pictures)
     if any(point.tensors["latents"].shape != x.shape[1:] for point in points):
         raise AstrogateError("the points make pictures of another size", "resize the pictures, see `fitted`")
-    levels = model.levels(num_inference_steps)
-    for i in reversed(range(num_inference_steps)):
+    steps, guidance_scale = recipe.num_inference_steps, recipe.guidance_scale
+    levels = model.levels(steps)
+    for i in reversed(range(steps)):
         (t, a), (_, a_next) = levels[i], levels[i + 1]
         y = x
         for _ in range(iterations):
-            eps = model.epsilon(points, y, t, guidance_scale=guidance_scale, u=i / num_inference_steps)
+            eps = model.epsilon(points, y, t, guidance_scale=guidance_scale, u=i / steps)
             y = step(x, eps.to(x), a_next, a)
         x = y
-    told = {"steps": num_inference_steps, "guidance_scale": guidance_scale, "iterations": iterations}
+    drawn = replace(recipe, scheduler="DDIM")
     return [
-        replace(p, tensors={**p.tensors, "latents": z.cpu()}, origin={**p.origin, "inverted": told})
+        replace(
+            p, tensors={**p.tensors, "latents": z.cpu()}, recipe=drawn, origin={**p.origin, "iterations": iterations}
+        )
         for p, z in zip(points, x, strict=True)
     ]

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
+from warnings import warn
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.rendering.cache import FrameCache, frame_key
+from astrogate.rendering.pixels import to_images
 
 
 @dataclass(slots=True)
@@ -44,17 +46,30 @@ def render(
     recipe: Recipe | None = None,
     batch_size: int = 8,
     cache: FrameCache | None = None,
+    progress: bool = False,
 ) -> Iterator[Frame]:
     """Draw points, in order.
 
-    `batch_size` is the most that is drawn at once; a sequence is cut into equal batches. Raises AstrogateError for a
-    point of another model or a size that the recipe does not have.
+    `recipe` None is that by which a point's noise was found, or the model's own. `batch_size` is the most that is drawn
+    at once; a sequence is cut into equal batches. `progress` shows a bar. Several threads may draw on one model: they
+    take turns. Raises AstrogateError for a point of another model or a size that the recipe does not have.
     """
-    recipe = recipe or Recipe()
     if batch_size < 1:
         raise AstrogateError(f"batch size {batch_size}", "use 1 or more")
     if isinstance(points, Point):
         points = [points]
+    frames = _frames(model, points, recipe, batch_size, cache)
+    if not progress:
+        return frames
+    from tqdm.auto import tqdm
+
+    return iter(tqdm(frames, total=len(points) if isinstance(points, Sized) else None, unit="picture"))
+
+
+def _frames(
+    model: Model, points: Iterable[Point], asked: Recipe | None, batch_size: int, cache: FrameCache | None
+) -> Iterator[Frame]:
+    recipe = asked or model.recipe
     if isinstance(points, Sized):
         rounds = -(-len(points) // batch_size)
         batch_size = -(-len(points) // rounds) if rounds else batch_size
@@ -63,8 +78,12 @@ def render(
     missing: dict[str, _Waiting] = {}
     for i, point in enumerate(points):
         item = _Waiting(point, str(i))
+        if point.recipe is not None:
+            if asked is None and i == 0:
+                recipe = point.recipe
+            _check_inverted(point.recipe, recipe)
         if cache is not None:
-            item.key = frame_key(point, recipe, weights)
+            item.key = frame_key(point, recipe.resolved(model.dtype), weights)
             item.picture = cache.get(item.key)
         queue.append(item)
         if item.picture is None and (first := missing.setdefault(item.key, item)) is not item:
@@ -107,6 +126,18 @@ def _decode_joined(model: Model, latents: Tensor, margin: int = 8) -> Tensor:
     return pictures[..., margin * factor : -margin * factor]
 
 
+def _check_inverted(found: Recipe, recipe: Recipe) -> None:
+    """Warn about a recipe that does not draw back the picture that a point's noise was found from."""
+    for name in ("num_inference_steps", "guidance_scale"):
+        if getattr(found, name) != getattr(recipe, name):
+            warn(
+                f"a point's noise was found by {name} {getattr(found, name):g} and is drawn by "
+                f"{getattr(recipe, name):g}: it won't give its picture back",
+                AstrogateWarning,
+                stacklevel=4,
+            )
+
+
 def _check_size(recipe: Recipe, pictures: Tensor) -> None:
     height, width = pictures.shape[-2:]
     if recipe.height not in (None, height) or recipe.width not in (None, width):
@@ -114,15 +145,3 @@ def _check_size(recipe: Recipe, pictures: Tensor) -> None:
             f"the points make pictures of {width} x {height}, the recipe says {recipe.width} x {recipe.height}",
             "make the points with model.point(..., height=, width=)",
         )
-
-
-def to_images(pictures: Tensor) -> Sequence[Image.Image]:
-    """Pictures [n, 3, h, w] in [0, 1] as PIL images, rounded as diffusers rounds them."""
-    return [Image.fromarray(array) for array in (pictures.permute(0, 2, 3, 1).numpy() * 255).round().astype("uint8")]
-
-
-def to_tensor(frames: Iterable[Frame]) -> Tensor:
-    """Frames as pictures [n, 3, h, w] in [0, 1], what readers and distances take."""
-    import numpy as np
-
-    return torch.from_numpy(np.stack([np.asarray(f.image) for f in frames])).permute(0, 3, 1, 2).float() / 255

@@ -8,33 +8,35 @@ from PIL import Image, ImageDraw, ImageFont
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Frame
+from astrogate.rendering.pixels import image_of
 
 _PAPER, _INK, _GAP = (255, 255, 255), (40, 40, 48), 4
 
 
 def sheet(
-    frames: Iterable[Frame],
+    frames: Iterable[Frame | Image.Image],
     *,
     columns: int | None = None,
     labels: Sequence[str] = (),
     rows: Sequence[str] = (),
     tile: int = 128,
 ) -> Image.Image:
-    """Lay frames out, row by row.
+    """Lay frames or images out, row by row.
 
     `columns` defaults to one row; `labels` head the columns, in as many lines as they need, `rows` stand left of the
     rows; pictures smaller than `tile` pixels are enlarged by a whole factor. Raises AstrogateError when there is
     nothing to show.
     """
-    images = [frame.image for frame in frames]
+    images = [image_of(frame) for frame in frames]
     if not images:
         raise AstrogateError("there are no frames to lay out", "render at least one point")
     columns = columns or len(images)
     zoom = max(1, -(-tile // images[0].width))
     w, h = images[0].width * zoom, images[0].height * zoom
-    font = ImageFont.load_default(max(11, h // 10))
+    letters = max(11, h // 10)
+    font = ImageFont.load_default(letters)
     heads = [_wrapped(text, font, w) for text in labels[:columns]]
-    line = round(font.size * (0.4 + 1.2 * max(head.count("\n") + 1 for head in heads))) if heads else 0
+    line = round(letters * (0.4 + 1.2 * max(head.count("\n") + 1 for head in heads))) if heads else 0
     margin = round(max((font.getlength(text) for text in rows), default=0)) + (2 * _GAP if rows else 0)
     count = -(-len(images) // columns)
     size = (margin + columns * (w + _GAP) + _GAP, line + count * (h + _GAP) + _GAP)

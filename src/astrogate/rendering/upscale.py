@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from astrogate.core.protocols import UnCLIP
 from astrogate.core.recipe import Frame
-from astrogate.rendering.render import to_images, to_tensor
+from astrogate.rendering.pixels import to_images, to_tensor
 
 
 def upscale(model: UnCLIP, frames: Iterable[Frame], *, num_inference_steps: int | None = None) -> Iterator[Frame]:
@@ -16,6 +16,5 @@ def upscale(model: UnCLIP, frames: Iterable[Frame], *, num_inference_steps: int 
     `num_inference_steps` None is the upsampler's own number. Raises AstrogateError for a model without upsampler.
     """
     for frame in frames:
-        seed = int(frame.point.origin.get("seed", 0))
-        large = model.upscale(to_tensor([frame]), seeds=[seed], num_inference_steps=num_inference_steps)
+        large = model.upscale(to_tensor([frame]), seeds=[frame.point.seed], num_inference_steps=num_inference_steps)
         yield replace(frame, image=to_images(large)[0])

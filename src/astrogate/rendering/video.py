@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from PIL import Image
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
 from astrogate.core.recipe import Frame
-from astrogate.rendering.picture import read_picture
+from astrogate.rendering.pixels import picture_files, read_picture
+from astrogate.rendering.record import text_of, with_record
 from astrogate.rendering.sheet import sheet
 
 if TYPE_CHECKING:
@@ -33,13 +34,15 @@ class _Format:
     codec: str
     pixels: str
     options: Mapping[str, str] = field(default_factory=dict[str, str])
-    looping: Mapping[str, str] = field(default_factory=dict[str, str])
+    muxing: Mapping[str, str] = field(default_factory=dict[str, str])
     even: bool = False
 
 
+#: No random marks and dates in a container, so that the same frames are the same file.
+_EXACT = {"fflags": "+bitexact"}
 FORMATS = {
-    ".mp4": _Format("mp4", "libx264", "yuv420p", {"crf": "16", "preset": "medium"}, even=True),
-    ".webm": _Format("webm", "libvpx-vp9", "yuv420p", {"crf": "20", "b": "0", "row-mt": "1"}, even=True),
+    ".mp4": _Format("mp4", "libx264", "yuv420p", {"crf": "16", "preset": "medium"}, _EXACT, even=True),
+    ".webm": _Format("webm", "libvpx-vp9", "yuv420p", {"crf": "20", "b": "0", "row-mt": "1"}, _EXACT, even=True),
     ".gif": _Format("gif", "gif", "pal8"),
     ".webp": _Format("webp", "libwebp_anim", "bgra", {"quality": "90"}, {"loop": "0"}),
 }
@@ -59,19 +62,42 @@ def _check_av() -> None:
         raise AstrogateError("PyAV is not installed", 'pip install "astrogate[video]"') from error
 
 
-def video(frames: Iterable[Frame], path: Path | str, *, fps: float = 24.0, tile: int = 256) -> int:
-    """Write frames as one video and return how many there were.
+def video(
+    frames: Iterable[Frame],
+    path: Path | str,
+    *,
+    fps: float = 24.0,
+    tile: int = 256,
+    more: Mapping[str, Any] | None = None,
+) -> int:
+    """Write frames as one video with the first one's record, and return how many there were.
 
-    `path` ends in one of `FORMATS`; pictures smaller than `tile` pixels are enlarged by a whole factor. Raises
-    AstrogateError when there is no frame, and for frames of different sizes.
+    `path` ends in one of `FORMATS`; pictures smaller than `tile` pixels are enlarged by a whole factor. `more` joins
+    the record. Raises AstrogateError when there is no frame, and for frames of different sizes.
     """
     path = Path(path)
     check_video(path)
     if not 0.1 <= fps <= 240:
         raise AstrogateError(f"{fps:g} frames a second", "use 0.1 to 240")
-    images = _sized((frame.image for frame in frames), tile, FORMATS[path.suffix.lower()].even)
+    kind, drawn = FORMATS[path.suffix.lower()], iter(frames)
+    first = next(drawn, None)
+    if first is None:
+        raise AstrogateError("there are no frames to encode", "render at least one point")
+    text = text_of(first, more)
+    images = _sized((frame.image for frame in chain([first], drawn)), tile, kind.even)
     with whole_file(path) as file:
-        return _encode(images, file, FORMATS[path.suffix.lower()], Fraction(fps).limit_denominator(1000))
+        count = _encode(images, file, kind, Fraction(fps).limit_denominator(1000), text)
+        with_record(file, path.suffix.lower(), text)
+        return count
+
+
+def comment_in(path: Path) -> str | None:
+    """The comment of an MP4 or WebM file; None where there is none. Raises AstrogateError without PyAV."""
+    _check_av()
+    import av
+
+    with av.open(str(path)) as container:
+        return {key.lower(): value for key, value in container.metadata.items()}.get("comment")
 
 
 def read_frames(path: Path) -> Iterator[Image.Image]:
@@ -83,7 +109,7 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
         _check_av()
     try:
         if path.is_dir():
-            files = sorted(p for p in path.iterdir() if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"))
+            files = picture_files(path)
             if not files:
                 raise AstrogateError(f"there are no pictures in {path}", "name a folder of PNG files, or a video")
             yield from map(read_picture, files)
@@ -98,8 +124,13 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
 
 
 def side_by_side(streams: Sequence[Iterable[Frame]], labels: Sequence[str] = (), *, tile: int = 256) -> Iterator[Frame]:
-    """Streams of equally many frames as one, each frame a labelled row of theirs; the record is the first stream's."""
-    for row in zip(*streams, strict=True):
+    """Streams as one, each frame a labelled row of theirs; the record is the first stream's.
+
+    Raises AstrogateError where one stream ends before the others.
+    """
+    for row in zip_longest(*streams):
+        if None in row:
+            raise AstrogateError("one stream has fewer frames than another", "give streams of equally many frames")
         yield Frame(sheet(row, labels=labels, tile=tile), row[0].point, row[0].recipe)
 
 
@@ -115,14 +146,12 @@ def _sized(images: Iterable[Image.Image], tile: int, even: bool) -> Iterator[Ima
         yield large.crop((0, 0, large.width - large.width % 2, large.height - large.height % 2)) if even else large
 
 
-def _encode(images: Iterator[Image.Image], file: Any, kind: _Format, fps: Fraction) -> int:
+def _encode(images: Iterator[Image.Image], file: Any, kind: _Format, fps: Fraction, comment: str) -> int:
     import av
 
-    first = next(images, None)
-    if first is None:
-        raise AstrogateError("there are no frames to encode", "render at least one point")
-    count = 0
-    with av.open(file, "w", format=kind.container, options=dict(kind.looping)) as out:
+    first, count = next(images), 0
+    with av.open(file, "w", format=kind.container, options=dict(kind.muxing)) as out:
+        out.metadata["comment"] = comment
         stream: Any = out.add_stream(kind.codec, fps, options=dict(kind.options))
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, kind.pixels
         graph = _palette(first, fps) if kind.pixels == "pal8" else None
@@ -142,8 +171,9 @@ def _encode(images: Iterator[Image.Image], file: Any, kind: _Format, fps: Fracti
 def _palette(image: Image.Image, fps: Fraction) -> Any:
     """A filter graph that gives every frame 256 colours of its own."""
     import av
+    from av.filter import Graph
 
-    graph: Any = av.filter.Graph()
+    graph: Any = Graph()
     source = graph.add_buffer(
         width=image.width, height=image.height, format=av.VideoFormat("rgb24"), time_base=1 / fps, name="in"
     )

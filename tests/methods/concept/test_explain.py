@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from astrogate.core.basis import Basis, load_basis
+from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
@@ -33,7 +33,8 @@ from astrogate.methods.concept.starts import convex, toward
 from astrogate.methods.concept.vocabulary import vocabulary
 from astrogate.models.loading.load import load
 from astrogate.models.prediction import denoising_loss, moments, still, timesteps
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 
 FEW = Plan(
     steps=6, pictures=6, validation=3, every=2, batch=2, dictionary=8, tokens=3, recipe=Recipe(2), rate=1e-2, hidden=8
@@ -41,7 +42,7 @@ FEW = Plan(
 PROMPT = "a photo of a happy dog"
 
 
-@pytest.mark.parametrize("family", ["sd", "sdxl"])
+@pytest.mark.parametrize("family", ["stable_diffusion", "stable_diffusion_xl"])
 def test_a_concept_is_taken_apart(model: Model, clip: Clip, tmp_path: Path) -> None:
     """On one text encoder and on two."""
     told: list[str] = []
@@ -56,7 +57,7 @@ def test_a_concept_is_taken_apart(model: Model, clip: Clip, tmp_path: Path) -> N
     assert place.standin not in PROMPT
     assert f"kept in {next(tmp_path.glob('dog-*'))}" in told
     (run,) = tmp_path.glob("dog-*")
-    back = load_basis(run / RESULT)
+    back = Basis.load(run / RESULT)
     assert torch.equal(back.weights, basis.weights)
     coefficients = load_file(run / "coefficients.safetensors")["coefficients"]
     assert sorted(coefficients[coefficients > 0].tolist()) == pytest.approx(sorted(basis.weights.tolist()))
@@ -115,12 +116,14 @@ def test_a_run_that_diverges_keeps_its_best_state(tiny: Model, clip: Clip, monke
 
     monkeypatch.setattr(optimisation, "denoising_loss", diverging)
     bound = 3
-    with pytest.warns(AstrogateWarning, match="diverged by step 4; the best state before is kept: lower --rate"):
+    with pytest.warns(
+        AstrogateWarning, match="diverged by step 4; the best state before is kept: lower the plan's rate"
+    ):
         basis = explain(tiny, PROMPT, plan=FEW, clip=clip)
     assert basis.origin["stopped"] == "diverged by step 4"
     assert [look["step"] for look in basis.origin["history"]] == [2]
     steps, bound = iter(range(100)), 0
-    with pytest.raises(AstrogateError, match="diverged within 2 steps: lower --rate"):
+    with pytest.raises(AstrogateError, match="diverged within 2 steps: lower the plan's rate"):
         explain(tiny, PROMPT, plan=replace(FEW, seed=9), clip=clip)
 
 
@@ -255,12 +258,12 @@ def test_the_loss_judge_always_looks_at_the_same(tiny: Model, clip: Clip) -> Non
     )
     judge = by_loss(tiny, place, pictures, seed=0, dtype=None)
     assert judge(own) == judge(own)
-    assert by_loss(tiny, place, pictures, seed=0, dtype=None, batch=5)(own) == pytest.approx(judge(own), rel=1e-4)
+    assert by_loss(tiny, place, pictures, seed=0, dtype=None, batch_size=5)(own) == pytest.approx(judge(own), rel=1e-4)
     assert judge(own) != judge(other)
     assert by_loss(tiny, place, pictures, seed=1, dtype=None)(own) != judge(own)
 
 
-@pytest.mark.parametrize("family", ["sd", "sdxl"])
+@pytest.mark.parametrize("family", ["stable_diffusion", "stable_diffusion_xl"])
 @torch.no_grad()
 def test_the_denoising_loss_is_diffusers_own(model: Model) -> None:
     pipe: Any = model.pipe  # type: ignore[attr-defined]
@@ -410,7 +413,9 @@ def test_many_concepts_share_words_and_pictures(
 
 def test_what_cannot_be_explained_is_refused(tiny: Model, tiny_folders: Any, clip: Clip) -> None:
     other = load(str(tiny_folders("flux")), device="cpu")
-    with pytest.raises(AstrogateError, match="no loss of this kind: use Stable Diffusion"):
+    with pytest.raises(
+        AstrogateError, match="can't learn a concept by its denoising loss: use a model of Stable Diffusion"
+    ):
         explain(other, PROMPT, clip=clip)
     for wrong, reason in (
         ({"steps": 0}, "steps 0"),
@@ -468,7 +473,7 @@ def test_two_encoders_words_load_in_plain_diffusers(tiny_folders: Any, clip: Cli
     """As docs/conceptor.md has it: one call an encoder."""
     from diffusers import StableDiffusionXLPipeline
 
-    folder = tiny_folders("sdxl")
+    folder = tiny_folders("stable_diffusion_xl")
     model = load(str(folder), device="cpu")
     basis = explain(model, PROMPT, plan=FEW, clip=clip, folder=tmp_path)
     ours = to_tensor(render(model, basis_points(model, basis, [5]), recipe=Recipe(4)))

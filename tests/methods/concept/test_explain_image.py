@@ -18,7 +18,8 @@ from astrogate.methods.concept.cutoffs import Cutoffs
 from astrogate.methods.concept.explain_image import explain_image
 from astrogate.methods.concept.pseudo_point import basis_points, place_of
 from astrogate.methods.concept.vocabulary import vocabulary, word_features
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 
 RECIPE = Recipe(2)
 
@@ -64,7 +65,7 @@ def slow(model: Model, clip: Clip, basis: Basis, limits: Cutoffs, seed: int) -> 
 def test_it_finds_what_the_slow_way_finds(tiny: Model, clip: Clip, limit: float, batch: int) -> None:
     limits = Cutoffs(concept_of_one=0.999, words=0.97, pictures=limit)
     basis = decomposed(tiny, clip, limits)
-    found = explain_image(tiny, basis, seed=3, clip=clip, recipe=RECIPE, batch=batch)
+    found = explain_image(tiny, basis, seed=3, clip=clip, recipe=RECIPE, batch_size=batch)
     kept = {name for name, weight in zip(found.names, found.weights, strict=True) if weight}
     assert kept == slow(tiny, clip, basis, limits, 3)
     assert found.used == len(kept)
@@ -79,7 +80,7 @@ def test_what_was_drawn_is_not_drawn_again(tiny: Model, clip: Clip, monkeypatch:
         return render(model, points, **options)
 
     monkeypatch.setattr(module, "render", counted)
-    found = explain_image(tiny, basis, seed=1, clip=clip, recipe=RECIPE, batch=4)
+    found = explain_image(tiny, basis, seed=1, clip=clip, recipe=RECIPE, batch_size=4)
     assert sum(batches) == found.origin["drawn"] + 1
     assert len(batches) < sum(batches)
 

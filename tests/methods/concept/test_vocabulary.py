@@ -38,7 +38,7 @@ def test_features_are_those_of_one_word_after_the_other(clip: Clip) -> None:
 
 
 def test_two_encoders_give_two_embeddings(tiny_folders: object, clip: Clip) -> None:
-    model = load(str(tiny_folders("sdxl")), device="cpu")  # type: ignore[operator]
+    model = load(str(tiny_folders("stable_diffusion_xl")), device="cpu")  # type: ignore[operator]
     found = vocabulary(model, clip, words=["dog", "cat"])
     assert [e.shape for e in found.embeddings] == [(2, 32), (2, 48)]
 
@@ -84,7 +84,7 @@ def test_words_that_do_not_fit_are_told(tiny: Model, clip: Clip) -> None:
 def test_texts_that_share_a_beginning_are_as_by_themselves(clip: Clip, batch: int, template: str) -> None:
     words = ["dog", "cat", "happy horse", "zebra", "fat", "dog dog dog", "render"]
     expected = clip.texts([template.format(word) for word in words])
-    both = clip.filled([template, "a {}"], words, batch=batch)
+    both = clip.filled([template, "a {}"], words, batch_size=batch)
     assert torch.allclose(both[0], expected, atol=1e-5)
     assert torch.allclose(both[1], clip.texts([f"a {word}" for word in words]), atol=1e-5)
     assert torch.allclose(clip.filled([template], words[:1])[0], expected[:1], atol=1e-5)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from astrogate.core.direction import Direction, place
+from astrogate.core.direction import Direction
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
@@ -18,7 +18,9 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.leakage import Target
 from astrogate.methods.edit.calibrate import calibrate
 from astrogate.methods.edit.contrast import contrast
-from astrogate.rendering.render import render, to_tensor
+from astrogate.methods.edit.phrase import phrase
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.edit import calibration as study
 from astrogate.studies.edit import leaderboard
 from astrogate.studies.edit.calibration import calibration, variation
@@ -43,7 +45,11 @@ def made(model: Model) -> tuple[Direction, list[Point]]:
 
 
 def far(model: Model, direction: Direction, points: list[Point], scale: float) -> float:
-    moved = [p.with_steers(place(direction, p, scale=scale)) for p in points]
+    return far_of(model, direction.at(points[0]), points, scale)
+
+
+def far_of(model: Model, edit: Edit, points: list[Point], scale: float) -> float:
+    moved = [point.apply(edit, scale) for point in points]
     a, b = (to_tensor(render(model, batch, recipe=RECIPE)) for batch in (points, moved))
     return float(Pixels().between(a, b).mean())
 
@@ -66,7 +72,7 @@ def test_directions_of_any_length_come_to_the_same_scale(tiny: Model) -> None:
     direction, points = made(tiny)
     ceiling = far(tiny, direction, points, 3.0)
     ends = [
-        calibrate(tiny, d, points, Pixels(), ceiling=ceiling, recipe=RECIPE).strength(1.0) * factor
+        calibrate(tiny, d, points, Pixels(), ceiling=ceiling, recipe=RECIPE).calibration[1] * factor
         for d, factor in ((direction, 1.0), (direction * 4.0, 4.0), (direction * 0.3, 0.3))
     ]
     assert ends == pytest.approx([ends[0]] * 3, rel=0.15)
@@ -83,24 +89,55 @@ def test_the_search_ends_where_the_effect_does(tiny: Model) -> None:
 
     calibrated = calibrate(tiny, direction, points, Pixels(), effect=effect, ceiling=1.0, recipe=RECIPE)
     assert not calibrated.origin["calibration"]["high"]["reached"]
-    assert calibrated.strength(1.0) in (1.0, 2.0)
+    assert calibrated.calibration[1] in (1.0, 2.0)
 
 
 def test_placing_is_what_is_calibrated(tiny: Model) -> None:
     direction, points = made(tiny)
     ceiling = far(tiny, direction, points, 2.0)
-    late = calibrate(
-        tiny, direction, points, Pixels(), ceiling=ceiling, recipe=RECIPE, placing=partial(place, window=(0.5, 1.0))
-    )
-    assert late.strength(1.0) > 2.0
+    late = calibrate(tiny, direction, points, Pixels(), ceiling=ceiling, recipe=RECIPE, placing={"window": (0.5, 1.0)})
+    assert late.calibration[1] > 2.0
+    assert late.origin["calibration"]["placing"] == {"window": [0.5, 1.0]}
+
+
+def test_an_edit_is_calibrated_as_a_direction_is(tiny: Model) -> None:
+    """By whatever rule it moves; with its hold, its sides and its prompt."""
+    direction, points = made(tiny)
+    ceiling = far(tiny, direction, points, 3.0)
+    plain = direction.at(points[0])
+    found = calibrate(tiny, plain, points, Pixels(), ceiling=ceiling, recipe=RECIPE)
+    whole = calibrate(tiny, direction, points, Pixels(), ceiling=ceiling, recipe=RECIPE)
+    assert found.calibration == whole.calibration
+    assert (found.above, found.segments, found.range) == (plain.above, plain.segments, (-1.0, 1.0))
+    assert [far_of(tiny, found, points, s) for s in (-1.0, 1.0)] == pytest.approx([ceiling] * 2, rel=0.06)
+    held = calibrate(tiny, plain.held(0.5, 0.4), points, Pixels(), ceiling=ceiling, recipe=RECIPE)
+    assert held.origin["calibration"]["hold"] == [0.5, 0.4]
+    sides = replace(plain, below=plain.above.scaled(-2.0))
+    low, high = calibrate(tiny, sides, points, Pixels(), ceiling=ceiling, recipe=RECIPE).calibration
+    assert high == whole.calibration[1]
+    assert low == pytest.approx(whole.calibration[0] / 2, rel=0.15)
+
+
+def test_a_search_goes_no_further_than_the_edit(tiny: Model) -> None:
+    direction, points = made(tiny)
+    short = replace(direction.at(points[0]), limits=(-0.7, 0.3), range=(-0.5, 0.3))
+    found = calibrate(tiny, short, points, Pixels(), ceiling=1.0, recipe=RECIPE)
+    assert found.calibration == (-0.7, 0.3)
+    assert not found.origin["calibration"]["low"]["reached"]
+    assert points[0].apply(found, -1.0).steers[0].scale == -0.7
+    phrased = calibrate(tiny, phrase(tiny, points[0], "happy"), points, Pixels(), ceiling=1.0, recipe=RECIPE)
+    assert phrased.calibration == (-1.0, 1.0)
 
 
 def test_bad_calibrations_are_refused(tiny: Model) -> None:
     direction, points = made(tiny)
-    with pytest.raises(AstrogateError, match="four seeds"):
+    with pytest.raises(AstrogateError, match="four or more"):
         calibrate(tiny, direction, points[:3], Pixels(), recipe=RECIPE)
     with pytest.raises(AstrogateError, match="ceiling"):
         calibrate(tiny, direction, points, Pixels(), ceiling=0, recipe=RECIPE)
+    one_sided = replace(direction.at(points[0]), limits=(0.0, 1.0), range=(0.0, 1.0))
+    with pytest.raises(AstrogateError, match="acts on one side alone"):
+        calibrate(tiny, one_sided, points, Pixels(), recipe=RECIPE)
     nothing = replace(direction, vectors={"end": torch.zeros(32)})
     with pytest.raises(AstrogateError, match="does not change"):
         calibrate(tiny, nothing, points, Pixels(), recipe=RECIPE)

@@ -19,7 +19,7 @@ from astrogate.methods.edit.clip_guided import clip_guided
 from astrogate.models.loading.load import load
 from astrogate.ops.ddim import clean, step
 from astrogate.rendering.render import render
-from tests.checkpoints import denoiser
+from tests.checkpoints import made, steered
 
 RECIPE = Recipe(6, guidance_scale=3.0)
 
@@ -41,6 +41,17 @@ def test_scale_zero_is_plain_ddim(
     assert last.u == 1
 
 
+@pytest.mark.parametrize("family", ["stable_diffusion", "stable_diffusion_xl"])
+def test_edited_and_held_points_are_drawn_as_the_pipeline_draws_them(model: Any, family: str, clip: Clip) -> None:
+    point, other = made(model, family, seed=1), made(model, family, "a cat", seed=2)
+    points = [point.apply(steered(model, point, window=(0.0, 0.5))).held(1.0, 0.5), other.apply(steered(model, other))]
+    recipe = Recipe(6, 3.0, scheduler="DDIM")
+    *_, last = clip_guided(model, clip, points, "a cat", scale=0.0, recipe=recipe)
+    assert [frame.point.edits for frame in last.frames] == [point.edits for point in points]
+    for ours, plain in zip(last.frames, render(model, points, recipe=recipe), strict=True):
+        assert np.abs(np.asarray(ours.image, int) - np.asarray(plain.image, int)).max() <= 1
+
+
 def test_the_gradient_raises_the_cosine(tiny: Any, clip: Clip) -> None:
     """Also from the negative prompt alone, where CLIP is all that knows the text."""
     points = [tiny.point("a dog", seed=s) for s in range(3)]
@@ -51,7 +62,7 @@ def test_the_gradient_raises_the_cosine(tiny: Any, clip: Clip) -> None:
         ]
         assert all(pulled > plain + 0.01 for plain, pulled in zip(*ends, strict=True))
     assert not any(p.grad is not None for p in tiny.module("unet").parameters())
-    assert not denoiser(tiny, "sd")._forward_pre_hooks
+    assert not tiny.denoiser._forward_pre_hooks
 
 
 def test_frames_say_what_pulled_them(tiny: Any, clip: Clip) -> None:
@@ -75,8 +86,8 @@ def test_distance_is_zero_for_equal_pictures_and_grows(clip: Clip) -> None:
     assert (near > 0).all()
     assert (far > near).all()
     assert torch.allclose(clip.between(a, a.flip(0)), clip.between(a.flip(0), a), atol=1e-6)
-    assert torch.allclose(clip.between(a, a.flip(0), batch=2), clip.between(a, a.flip(0)), atol=1e-5)
-    with pytest.raises(ValueError, match="shapes"):
+    assert torch.allclose(clip.between(a, a.flip(0), batch_size=2), clip.between(a, a.flip(0)), atol=1e-5)
+    with pytest.raises(AstrogateError, match="shapes"):
         clip.between(a, a[:3])
 
 
@@ -85,6 +96,6 @@ def test_bad_requests_are_refused(tiny: Any, clip: Clip, tiny_folders: Any) -> N
     for match, text, scale in (("empty", " ", 0.1), ("scale", "a cat", float("nan")), ("scale", "a cat", -1)):
         with pytest.raises(AstrogateError, match=match):
             next(clip_guided(tiny, clip, points, text, scale=scale))
-    other: Model = load(str(tiny_folders("sd3")), device="cpu")
-    with pytest.raises(AstrogateError, match="cannot be guided"):
+    other: Model = load(str(tiny_folders("stable_diffusion_3")), device="cpu")
+    with pytest.raises(AstrogateError, match="can't predict noise step by step"):
         next(clip_guided(other, clip, [other.point("a dog")], "a cat"))  # type: ignore[arg-type]

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from astrogate.core.direction import Direction, place
-from astrogate.core.direction_file import load_direction, save_direction
+from astrogate.core.direction import Direction
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Steer
+from astrogate.core.parts import Steer
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.measure.scores import auc
 from astrogate.methods.edit.contrast import contrast, states_by_role
-from astrogate.methods.edit.slide import grid, scales, slide
 from astrogate.ops.contrast import (
     landings,
     main_effects,
@@ -25,6 +24,7 @@ from astrogate.ops.contrast import (
     standard_error,
     whiten,
 )
+from tests.checkpoints import edit_of
 
 GRID = {"media": ("painting", "photo"), "subjects": ("dog", "cat", "horse")}
 
@@ -78,44 +78,54 @@ def test_zero_directions_change_nothing(tiny: Model) -> None:
     a = contrast(tiny, "fat", "thin", **GRID)
     base = tiny.denoise([point], recipe)
     for zero in (a * 0.0, a - a):
-        assert torch.equal(tiny.denoise([point.with_steers(place(zero, point))], recipe), base)
+        assert torch.equal(tiny.denoise([point.apply(zero.at(point))], recipe), base)
 
 
-def test_place_spares_the_first_token_and_finds_words(tiny: Model) -> None:
+def moved(edit: Edit) -> torch.Tensor:
+    """What an edit adds to the text states at scale 1."""
+    (steer,) = edit.above.steers
+    return steer.scale * steer.vectors["prompt_embeds"]
+
+
+def test_an_edit_spares_the_first_token_and_finds_words(tiny: Model) -> None:
     point, a = tiny.point("a fat dog"), contrast(tiny, "fat", "thin", **GRID)
-    states = place(a, point).vectors["prompt_embeds"]
+    states = moved(a.at(point))
     assert torch.equal(states[0], torch.zeros(32))
     assert torch.equal(states[1:], a.vectors["end"].expand(15, 32))
-    on = place(a, point, on="dog").vectors["prompt_embeds"]
+    on = moved(a.at(point, on="dog"))
     assert torch.equal(on.abs().sum(1) > 0, torch.arange(16) == 3)
 
 
-def test_place_aligns_by_role(tiny: Model) -> None:
+def test_an_edit_aligns_by_role(tiny: Model) -> None:
     """The prompt "a fat dog" is begin, three words at 1 to 3, the end at 4, and padding up to 16."""
     point = tiny.point("a fat dog")
     a = Direction(
         {role: torch.full((32,), v) for role, v in (("subject", 1), ("end", 2.0), ("padding", 3))}, point.model
     )
-    moved = [place(a, point, **options).vectors["prompt_embeds"][:, 0].tolist() for options in (
+    states = [moved(a.at(point, **options))[:, 0].tolist() for options in (
         {}, {"roles": ("end",)}, {"on": "fat"}, {"on": "fat", "roles": ("subject", "padding")}
     )]  # fmt: skip
-    assert moved[0] == [0, 1, 1, 1, 2] + [3] * 11
-    assert moved[1] == [0, 0, 0, 0, 2] + [0] * 11
-    assert moved[2] == [0, 0, 1, 0, 0] + [0] * 11
-    assert moved[3] == [0, 0, 1, 0, 0] + [3] * 11
+    assert states[0] == [0, 1, 1, 1, 2] + [3] * 11
+    assert states[1] == [0, 0, 0, 0, 2] + [0] * 11
+    assert states[2] == [0, 0, 1, 0, 0] + [0] * 11
+    assert states[3] == [0, 0, 1, 0, 0] + [3] * 11
     with pytest.raises(AstrogateError, match="roles"):
-        place(a, point, roles=("middle",))
+        a.at(point, roles=("middle",))
     with pytest.raises(AstrogateError, match="no pooled text"):
-        place(Direction({"pooled": torch.ones(32)}, point.model), point)
+        Direction({"pooled": torch.ones(32)}, point.model).at(point)
 
 
-def test_curves_weigh_the_scale_over_the_sampling() -> None:
-    steer = Steer({}, 2.0, (0.2, 1.0), curve=((0.25, 0.0), (0.75, 1.0)))
-    assert [steer.strength(u) for u in (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)] == [0, 0, 1, 2, 2, 0]
-    assert Steer({}, 2.0).strength(0.5) == 2
-    for curve in (((0.5, 1.0), (0.5, 2.0)), ((0.7, 1.0), (0.2, 1.0)), ((0.0, float("nan")),), ((2.0, 1.0),)):
-        with pytest.raises(AstrogateError, match="curve"):
-            Steer({}, 1.0, curve=curve)
+def test_an_edit_says_when_and_in_which_half_it_acts_and_where_it_belongs(tiny: Model) -> None:
+    point, a = tiny.point("a fat dog"), contrast(tiny, "fat", "thin", **GRID)
+    options = {"window": (0.2, 0.9), "curve": ((0.25, 0.0), (0.75, 1.0)), "half": "both"}
+    edit = replace(a, calibration=(-3.0, 1.5)).at(point, on="dog", **options)
+    steer = edit.above.steers[0]
+    assert {name: getattr(steer, name) for name in options} == options
+    assert (edit.model, edit.segments, edit.name) == (tiny.fingerprint, point.segments, a.name)
+    assert (edit.calibration, edit.range) == ((-3.0, 1.5), (-1.0, 1.0))
+    assert edit.origin == {"direction": a.origin, "on": "dog", "roles": ["subject"]}
+    with pytest.raises(AstrogateError, match="another prompt"):
+        tiny.point("a fat cat").apply(edit)
 
 
 def test_bad_contrasts_are_refused(tiny: Model) -> None:
@@ -125,52 +135,14 @@ def test_bad_contrasts_are_refused(tiny: Model) -> None:
         contrast(tiny, "fat", "")
 
 
-def test_scales() -> None:
-    assert scales(-2, 2, 7)[3] == 0.0
-    assert scales(-1.1, 1.1, 5)[2] == 0.0
-    assert scales(0.5, 2, 1) == [2]
-    assert scales(-2, 2, 7) == pytest.approx([-s for s in reversed(scales(-2, 2, 7))])
-    for low, high in ((float("nan"), 1), (0, float("inf")), (-1000, 1)):
-        with pytest.raises(AstrogateError, match="finite scales"):
-            scales(low, high, 3)
-    with pytest.raises(AstrogateError, match="0 pictures"):
-        scales(-1, 1, 0)
-
-
-def test_the_middle_of_a_strip_is_the_point(tiny: Model) -> None:
-    point, a = tiny.point("a dog"), contrast(tiny, "fat", "thin", **GRID)
-    strip = slide(point, a, -2, 2, n=7)
-    assert strip[3] is point
-    assert [p.steers[0].scale for p in strip if p.steers] == pytest.approx([-2, -4 / 3, -2 / 3, 2 / 3, 4 / 3, 2])
-
-
-def test_grid_is_row_by_row(tiny: Model) -> None:
-    point = tiny.point("a dog")
-    a, b = (place(contrast(tiny, *w, **GRID), point) for w in (("fat", "thin"), ("happy", "sad")))
-    points = grid(point, [a.scaled(s) for s in (-1, 0, 1)], [b.scaled(s) for s in (-1, 0, 1)])
-    assert len(points) == 9
-    assert points[4].steers == ()
-    assert [s.name for s in points[1].steers] == [b.name]
-    assert [s.name for s in points[3].steers] == [a.name]
-
-
-def test_steers_reject_nonsense() -> None:
-    vector = torch.zeros(2, 2)
-    with pytest.raises(AstrogateError, match="window"):
-        Steer({"prompt_embeds": vector}, 1.0, (0.5, 0.2))
-    for scale in (float("nan"), float("inf"), 1e6):
-        with pytest.raises(AstrogateError, match="scale"):
-            Steer({"prompt_embeds": vector}, scale)
-
-
 def test_a_space_that_the_model_lacks_is_refused(tiny: Model) -> None:
     point = tiny.point("a dog")
     with pytest.raises(AstrogateError, match="pooled_prompt_embeds"):
-        tiny.denoise([point.with_steers(Steer({"pooled_prompt_embeds": torch.zeros(4)}))], Recipe(2))
+        tiny.denoise([point.apply(edit_of(Steer({"pooled_prompt_embeds": torch.zeros(4)})))], Recipe(2))
 
 
 def test_mean_difference_checks_shapes() -> None:
-    with pytest.raises(ValueError, match="shapes"):
+    with pytest.raises(AstrogateError, match="shapes"):
         mean_difference(torch.zeros(3, 2), torch.zeros(4, 2))
 
 
@@ -199,7 +171,7 @@ def test_a_role_that_the_word_cannot_reach_stays_zero(tiny: Model) -> None:
     direction = contrast(tiny, "happy", **options)
     assert not direction.vectors["subject"].any()
     assert direction.vectors["end"].any()
-    states = place(direction, tiny.point("a dog")).vectors["prompt_embeds"]
+    states = moved(direction.at(tiny.point("a dog")))
     assert states.abs().sum(1).nonzero().flatten().tolist() == list(range(3, 16))
 
 
@@ -274,32 +246,30 @@ def test_orthogonal_to_leaves_nothing_along_the_others(tiny: Model) -> None:
 
 def test_calibrated_scales_reach_their_strengths(tiny: Model) -> None:
     point, a = tiny.point("a dog"), contrast(tiny, "fat", "thin", **GRID)
-    calibrated = replace(a, calibration=(-3.0, 1.5))
-    assert [calibrated.strength(s) for s in (-1, -0.5, 0, 0.5, 1)] == [-3, -1.5, 0, 0.75, 1.5]
-    strip = slide(point, calibrated, -1, 1, n=3)
-    assert [p.steers[0].scale for p in (strip[0], strip[2])] == [-3, 1.5]
-    assert strip[1] is point
+    edit = replace(a, calibration=(-3.0, 1.5)).at(point)
+    assert [point.apply(edit, s).steers[0].scale for s in (-1, -0.5, 0.5, 1)] == [-3, -1.5, 0.75, 1.5]
+    assert point.apply(edit, 0) is point
     with pytest.raises(AstrogateError, match="calibration"):
         replace(a, calibration=(1.0, 2.0))
 
 
 def test_a_saved_direction_gives_the_same_pictures(model: Model, tmp_path: Path) -> None:
     a = replace(contrast(model, "fat", "thin", **GRID, roles=("subject", "end")), calibration=(-2.0, 1.0))
-    save_direction(a, tmp_path / "fat.safetensors")
-    b = load_direction(tmp_path / "fat.safetensors")
+    a.save(tmp_path / "fat.safetensors")
+    b = Direction.load(tmp_path / "fat.safetensors")
     assert (b.name, b.model, b.origin, b.calibration) == (a.name, a.model, a.origin, a.calibration)
     point = model.point("a dog", seed=4)
-    pictures = [model.denoise([point.with_steers(place(d, point, scale=0.8))], Recipe(3)) for d in (a, b)]
+    pictures = [model.denoise([point.apply(d.at(point), 0.8)], Recipe(3)) for d in (a, b)]
     assert torch.equal(*pictures)
 
 
 def test_files_that_are_no_directions_are_refused(tiny: Model, tiny_folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "fat.safetensors"
-    save_direction(contrast(tiny, "fat", "thin", **GRID), path)
-    with pytest.raises(AstrogateError, match="no direction"):
-        load_direction(tiny_folder / "unet" / "diffusion_pytorch_model.safetensors")
+    contrast(tiny, "fat", "thin", **GRID).save(path)
+    with pytest.raises(AstrogateError, match="not a direction"):
+        Direction.load(tiny_folder / "unet" / "diffusion_pytorch_model.safetensors")
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(AstrogateError, match="cut off"):
-        load_direction(path)
+        Direction.load(path)
     with pytest.raises(AstrogateError, match="does not exist"):
-        load_direction(tmp_path / "no.safetensors")
+        Direction.load(tmp_path / "no.safetensors")

@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from astrogate.core.direction import Direction, place
+from astrogate.core.direction import Direction
 from astrogate.core.protocols import Model
 from astrogate.methods.edit.export import mismatch, save_condelta
-from tests.checkpoints import made
+from tests.checkpoints import made, steered
 
 
 def direction(model: Model, family: str) -> Direction:
@@ -28,10 +28,11 @@ def direction(model: Model, family: str) -> Direction:
 
 
 def test_a_condelta_file_moves_states_as_the_denoiser_sees_them(model: Model, family: str, tmp_path: Path) -> None:
-    """ComfyUI adds strength * delta; our hook adds the same to what the denoiser receives."""
+    """ComfyUI adds strength * delta; our hook adds the same to what the denoiser receives, whatever else is there."""
     point = made(model, family)
-    steer = place(direction(model, family), point, scale=1.5)
-    save_condelta(steer, point, tmp_path / "x.safetensors")
+    edit = direction(model, family).at(point)
+    other = point.apply(steered(model, point))
+    save_condelta(edit, other, tmp_path / "x.safetensors", scale=1.5)
     file = load_file(tmp_path / "x.safetensors")
     assert set(file) == {"conditioning_delta", "pooled_output"}
     for key, space in (("conditioning_delta", "prompt_embeds"), ("pooled_output", "pooled_prompt_embeds")):
@@ -40,7 +41,7 @@ def test_a_condelta_file_moves_states_as_the_denoiser_sees_them(model: Model, fa
             continue
         states = point.tensors[space]
         assert file[key].shape == (1, *states.shape)
-        ours = states + 1.5 * steer.vectors[space]
+        ours = states + 1.5 * edit.above.steers[0].vectors[space]
         assert (states[None] + file[key] - ours).abs().max() <= 1e-6
 
 
@@ -48,7 +49,6 @@ def test_the_mismatch_on_other_prompts_is_measured(tiny: Model) -> None:
     everywhere = Direction({"end": torch.ones(32)}, tiny.fingerprint)
     by_role = Direction({"end": torch.ones(32), "subject": -torch.ones(32)}, tiny.fingerprint)
     point, others = tiny.point("a dog"), [tiny.point("a cat"), tiny.point("a painting of a cat")]
-    assert mismatch(everywhere, place(everywhere, point), others) == 0
-    placed = place(by_role, point)
-    assert mismatch(by_role, placed, others[:1]) == 0
-    assert mismatch(by_role, placed, others[1:]) == pytest.approx((3 * 4 / 15) ** 0.5)
+    assert mismatch(everywhere, point, others) == 0
+    assert mismatch(by_role, point, others[:1]) == 0
+    assert mismatch(by_role, point, others[1:]) == pytest.approx((3 * 4 / 15) ** 0.5)

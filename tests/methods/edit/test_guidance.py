@@ -9,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Guide, Point
+from astrogate.core.parts import Guide, Parts
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.edit.guidance import guide, toward
-from tests.checkpoints import denoiser, made, steered
+from astrogate.methods.edit.phrase import phrase
+from tests.checkpoints import FAMILIES, guided, in_turn, made, row, steered
 
 WHOLE: dict[str, Any] = {"quantile": 0.0, "window": (0.0, 1.0)}
 PLAIN = Recipe(3, guidance_scale=1.0)
@@ -37,84 +40,104 @@ def predictions(model: Model, points: list[Point], recipe: Recipe) -> list[Tenso
     return seen
 
 
-def guided(family: str) -> Recipe:
-    return replace(PLAIN, true_cfg_scale=3.0) if family == "flux" else replace(PLAIN, guidance_scale=3.0)
+def by_negative(family: str) -> Recipe:
+    return replace(PLAIN, **guided(family, 3.0))  # type: ignore[arg-type]
 
 
 def test_a_whole_guide_without_guidance_is_the_edit_itself(model: Model, family: str) -> None:
     """eps + 1 (eps(edit) - eps) = eps(edit), at every step."""
     point = made(model, family)
-    steer = steered(model, point, family)
-    by_guide = model.denoise([point.with_guides(guide(steer, **WHOLE))], PLAIN)
-    assert torch.allclose(by_guide, model.denoise([point.with_steers(steer)], PLAIN), atol=1e-4)
+    edit = steered(model, point)
+    by_guide = model.denoise([point.apply(guide(point, edit, **WHOLE))], PLAIN)
+    assert torch.allclose(by_guide, model.denoise([point.apply(edit)], PLAIN), atol=1e-4)
     assert not torch.allclose(by_guide, model.denoise([point], PLAIN), atol=1e-3)
 
 
 @pytest.mark.parametrize("quantile", [0.0, 0.7])
 def test_the_term_is_added_to_the_guided_prediction(model: Model, family: str, quantile: float) -> None:
     """In a batch of two with one guided; the other row stays as it is."""
-    point, recipe = made(model, family), guided(family)
-    steer = steered(model, point, family)
+    point, recipe = made(model, family), by_negative(family)
+    edit = steered(model, point)
     base = predictions(model, [point, point], recipe)[0]
-    own, edit = (predictions(model, [p], PLAIN)[0][0] for p in (point, point.with_steers(steer)))
-    term = edit - own
-    size = term.abs().mean(1 if family == "flux" else 0, keepdim=True)
+    own, edited = (predictions(model, [p], PLAIN)[0][0] for p in (point, point.apply(edit)))
+    term = edited - own
+    size = term.abs().mean(1 if row(family).packing > 1 else 0, keepdim=True)
     kept = size >= torch.quantile(size, quantile)
     assert abs(float(kept.float().mean()) - (1 - quantile)) < 0.05
-    moved = predictions(
-        model, [point, point.with_guides(guide(steer, 2.0, quantile=quantile, window=(0.0, 1.0)))], recipe
-    )[0]
+    by = guide(point, edit, quantile=quantile, window=(0.0, 1.0))
+    moved = predictions(model, [point, point.apply(by, 2.0)], recipe)[0]
     assert torch.allclose(moved[0], base[0], atol=1e-5)
     assert torch.allclose(moved[1], base[1] + 2 * kept * term, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["sd", "sdxl", "sd3"])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if not in_turn(family)])
 def test_toward_measures_against_the_negative_half(model: Model, family: str) -> None:
-    point, recipe = made(model, family, negative="a sad cat"), guided(family)
+    point, recipe = made(model, family, negative="a sad cat"), by_negative(family)
     base = predictions(model, [point], recipe)[0]
     edit, unguided = (predictions(model, [made(model, family, prompt)], PLAIN)[0] for prompt in ("a cat", "a sad cat"))
-    moved = predictions(model, [point.with_guides(toward(model, "a cat", 1.5, **WHOLE))], recipe)[0]
+    moved = predictions(model, [point.apply(toward(model, "a cat", **WHOLE), 1.5)], recipe)[0]
     assert torch.allclose(moved, base + 1.5 * (edit - unguided), atol=1e-4)
     with pytest.raises(AstrogateError, match="no negative half"):
-        model.denoise([point.with_guides(toward(model, "a cat", **WHOLE))], PLAIN)
+        model.denoise([point.apply(toward(model, "a cat", **WHOLE))], PLAIN)
 
 
 def test_a_guide_keeps_to_its_window_and_adds_one_row(model: Model, family: str) -> None:
-    point, recipe = made(model, family), replace(guided(family), num_inference_steps=4)
+    point, recipe = made(model, family), replace(by_negative(family), num_inference_steps=4)
     rows: list[int] = []
-    handle = denoiser(model, family).register_forward_hook(lambda m, a, o: rows.append(o[0].shape[0]))
+    handle = model.denoiser.register_forward_hook(lambda m, a, o: rows.append(o[0].shape[0]))
     try:
-        model.denoise([point.with_guides(guide(steered(model, point, family), window=(0.25, 0.75)))], recipe)
+        model.denoise([point.apply(guide(point, steered(model, point), window=(0.25, 0.75)))], recipe)
     finally:
         handle.remove()
-    assert rows == ([1, 1, 2, 1, 2, 1, 1, 1] if family == "flux" else [2, 3, 3, 2])
-    module = denoiser(model, family)
+    assert rows == ([1, 1, 2, 1, 2, 1, 1, 1] if in_turn(family) else [2, 3, 3, 2])
+    module = model.denoiser
     assert not module._forward_pre_hooks
     assert not module._forward_hooks
 
 
 def test_a_guide_of_scale_zero_changes_nothing(model: Model, family: str) -> None:
     point = made(model, family)
-    nothing = guide(steered(model, point, family), 0.0, **WHOLE)
-    assert torch.equal(model.denoise([point.with_guides(nothing)], Recipe(3)), model.denoise([point], Recipe(3)))
+    by = guide(point, steered(model, point), **WHOLE)
+    nothing = Edit(Parts(guides=tuple(part.scaled(0.0) for part in by.above.guides)))
+    plain = model.denoise([point], Recipe(3))
+    for still in (point.apply(by, 0.0), point.apply(nothing)):
+        assert torch.equal(model.denoise([still], Recipe(3)), plain)
 
 
 def test_guides_go_with_steers(model: Model, family: str) -> None:
     """A guide's edit starts from the row that other steers have moved."""
     point = made(model, family)
-    steer = steered(model, point, family)
-    both = point.with_steers(steer).with_guides(guide(steer, **WHOLE))
-    twice = point.with_steers(steer.scaled(2.0))
-    assert torch.allclose(model.denoise([both], PLAIN), model.denoise([twice], PLAIN), atol=1e-3)
+    edit = steered(model, point)
+    both = point.apply(edit).apply(guide(point, edit, **WHOLE))
+    assert torch.allclose(model.denoise([both], PLAIN), model.denoise([point.apply(edit, 2.0)], PLAIN), atol=1e-3)
+
+
+def test_a_guide_moves_by_all_of_the_other_edit_at_its_scale(tiny: Model) -> None:
+    """Whatever the rule by which it moves, its half and its window."""
+    point = tiny.point("a photo of a happy dog", seed=1)
+    turned = phrase(tiny, point, "happy", half="negative", window=(0.5, 1.0))
+    by = guide(point, turned, 0.4, **WHOLE)
+    whole = point.apply(phrase(tiny, point, "happy"), 0.4)
+    assert torch.allclose(tiny.denoise([point.apply(by)], PLAIN), tiny.denoise([whole], PLAIN), atol=1e-4)
+    twice = steered(tiny, point)
+    twice = replace(twice, above=Parts((*twice.above.steers, *twice.above.steers)))
+    both = tiny.denoise([point.apply(guide(point, twice, -1.0, **WHOLE))], PLAIN)
+    assert torch.allclose(both, tiny.denoise([point.apply(twice, -1.0)], PLAIN), atol=1e-4)
+    assert (by.model, by.segments, by.range) == (point.model, point.segments, (0.0, 4.0))
+    assert toward(tiny, "a cat").segments is None
 
 
 def test_bad_guides_are_refused(tiny: Model) -> None:
     point = tiny.point("a dog")
-    with pytest.raises(AstrogateError, match="scale 0"):
-        guide(steered(tiny, point, "sd").scaled(0.0))
+    with pytest.raises(AstrogateError, match="moves nothing at 0"):
+        guide(point, steered(tiny, point), 0.0)
+    with pytest.raises(AstrogateError, match="moves nothing at 1"):
+        guide(point, toward(tiny, "a cat"))
+    with pytest.raises(AstrogateError, match="another prompt"):
+        guide(point, steered(tiny, tiny.point("a fat dog")))
     with pytest.raises(AstrogateError, match="empty"):
         toward(tiny, " ")
     with pytest.raises(AstrogateError, match="quantile"):
-        Guide({}, 1.0, quantile=1.0)
+        toward(tiny, "a cat", quantile=1.0)
     with pytest.raises(AstrogateError, match="no space"):
-        tiny.denoise([point.with_guides(Guide({"image_embeds": torch.zeros(3)}))], PLAIN)
+        tiny.denoise([point.apply(Edit(Parts(guides=(Guide({"image_embeds": torch.zeros(3)}),))))], PLAIN)

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Point, Steer
+from astrogate.core.parts import Hold, Parts, Steer
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.methods.edit.insert import HOLDS, LISTENS, focus, in_prompt, insert, inserted, parts, together
+from astrogate.methods.edit.insert import HOLDS, LISTENS, chosen, in_prompt, insert, parts, respond
 from astrogate.models.loading.load import load
 from tests.app.test_cli import run
 from tests.app.test_cli_directions import record
@@ -26,7 +27,8 @@ PROMPT, RECIPE = "a painting of a dog", Recipe(2)
 def test_the_whole_edit_makes_the_words_and_the_end_those_of_the_edited_prompt(tiny: Model) -> None:
     point, edited = tiny.point(PROMPT), tiny.point("a painting of a fat dog")
     words, rest = parts(in_prompt(tiny, point, "fat", "dog"), point, "dog")
-    states = point.tensors["prompt_embeds"] + together(words, rest).vectors["prompt_embeds"]
+    whole = chosen(words, rest, "all").steers[0]
+    states = point.tensors["prompt_embeds"] + whole.vectors["prompt_embeds"]
     (here, end), (there, last) = ((s.find("dog"), s.end) for s in (point.segments[0], edited.segments[0]))
     assert here is not None
     assert there is not None
@@ -50,38 +52,63 @@ class Listening:
         return torch.stack([self.weights * move for move in moves])[:, :, None, None]
 
 
-@pytest.mark.parametrize("share", [0.9 * LISTENS, 1.1 * LISTENS])
-def test_it_moves_the_words_alone_where_the_denoiser_listens(share: float) -> None:
+def test_a_response_is_how_far_the_latents_go(tiny: Model) -> None:
     words, rest = (Steer({"prompt_embeds": torch.tensor(v)}) for v in ([1.0, 0.0], [0.0, 1.0]))
-    model: Any = Listening(share, 1.0)
-    chosen = focus(model, Point({}, ""), words, rest, recipe=RECIPE)
-    expected = [1.0, 0.0] if share > LISTENS else [1.0, 1.0]
-    assert chosen.vectors["prompt_embeds"].tolist() == expected
-    assert (chosen.origin["moved"], chosen.half) == (("words", "both") if share > LISTENS else ("all", "positive"))
-    assert chosen.origin["responses"] == pytest.approx([share / 2**0.5, 1 / 2**0.5])
+    model: Any = Listening(0.2, 1.0)
+    assert respond(model, Point({}, ""), words, rest, recipe=RECIPE) == pytest.approx((0.2 / 2**0.5, 1 / 2**0.5))
+
+
+@pytest.mark.parametrize("share", [0.9 * LISTENS, LISTENS, 1.1 * LISTENS])
+def test_it_moves_the_words_alone_where_the_denoiser_listens(
+    tiny: Model, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """And holds the rest by what moves, unless told otherwise."""
+    monkeypatch.setattr("astrogate.methods.edit.insert.respond", lambda *args, **options: (share, 1.0))
+    point = tiny.point(PROMPT)
+    edit = insert(tiny, point, "fat", before="dog", recipe=RECIPE)
+    (steer,) = edit.above.steers
+    moved, half = ("words", "both") if share >= LISTENS else ("all", "positive")
+    words, rest = parts(in_prompt(tiny, point, "fat", "dog"), point, "dog")
+    wanted = words.vectors["prompt_embeds"] + (rest.vectors["prompt_embeds"] if moved == "all" else 0)
+    assert torch.equal(steer.vectors["prompt_embeds"], wanted)
+    assert (edit.origin["moved"], edit.origin["responses"]) == (moved, [share, 1.0])
+    assert (steer.half, steer.window, edit.above.hold) == (half, (0.2, 1.0), HOLDS[moved])
+    assert point.apply(edit, 0.0) is point
+    half_way = point.apply(edit, 0.5)
+    assert (half_way.holding, half_way.steers[0].scale) == (HOLDS[moved], 0.5)
+    assert point.apply(edit.held(0.0)).holding == Hold(0.0)
+    assert half_way.held(0.3, 0.7).holding == Hold(0.3, 0.7)
 
 
 def test_every_family_takes_it_and_scale_zero_is_the_point(tiny_folders: Callable[[str], Path], family: str) -> None:
     model = load(str(tiny_folders(family)), device="cpu")
     point = model.point(PROMPT, seed=1)
-    steer = insert(model, point, "fat", on="dog", recipe=RECIPE)
-    assert (steer.name, steer.origin["method"], steer.origin["on"]) == ("fat", "insert", "dog")
-    assert min(steer.origin["responses"]) > 0
-    if steer.origin["moved"] == "all":
-        assert ("pooled_prompt_embeds" in steer.vectors) == ("pooled_prompt_embeds" in model.spaces)
-    plain, zero, moved = (model.denoise([p], RECIPE) for p in (point, *(inserted(point, steer, s) for s in (0, 1))))
+    edit = insert(model, point, "fat", before="dog", recipe=RECIPE)
+    assert (edit.name, edit.origin["method"], edit.origin["before"]) == ("fat", "insert", "dog")
+    assert min(edit.origin["responses"]) > 0
+    if edit.origin["moved"] == "all":
+        assert ("pooled_prompt_embeds" in edit.above.spaces()) == ("pooled_prompt_embeds" in model.spaces)
+    plain, zero, moved = (model.denoise([p], RECIPE) for p in (point, *(point.apply(edit, s) for s in (0, 1))))
     assert torch.equal(plain, zero)
     assert not torch.allclose(plain, moved, atol=1e-5)
 
 
-@pytest.mark.parametrize("moved", ["words", "all"])
-def test_it_is_held_by_what_moves_unless_told_otherwise(tiny: Model, moved: str) -> None:
-    point, steer = tiny.point(PROMPT), Steer({}, origin={"moved": moved})
-    assert inserted(point, steer, 0.0) is point
-    half = inserted(point, steer, 0.5)
-    assert ((half.hold, half.attend), half.steers[0].scale) == (HOLDS[moved], 0.5)
-    free = inserted(point, steer, hold=(0.0, 1.0))
-    assert ((free.hold, free.attend), free.steers[0].scale) == ((0.0, 1.0), 1.0)
+def test_below_zero_the_opposite_word_is_put_in_or_this_one_backwards(tiny: Model) -> None:
+    point = tiny.point(PROMPT)
+    both = insert(tiny, point, "fat", before="dog", against="thin", recipe=RECIPE)
+    other = insert(tiny, point, "thin", before="dog", recipe=RECIPE)
+    assert isinstance(both.below, Parts)
+    assert same(both.at(-0.5), other.at(0.5))
+    assert both.origin["below"]["word"] == "thin"
+    assert (both.range, other.range) == ((-1.5, 1.5), (0.0, 1.5))
+    assert other.at(-0.5).steers[0].scale == -0.5
+
+
+def same(a: Parts, b: Parts) -> bool:
+    """Whether two parts of one steer each do the same."""
+    x, y = a.steers[0], b.steers[0]
+    alike = all(torch.equal(x.vectors[space], y.vectors[space]) for space in x.vectors | y.vectors)
+    return alike and (x.scale, x.half, x.window, a.hold) == (y.scale, y.half, y.window, b.hold)
 
 
 def test_the_prompt_may_hold_braces_and_capitals(tiny: Model) -> None:
@@ -93,7 +120,7 @@ def test_the_prompt_may_hold_braces_and_capitals(tiny: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "word", "on", "said"),
+    ("prompt", "word", "before", "said"),
     [
         (PROMPT, "fat", "cat", "0 times"),
         ("a dog and a dog", "fat", "dog", "2 times"),
@@ -101,33 +128,33 @@ def test_the_prompt_may_hold_braces_and_capitals(tiny: Model) -> None:
         (PROMPT, "fat", " ", "empty"),
     ],
 )
-def test_bad_input_is_told(tiny: Model, prompt: str, word: str, on: str, said: str) -> None:
+def test_bad_input_is_told(tiny: Model, prompt: str, word: str, before: str, said: str) -> None:
     with pytest.raises(AstrogateError, match=said):
-        insert(tiny, tiny.point(prompt), word, on=on, recipe=RECIPE)
+        insert(tiny, tiny.point(prompt), word, before=before, recipe=RECIPE)
 
 
 def test_a_point_between_prompts_is_refused(tiny: Model) -> None:
     point = replace(tiny.point(PROMPT), segments=())
     with pytest.raises(AstrogateError, match="between prompts"):
-        insert(tiny, point, "fat", on="dog", recipe=RECIPE)
+        insert(tiny, point, "fat", before="dog", recipe=RECIPE)
 
 
 def test_the_command_draws_to_both_sides_held(tiny_folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "x.png"
     using = ("--model", str(tiny_folder), "--steps", "2", "--device", "cpu", "-o", str(target))
-    code, out, err = run("insert", PROMPT, "fat", "--on", "dog", "--against", "thin", "-n", "3", *using)
+    code, out, err = run("insert", PROMPT, "fat", "--before", "dog", "--against", "thin", "-n", "3", *using)
     assert (code, err) == (0, "")
     assert "fat on " in out
     kept = record(target)
     assert kept["scales"] == [-1.5, 0.0, 1.5]
-    assert (kept["against"], kept["hold"], kept["steers"]) == ("thin", 0.0, [])
-    assert [kept["insert"][side]["direction"]["toward"] for side in ("above", "below")] == ["fat", "thin"]
-    assert kept["insert"]["above"]["moved"] in HOLDS
-    assert (kept["insert"]["window"], kept["insert"]["hold"]) == ([0.2, 1.0], None)
-    code, _, err = run("insert", PROMPT, "fat", "--on", "dog", "-n", "1", *using)
+    assert (kept["edits"], kept["hold"]) == ([], [0.0, 1.0])
+    (along,) = kept["along"]
+    assert (along["word"], along["below"]["word"], along["before"]) == ("fat", "thin", "dog")
+    assert along["moved"] in HOLDS
+    code, _, err = run("insert", PROMPT, "fat", "--before", "dog", "-n", "1", *using)
     assert (code, err) == (0, "")
-    assert (record(target)["hold"], record(target)["attend"]) in HOLDS.values()
-    code, _, err = run("insert", PROMPT, "fat", "--on", "dog", "-n", "1", "--hold", "0.3:0.7", *using)
-    assert (code, err, record(target)["hold"], record(target)["attend"]) == (0, "", 0.3, 0.7)
-    assert run("insert", PROMPT, "fat", "--on", "dog", "--hold", "much", *using)[0] == 2
-    assert run("insert", PROMPT, "fat", "--on", "cat", *using)[0] == 2
+    assert record(target)["hold"] in [[hold.share, hold.attend] for hold in HOLDS.values()]
+    code, _, err = run("insert", PROMPT, "fat", "--before", "dog", "-n", "1", "--hold", "0.3:0.7", *using)
+    assert (code, err, record(target)["hold"]) == (0, "", [0.3, 0.7])
+    assert run("insert", PROMPT, "fat", "--before", "dog", "--hold", "much", *using)[0] == 2
+    assert run("insert", PROMPT, "fat", "--before", "cat", *using)[0] == 2

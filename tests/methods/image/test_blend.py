@@ -27,6 +27,7 @@ def test_blends_reach_both_ends(stack: UnCLIP, encoded: list[Point]) -> None:
     fixed = blend(a, b, seed=4)
     for u in (0.0, 0.5, 1.0):
         assert torch.equal(fixed(u).tensors["latents"], stack.point_at(z, seed=4).tensors["latents"])
+    assert (way(0.5).recipe, fixed(0.5).recipe) == (a.recipe, None)
     assert torch.equal(fixed(1.0).tensors["image_embeds"], b.tensors["image_embeds"])
 
 

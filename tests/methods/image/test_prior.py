@@ -16,7 +16,7 @@ def test_priors_make_points(stack: UnCLIP) -> None:
         for point, prompt, seed, z in zip(made, prompts, seeds, again, strict=True):
             assert torch.equal(point.tensors["image_embeds"], z)
             assert point.origin["prompt"] == prompt
-            assert point.origin["seed"] == seed
+            assert point.seed == seed
     bare, captioned = (prior(stack, prompts, seeds=seeds, captioned=c)[0].tensors for c in (False, True))
     assert torch.equal(bare["prompt_embeds"], bare["negative_prompt_embeds"])
     assert not torch.equal(bare["prompt_embeds"], captioned["prompt_embeds"])

@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
 from astrogate.methods.image.textdiff import textdiff
+from astrogate.models.sampler.edits import plain
 from astrogate.models.unclip.adapter import UnCLIP
+
+
+def turned(point: Point, edit: Edit, theta: float) -> torch.Tensor:
+    """The embedding that the decoder is given."""
+    (steer,) = point.apply(edit, theta).steers
+    added = plain(steer, point.tensors)
+    return point.tensors["image_embeds"] + added.scale * added.vectors["image_embeds"]
 
 
 def test_a_text_diff_turns_on_the_sphere(stack: UnCLIP, encoded: list[Point]) -> None:
     point, (before, after) = encoded[0], ("a dog", "a cat")
     z = point.tensors["image_embeds"]
-    assert torch.equal(textdiff(stack, point, before, after, 0.0).tensors["image_embeds"], z)
+    assert point.apply(textdiff(stack, before, after), 0.0) is point
     z_t0, z_t = stack.embed_text([before, after])
     difference = (z_t - z_t0) / (z_t - z_t0).norm()
     for base, goal in ((before, difference), ("", z_t)):
-        full = textdiff(stack, point, base, after, 1.0).tensors["image_embeds"]
-        assert torch.allclose(full, goal, atol=1e-6)
-        part = textdiff(stack, point, base, after, 0.4)
-        assert float(part.tensors["image_embeds"].norm()) == pytest.approx(1, abs=1e-5)
-        turned = torch.acos((part.tensors["image_embeds"] @ z).clamp(-1, 1)) / torch.acos((goal @ z).clamp(-1, 1))
-        assert float(turned) == pytest.approx(0.4, abs=1e-4)
-    assert torch.equal(part.tensors["latents"], point.tensors["latents"])
-    assert part.origin["textdiff"] == {"before": "", "after": after, "theta": 0.4}
+        edit = textdiff(stack, base, after)
+        assert torch.allclose(turned(point, edit, 1.0), goal, atol=1e-6)
+        part = turned(point, edit, 0.4)
+        assert float(part.norm()) == pytest.approx(1, abs=1e-5)
+        angle = torch.acos((part @ z).clamp(-1, 1)) / torch.acos((goal @ z).clamp(-1, 1))
+        assert float(angle) == pytest.approx(0.4, abs=1e-4)
+        assert edit.origin == {"method": "textdiff", "before": base, "after": after}
+
+
+def test_a_text_diff_draws_the_turned_embedding(stack: UnCLIP, encoded: list[Point]) -> None:
+    """The edit in the denoiser does what another embedding of the point would."""
+    point, edit, recipe = encoded[0], textdiff(stack, "a dog", "a cat"), Recipe(3)
+    moved = replace(point, tensors={**point.tensors, "image_embeds": turned(point, edit, 0.4)})
+    drawn = stack.denoise([point.apply(edit, 0.4), moved, point], recipe)
+    assert torch.allclose(drawn[0], drawn[1], atol=1e-5)
+    assert not torch.allclose(drawn[0], drawn[2], atol=1e-3)
 
 
 def test_bad_input_is_named(stack: UnCLIP, encoded: list[Point], tiny: Model) -> None:
     for theta in (-0.1, 1.1, float("nan")):
-        with pytest.raises(AstrogateError, match="theta"):
-            textdiff(stack, encoded[0], "a dog", "a cat", theta)
+        with pytest.raises(AstrogateError, match="it goes from 0 to 1"):
+            encoded[0].apply(textdiff(stack, "a dog", "a cat"), theta)
     with pytest.raises(AstrogateError, match="empty"):
-        textdiff(stack, encoded[0], "a dog", " ", 0.3)
+        textdiff(stack, "a dog", " ")
     with pytest.raises(AstrogateError, match="say the same"):
-        textdiff(stack, encoded[0], "a dog", "a dog", 0.3)
-    with pytest.raises(AstrogateError, match="no image embedding"):
-        textdiff(tiny, tiny.point("a dog"), "a dog", "a cat", 0.3)
+        textdiff(stack, "a dog", "a dog")
+    with pytest.raises(AstrogateError, match="can't draw from an image embedding"):
+        textdiff(tiny, "a dog", "a cat")

@@ -22,7 +22,7 @@ from astrogate.rendering.render import render
 class Grey:
     """Draws a point of noise u as a picture of level(u)."""
 
-    weights = "grey"
+    weights, recipe, dtype = "grey", Recipe(), "float32"
 
     def __init__(self, level: Callable[[float], float]) -> None:
         self.level, self.drawn = level, 0
@@ -126,7 +126,7 @@ def test_retimed_takes_uniform_frames_evenly(tmp_path: Folder) -> None:
     assert [times[0], times[-1]] == [0, 1]
     levels = np.asarray(times) ** 3
     assert np.abs(levels - np.linspace(0, 1, 41)).max() < 0.04
-    list(render(model, line().sample(times), cache=cache))  # type: ignore[arg-type]
+    list(render(model, map(line(), times), cache=cache))  # type: ignore[arg-type]
     assert model.drawn == drawn
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
-from astrogate.methods.path.pan import pan, views, wipe
-from astrogate.ops.timing import uniform
-from astrogate.rendering.render import _decode_joined, render, to_tensor
+from astrogate.methods.path.pan import crop_views, pan
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import _decode_joined, render
 
 RECIPE = Recipe(2)
 
@@ -23,16 +23,24 @@ def test_a_pan_passes_through_the_noise_of_its_points(tiny: Model) -> None:
         assert torch.equal(path(key).tensors["latents"], point.tensors["latents"])
     ring = pan(*points, closed=True)
     assert torch.equal(ring(1.0).tensors["latents"], points[0].tensors["latents"])
-    assert len(uniform(7, ring.keys, closed=True)) == 7
+    assert len(list(ring.sample(7))) == 7
 
 
-def test_a_wipe_goes_from_one_noise_to_the_other(tiny: Model) -> None:
-    a, b = tiny.point("a dog", seed=1), tiny.point("a dog", seed=2)
-    path = wipe(a, b)
+def test_columns_go_from_one_noise_to_the_next(tiny: Model) -> None:
+    points = [tiny.point("a dog", seed=s) for s in (1, 2, 3)]
+    for closed in (False, True):
+        path = pan(*points, by="columns", closed=closed)
+        for key, point in zip(path.keys, [*points, points[0]], strict=False):
+            assert torch.equal(path(key).tensors["latents"], point.tensors["latents"])
+    a, b, _ = points
+    path = pan(a, b, by="columns")
     assert torch.equal(path(0.0).tensors["latents"], a.tensors["latents"])
     assert torch.equal(path(1.0).tensors["latents"], b.tensors["latents"])
     width = a.tensors["latents"].shape[-1]
-    assert path(0.5).origin["column"] == round(width / 2)
+    half = width // 2
+    mixed = torch.cat([a.tensors["latents"][..., :half], b.tensors["latents"][..., half:]], -1)
+    assert torch.equal(path(0.5).tensors["latents"], mixed)
+    assert path(0.5).origin["pan"] == {"seeds": [1, 2], "by": "columns", "column": half}
 
 
 def test_pans_of_unlike_points(tiny: Model) -> None:
@@ -41,6 +49,8 @@ def test_pans_of_unlike_points(tiny: Model) -> None:
         pan(a)
     with pytest.raises(AstrogateError, match="sizes"):
         pan(a, tiny.point("a dog", seed=2, width=32))
+    with pytest.raises(AstrogateError, match="window or columns"):
+        pan(a, tiny.point("a dog", seed=2), by="rows")  # type: ignore[arg-type]
 
 
 def test_a_canvas_of_the_models_own_size_is_the_plain_picture(tiny: Model) -> None:
@@ -51,7 +61,7 @@ def test_a_canvas_of_the_models_own_size_is_the_plain_picture(tiny: Model) -> No
     assert torch.equal(plain, windowed)
 
 
-@pytest.mark.parametrize("family", ["sd", "sdxl"])
+@pytest.mark.parametrize("family", ["stable_diffusion", "stable_diffusion_xl"])
 def test_windows_cover_a_wide_canvas_and_leave_no_trace(family: str, tiny_folders: object) -> None:
     from astrogate.models.loading.load import load
 
@@ -106,10 +116,10 @@ def test_views_of_a_canvas_go_round() -> None:
     image = Image.new("RGB", (8, 2))
     image.putdata([(x, 0, 0) for _ in range(2) for x in range(8)])
     canvas = Frame(image, None, Recipe())  # type: ignore[arg-type]
-    round_trip = to_tensor(views(canvas, 8)) * 255
+    round_trip = to_tensor(crop_views(canvas, 8)) * 255
     assert round_trip[:, 0, 0, 0].tolist() == list(range(8))
     assert round_trip[7, 0, 0].tolist() == [7, 0]
-    across = to_tensor(views(canvas, 4, closed=False)) * 255
+    across = to_tensor(crop_views(canvas, 4, closed=False)) * 255
     assert across[:, 0, 0, 0].tolist() == [0, 2, 4, 6]
     with pytest.raises(AstrogateError, match="views"):
-        list(views(canvas, 1))
+        list(crop_views(canvas, 1))

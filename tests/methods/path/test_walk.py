@@ -1,4 +1,4 @@
-"""Laws of walks: key points are themselves, every space moves by its rule, edits fade, loops close."""
+"""Laws of walks: key points are themselves, every space moves by its rule, edits fade, circles close."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from astrogate.core.direction import Direction, place
+from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
+from astrogate.core.parts import Hold
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator
-from astrogate.methods.path.walk import loop, redrawn, walk
+from astrogate.methods.path.walk import walk, walk_circle
 from astrogate.ops.interpolate import lerp, nlerp, slerp
-from astrogate.ops.timing import uniform
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 
 RECIPE = Recipe(3)
 
@@ -28,11 +29,11 @@ def point(model: Model, prompt: str = "a dog", seed: int = 1) -> Point:
 def test_key_points_are_themselves_once(tiny: Model) -> None:
     keys = [point(tiny), point(tiny, "a cat", 2), point(tiny, "a man", 3)]
     path = walk(*keys)
-    points = list(path.sample(uniform(9, path.keys)))
+    points = list(path.sample(9))
     assert [points[0], points[4], points[8]] == keys
     assert len({id(p) for p in points}) == 9
     round_trip = walk(*keys, closed=True)
-    points = list(round_trip.sample(uniform(9, round_trip.keys, closed=True)))
+    points = list(round_trip.sample(9))
     assert [points[0], points[3], points[6]] == keys
     assert round_trip(1.0) is keys[0]
 
@@ -54,7 +55,7 @@ def test_all_spaces_of_all_families_move(model: Model, by: str, rule: object) ->
 def test_negatives_of_zeros_and_of_words(tiny_folders: object) -> None:
     from astrogate.models.loading.load import load
 
-    model = load(str(tiny_folders("sdxl")), device="cpu")  # type: ignore[operator]
+    model = load(str(tiny_folders("stable_diffusion_xl")), device="cpu")  # type: ignore[operator]
     a, b = model.point("a dog", seed=1), model.point("a dog", seed=2, negative="a cat")
     a = replace(a, tensors={**a.tensors, "negative_prompt_embeds": torch.zeros_like(b.tensors["prompt_embeds"])})
     middle = walk(a, b)(0.5).tensors["negative_prompt_embeds"]
@@ -67,7 +68,7 @@ def test_one_space_alone(tiny: Model) -> None:
     assert torch.equal(path(1.0).tensors["latents"], b.tensors["latents"])
     assert path(1.0).tensors["prompt_embeds"] is a.tensors["prompt_embeds"]
     assert path(1.0).origin["prompt"] == "a dog"
-    assert path(1.0).origin["seed"] == 2
+    assert path(1.0).seed == 2
     with pytest.raises(AstrogateError, match="no space"):
         walk(a, b, spaces=("image_embeds",))
 
@@ -75,7 +76,7 @@ def test_one_space_alone(tiny: Model) -> None:
 def test_the_ends_draw_what_their_points_draw(tiny: Model) -> None:
     a, b = point(tiny), point(tiny, "a cat", 2)
     path = walk(a, b)
-    drawn = to_tensor(render(tiny, path.sample([0.0, 0.5, 1.0]), recipe=RECIPE, batch_size=3))
+    drawn = to_tensor(render(tiny, map(path, [0.0, 0.5, 1.0]), recipe=RECIPE, batch_size=3))
     alone = to_tensor(render(tiny, [a, b, b], recipe=RECIPE, batch_size=3))
     assert torch.equal(drawn[0], alone[0])
     assert torch.equal(drawn[2], alone[1])
@@ -92,10 +93,14 @@ def test_correlated_noise_keeps_its_spread(tiny: Model) -> None:
 def test_edits_of_one_end_fade_and_common_ones_stay(tiny: Model) -> None:
     a = point(tiny)
     direction = Direction({"end": torch.ones(a.tensors["prompt_embeds"].shape[-1])}, tiny.fingerprint)
-    common, own = place(direction, a, scale=2.0), place(direction, a, scale=1.0)
-    path = walk(a.with_steers(common, own), redrawn(a, 9).with_steers(common))
+    common, own = direction.at(a), direction.at(a)
+    path = walk(a.apply(common, 2.0).apply(own), a.with_noise(9).apply(common, 2.0))
     assert [s.scale for s in path(0.25).steers] == [2.0, 0.75]
     assert [s.scale for s in path(1.0).steers] == [2.0]
+    path = walk(a.apply(common, 1.0).apply(common, 2.0), a.with_noise(9).apply(common, 3.0))
+    assert [s.scale for s in path(0.5).steers] == [2.0, 1.0]
+    path = walk(a, a.apply(common.held(0.8, 0.2), 2.0))
+    assert path(0.5).holding == Hold(0.4, 0.6)
 
 
 def test_both_ends_from_one_generator(tiny: Model) -> None:
@@ -104,13 +109,15 @@ def test_both_ends_from_one_generator(tiny: Model) -> None:
     first, second = (torch.randn(shape, generator=source)[0] for _ in range(2))
     a = point(tiny)
     assert torch.equal(a.tensors["latents"], first)
-    assert torch.equal(redrawn(a, 1).tensors["latents"], first)
-    assert torch.equal(redrawn(a, 1, draw=1).tensors["latents"], second)
+    assert torch.equal(a.with_noise(1).tensors["latents"], first)
+    other = replace(a, recipe=RECIPE).with_noise(1, draw=1)
+    assert torch.equal(other.tensors["latents"], second)
+    assert (other.seed, other.draw, other.recipe) == (1, 1, None)
 
 
-def test_a_loop_closes_by_way_of_the_other(tiny: Model) -> None:
+def test_a_circle_closes_by_way_of_the_other(tiny: Model) -> None:
     a, b = point(tiny), point(tiny, "a cat", 2)
-    path = loop(a, b)
+    path = walk_circle(a, b)
     assert path(0.0) is a
     assert path(1.0) is a
     assert torch.equal(path(0.25).tensors["latents"], b.tensors["latents"])
@@ -118,7 +125,7 @@ def test_a_loop_closes_by_way_of_the_other(tiny: Model) -> None:
 
 
 def test_keys_of_long_walks_are_exact(tiny: Model) -> None:
-    keys = [redrawn(point(tiny), seed) for seed in range(50)]
+    keys = [point(tiny).with_noise(seed) for seed in range(50)]
     path = walk(*keys)
     assert [path(u) for u in path.keys] == keys
 
@@ -137,5 +144,9 @@ def test_bad_walks(tiny: Model, tiny_folders: object) -> None:
     ):
         with pytest.raises(AstrogateError, match=match):
             walk(*points)
+    stranger = replace(point(tiny, seed=2), model="other")
+    for made in (lambda: walk(a, stranger, spaces=("latents",)), lambda: walk_circle(a, stranger)):
+        with pytest.raises(AstrogateError, match="different models"):
+            made()
     with pytest.raises(AstrogateError, match="from 0 to 1"):
         walk(a, point(tiny, seed=2))(1.5)

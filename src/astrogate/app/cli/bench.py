@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from astrogate.app.cli.options import RANGE, Loading, check_output, loads
+from astrogate.actions.options import Loading
+from astrogate.actions.output import check_output
+from astrogate.app.cli.options import RANGE, loads
 from astrogate.core.errors import AstrogateError
 
 _cells = click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
@@ -38,27 +40,40 @@ def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
 
 
 @bench.command(short_help="What else changes when an edit has done its work, by method.")
-@click.option("-o", "--output", default="docs/leakage.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", default="leakage.md", show_default=True, type=click.Path(path_type=Path))
 @_cells
 @_clip
 @click.option("--tune", "tuning", is_flag=True, help="Compare options of ours on the tuning half instead.")
 @click.option("--seeds", default=8, show_default=True, help="Seeds a cell.")
 @click.option("--steps", default=20, show_default=True, help="Denoising steps.")
+@click.option("--method", "methods", multiple=True, help="An editor of your own, module:object. Repeatable.")
+@click.option("--reader", "own_reader", default=None, help="A reader of your own, module:object.")
 @loads
 def leakage(
-    output: Path, cells: Path, clip_folder: str | None, tuning: bool, seeds: int, steps: int, loading: Loading
+    output: Path,
+    cells: Path,
+    clip_folder: str | None,
+    tuning: bool,
+    seeds: int,
+    steps: int,
+    methods: tuple[str, ...],
+    own_reader: str | None,
+    loading: Loading,
 ) -> None:
     """Change attributes by every method and read, at equal effect, what else changed. What is done is kept."""
     from astrogate.core.recipe import Recipe
-    from astrogate.models.loading.load import SHIPPED, load
+    from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import SHIPPED
     from astrogate.studies.edit import leaderboard
 
     if seeds < 1:
         raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
     check_output(output)
+    more = {name: leaderboard.editor_named(name) for name in methods}
     precision = "bfloat16" if loading.dtype == "float32" else loading.dtype
     recipe, chosen = Recipe(steps, dtype=precision), tuple(range(200, 200 + seeds))
     reader, clip = leaderboard.readers(loading.model, clip_folder)
+    reader = reader if own_reader is None else leaderboard.reader_named(own_reader)
     measured = leaderboard.bench_of(loading.load(), reader, cells, recipe, chosen)
     if tuning:
         for options, row in leaderboard.tune(measured, click.echo):
@@ -66,7 +81,7 @@ def leakage(
         return
     shipped = measured.model if loading.model == SHIPPED else load(device=loading.device)
     agreement = leaderboard.reader_agreement(shipped, clip, recipe)
-    leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo), agreement, output)
+    leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo, more=more), agreement, output)
     click.echo(f"wrote {output}")
 
 
@@ -114,7 +129,7 @@ def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loa
 
 
 @bench.command(short_help="What the shipped stack of unCLIP does of what it claims.")
-@click.option("-o", "--output", default="docs/unclip.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", default="unclip.md", show_default=True, type=click.Path(path_type=Path))
 @click.option("--captions", default=400, show_default=True, help="Held-out captions to draw.")
 @click.option("--tune", "tuning", is_flag=True, help="Try guidance, noise levels and theta on other captions instead.")
 @click.option("--device", default=None)
@@ -124,7 +139,8 @@ def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> Non
 
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.methods.image.encode import unclip as as_unclip
-    from astrogate.models.loading.load import UNCLIP_SHIPPED, load
+    from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import UNCLIP_SHIPPED
     from astrogate.studies.image.card import write_unclip_card
     from astrogate.studies.image.tuning import tuned
 
@@ -150,9 +166,9 @@ def rank(folders: tuple[Path, ...], count: int) -> None:
     that leave 1 % of the variance, and the effective rank. Training with --sam is said to lower it.
     """
     from astrogate.measure.clip import Clip
-    from astrogate.models.loading.load import shipped_folder
+    from astrogate.models.loading.locate import shipped_folder
     from astrogate.ops.quantise import effective_rank, fit_codebook
-    from astrogate.studies.world.card import drawings, held_out_scenes
+    from astrogate.studies.world.scenes import drawings, held_out_scenes
 
     if count < 200:
         raise AstrogateError(f"{count} pictures", "ask for 200 or more")
@@ -168,7 +184,7 @@ def rank(folders: tuple[Path, ...], count: int) -> None:
 
 
 @bench.command(short_help="Whether Conceptor finds what Menagerie's words stand for.")
-@click.option("-o", "--output", default="docs/planted.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", default="planted.md", show_default=True, type=click.Path(path_type=Path))
 @click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--seeds", default=5, show_default=True, type=click.IntRange(2), help="Seeds a concept.")
 @click.option("--concept", "names", multiple=True, help="Only this concept; repeatable.")
@@ -181,7 +197,8 @@ def concepts(
     import torch
 
     from astrogate.measure.clip import clip_for
-    from astrogate.models.loading.load import SHIPPED, load
+    from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import SHIPPED
     from astrogate.studies.concept import planted as study
     from astrogate.studies.concept.planted_page import write_planted
 
@@ -211,7 +228,8 @@ def roles(folder: Path, device: str | None) -> None:
     """Men and women by a role's words and in 400 of its pictures, on roles that nothing was fitted on; balancing."""
     from astrogate.measure.clip import clip_for
     from astrogate.menagerie.oracle import load_oracle
-    from astrogate.models.loading.load import SHIPPED, load
+    from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import SHIPPED
     from astrogate.studies.concept.roles import lines
 
     clip = clip_for(SHIPPED, None)
@@ -226,7 +244,8 @@ def sculpture(folder: Path, device: str | None) -> None:
     """Rank correlation of a word's factor and the style read, within a seed, and how often the scene stays."""
     from astrogate.measure.clip import clip_for
     from astrogate.menagerie.oracle import load_oracle
-    from astrogate.models.loading.load import SHIPPED, load
+    from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import SHIPPED
     from astrogate.studies.concept import sculpture as study
 
     model = load(device=device)

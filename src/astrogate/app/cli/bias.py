@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from astrogate.actions.options import Loading
+from astrogate.actions.output import check_output
 from astrogate.app.cli.concepts import CLIP, PLAN, seeing
-from astrogate.app.cli.options import Loading, check_output, loads
+from astrogate.app.cli.options import loads
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -30,13 +32,13 @@ def groups_of(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def _reader(name: str, clip: Clip, groups: dict[str, tuple[str, ...]]) -> Reader:
-    """Menagerie's oracle, or CLIP by the groups' words and by none of them."""
+    """The model's own oracle, or CLIP by the groups' words and by none of them."""
+    from astrogate.measure.clip import own_part
     from astrogate.measure.zero_shot import ZeroShot
     from astrogate.menagerie.oracle import load_oracle
-    from astrogate.models.loading.load import SHIPPED
 
-    if name == SHIPPED:
-        return load_oracle()
+    if (oracle := own_part(name, "oracle")) is not None:
+        return load_oracle(oracle)
     texts = {word: f"a photo of a {word}" for words in groups.values() for word in words}
     return ZeroShot(clip, {"subject": {**texts, "none of them": "a photo"}}, {})
 
@@ -69,14 +71,14 @@ def bias(
     loading: Loading,
 ) -> None:
     """Explain a concept, and compare groups by its words' weights and by what is counted in pictures."""
-    from astrogate.core.basis import save_basis
     from astrogate.core.recipe import Recipe
     from astrogate.methods.concept import bias as method
     from astrogate.methods.concept.explain import explain, file_name
     from astrogate.methods.concept.plan import Plan
     from astrogate.methods.concept.pseudo_point import basis_points, place_of
     from astrogate.rendering.cache import FrameCache
-    from astrogate.rendering.render import render, to_tensor
+    from astrogate.rendering.pixels import to_tensor
+    from astrogate.rendering.render import render
 
     named = groups_of(groups)
     try:
@@ -113,7 +115,7 @@ def bias(
         found = method.balance(model, basis, named, reader, **given)
         rows[f"in {count} others, balanced"] = counted(basis_points(model, found.basis, seeds))
         path = output / f"{file_name(basis.name)}-balanced.safetensors"
-        save_basis(found.basis, path)
+        found.basis.save(path)
         click.echo(f"wrote {path}")
     for what, told in rows.items():
         click.echo(f"{what:36} {told}")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from astrogate.app.cli.options import RANGE, Editing, Loading, check_output, draw, edits, loads
+from astrogate.actions.options import Loading
+from astrogate.actions.output import check_output
+from astrogate.app.cli.options import loads
 from astrogate.core.errors import AstrogateError
 from astrogate.methods.concept.plan import Judge, Plan, Start
 
@@ -27,10 +29,10 @@ PLAN = Plan()
 
 def basis_of(run: Path) -> Basis:
     """The basis of a run's folder, or of its file."""
-    from astrogate.core.basis import load_basis
+    from astrogate.core.basis import Basis
     from astrogate.methods.concept.explain import RESULT
 
-    return load_basis(run / RESULT if run.is_dir() else run)
+    return Basis.load(run / RESULT if run.is_dir() else run)
 
 
 def vocabulary_of(model: Model, clip: Clip, listed: Path | None, pattern: str | None, folder: Path) -> Vocabulary:
@@ -155,19 +157,18 @@ def explain(
 @_run
 @click.option("--seed", default=0, show_default=True, help="Of the picture.")
 @click.option("-o", "--output", default="image.png", show_default=True, type=_path)
-@click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Pictures drawn at once.")
+@click.option("--batch-size", default=8, show_default=True, type=click.IntRange(1), help="Pictures drawn at once.")
 @click.option("--save", default=None, type=_path, help="Keep what is left as a decomposition of its own.")
 @CLIP
 @loads
 def explain_image(
-    run: Path, seed: int, output: Path, batch: int, save: Path | None, clip_folder: str | None, loading: Loading
+    run: Path, seed: int, output: Path, batch_size: int, save: Path | None, clip_folder: str | None, loading: Loading
 ) -> None:
     """Leave out, of an explained concept (its run's folder), what one picture does not need, and draw both."""
-    from astrogate.core.basis import save_basis
     from astrogate.core.recipe import Recipe
     from astrogate.methods.concept.explain_image import explain_image as method
     from astrogate.methods.concept.pseudo_point import basis_points
-    from astrogate.rendering.png import save_png
+    from astrogate.rendering.record import save_png
     from astrogate.rendering.render import render
     from astrogate.rendering.sheet import sheet
 
@@ -175,7 +176,7 @@ def explain_image(
     basis = basis_of(run)
     model, clip, _ = seeing(loading, clip_folder)
     recipe = Recipe(**basis.origin.get("plan", {}).get("recipe", {}))
-    found = method(model, basis, seed=seed, clip=clip, recipe=recipe, batch=batch, tell=click.echo)
+    found = method(model, basis, seed=seed, clip=clip, recipe=recipe, batch_size=batch_size, tell=click.echo)
     for word, share in found.top(found.used):
         click.echo(f"{word:16} {share:6.1%}")
     points = [basis_points(model, one, [seed])[0] for one in (basis, found)]
@@ -183,41 +184,5 @@ def explain_image(
     page = sheet(frames, labels=["all words", f"{found.used} words"])
     save_png(page, output, frame=frames[1], more={"words": found.top(found.used)})
     if save is not None:
-        save_basis(found, save)
-    click.echo(f"wrote {output}")
-
-
-@click.command(short_help="Draw a concept with more or less of one of its words.")
-@_run
-@click.option("--token", required=True, help="A word of the decomposition.")
-@click.option("--factor", default="0:3", show_default=True, type=RANGE, help="What its weight is multiplied by.")
-@click.option("-n", "count", default=7, show_default=True, help="Pictures in a strip.")
-@click.option("--prompt", default=None, help="Another prompt that holds the concept.")
-@click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps.")
-@click.option("-o", "--output", default="manipulated.png", show_default=True, type=_path)
-@edits
-def manipulate(
-    run: Path,
-    token: str,
-    factor: tuple[float, float],
-    count: int,
-    prompt: str | None,
-    window: tuple[float, float],
-    output: Path,
-    setup: Editing,
-) -> None:
-    """Multiply one word's weight in an explained concept (its run's folder), and draw at the same seed."""
-    from astrogate.methods.concept.manipulate import manipulate as method
-
-    setup.check(output)
-    basis = basis_of(run)
-    if not 1 <= count <= 1000:
-        raise AstrogateError(f"{count} pictures", "ask for 1 to 1000")
-    low, high = factor
-    factors = [low + (high - low) * i / max(1, count - 1) for i in range(count)]
-    model = setup.load()
-    options: Any = {"prompt": prompt, "window": window, "make": lambda text, seed: setup.point(model, text, seed)}
-    points = [point for seed in setup.chosen() for point in method(model, basis, token, factors, seed=seed, **options)]
-    labels = [f"{f:.2g}" for f in factors]
-    draw(model, setup.held(points), setup, output, labels=labels, more={"token": token, "factors": factors})
+        found.save(save)
     click.echo(f"wrote {output}")

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-from astrogate.app.cli.options import RANGE, Editing, Loading, check_output, edits, loads
+from astrogate.actions.options import Editing, Loading
+from astrogate.actions.output import check_output
+from astrogate.app.cli.options import RANGE, edits, loads, printable
 from astrogate.core.errors import AstrogateError
 
 _file = click.argument("path", type=click.Path(path_type=Path))
@@ -48,7 +50,6 @@ def fit(
     loading: Loading,
 ) -> None:
     """Find the direction from one word to another over a complete grid of prompts, and save it."""
-    from astrogate.core.direction_file import save_direction
     from astrogate.methods.edit import contrast as method
 
     check_output(output)
@@ -62,7 +63,7 @@ def fit(
         roles=_words(roles) or ("end",),
         nuisance=nuisance,
     )
-    save_direction(found, output)
+    found.save(output)
     click.echo(f"{output}: {found.name}")
 
 
@@ -71,18 +72,19 @@ def fit(
 @click.option("-o", "--output", default=None, type=click.Path(path_type=Path), help="Draw where the poles land (SVG).")
 def show(path: Path, output: Path | None) -> None:
     """Say what a saved direction is, how sure it is, and where held-out prompts of its two poles land."""
-    from astrogate.core.direction_file import load_direction
+    from astrogate.core.direction import Direction
     from astrogate.core.files import write_text
     from astrogate.studies.edit.landing import histogram, landing_svg
 
     if output is not None:
         check_output(output)
-    found = load_direction(path)
-    click.echo(f"{found.name}  (model {found.model})")
+    found = Direction.load(path)
+    click.echo(printable(f"{found.name}  (model {found.model})"))
     for role, vector in found.vectors.items():
-        click.echo(f"  {role:10} width {vector.shape[-1]}, norm {float(vector.norm()):.3f}")
+        click.echo(printable(f"  {role:10} width {vector.shape[-1]}, norm {float(vector.norm()):.3f}"))
     for role, quality in found.origin.get("quality", {}).items():
-        click.echo(f"  {role:10} standard error {quality['standard_error']:.3f}, held-out AUC {quality['auc']:.3f}")
+        said = f"standard error {quality['standard_error']:.3f}, held-out AUC {quality['auc']:.3f}"
+        click.echo(printable(f"  {role:10} {said}"))
         for line in histogram(quality["there"], quality["back"]):
             click.echo(f"    {line}")
     if found.calibration is not None:
@@ -100,10 +102,10 @@ def show(path: Path, output: Path | None) -> None:
 @_output("combined.safetensors")
 def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, output: Path) -> None:
     """Add saved directions with weights, or free the first one of the others."""
-    from astrogate.core.direction_file import load_direction, save_direction
+    from astrogate.core.direction import Direction
 
     check_output(output)
-    found = [load_direction(path) for path in paths]
+    found = [Direction.load(path) for path in paths]
     if orthogonal:
         result = found[0].orthogonal_to(*found[1:])
     else:
@@ -116,8 +118,8 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
         result = found[0] * factors[0]
         for other, factor in zip(found[1:], factors[1:], strict=True):
             result = result + other * factor
-    save_direction(result, output)
-    click.echo(f"{output}: {result.name}")
+    result.save(output)
+    click.echo(printable(f"{output}: {result.name}"))
 
 
 @direction.command(short_help="Give a direction the unit that every calibrated one has.")
@@ -140,27 +142,29 @@ def calibrate(
     setup: Editing,
 ) -> None:
     """Find the strengths that scales -1 and 1 stand for, over prompts and four seeds each or more (--seeds)."""
-    from dataclasses import replace
-    from functools import partial
-
-    from astrogate.core.direction import place
-    from astrogate.core.direction_file import load_direction, save_direction
+    from astrogate.core.direction import Direction
+    from astrogate.core.edit import calibrated
     from astrogate.measure.clip import clip_for
     from astrogate.methods.edit import calibrate as method
 
     check_output(output or path)
-    found, recipe = load_direction(path), setup.recipe()
-    clip = clip_for(setup.model, clip_folder)
+    setup = setup.changed(seeds=max(4, setup.seeds))
+    setup.check()
+    found, clip = Direction.load(path), clip_for(setup.model, clip_folder)
     model = setup.load()
-    setup = replace(setup, seeds=max(4, setup.seeds))
     points = [point for prompt in prompts or ("a dog",) for point in setup.points(model, prompt)]
-    ceiling = method.CEILING if ceiling is None else ceiling
-    placing = partial(place, on=on, window=window)
     result = method.calibrate(
-        model, found, points, clip, ceiling=ceiling, recipe=recipe, batch_size=setup.batch, placing=placing
+        model,
+        found,
+        points,
+        clip,
+        ceiling=method.CEILING if ceiling is None else ceiling,
+        recipe=setup.recipe(model),
+        batch_size=setup.batch_size,
+        placing={"on": on, "window": window},
     )
-    save_direction(result, output or path)
-    low, high = result.strength(-1.0), result.strength(1.0)
+    result.save(output or path)
+    low, high = (calibrated(scale, result.calibration) for scale in (-1.0, 1.0))
     click.echo(f"{output or path}: scale -1 is strength {low:+.3g}, scale 1 is {high:+.3g}")
 
 
@@ -174,26 +178,27 @@ def calibrate(
 @loads
 def export(path: Path, form: str, prompt: str, scale: float, on: str | None, output: Path, loading: Loading) -> None:
     """Write a direction as a file that other programs read, and say what it loses on other prompts."""
-    from astrogate.core.direction import place
-    from astrogate.core.direction_file import load_direction
+    from astrogate.core.direction import Direction
+    from astrogate.core.edit import calibrated
     from astrogate.methods.edit.contrast import MEDIA, SUBJECTS
     from astrogate.methods.edit.export import mismatch, save_condelta
     from astrogate.methods.edit.textual_inversion import textual_inversion
     from astrogate.models.text.pseudo_word import keyed, save_pseudo_word
 
     check_output(output)
-    found, model = load_direction(path), loading.load()
+    found, model = Direction.load(path), loading.load()
     media, subjects = (found.origin.get(k, v) for k, v in (("media", MEDIA), ("subjects", SUBJECTS)))
     if form == "textual-inversion":
-        inverted = textual_inversion(model, found, scale=found.strength(scale), media=media, subjects=subjects)
+        inverted = textual_inversion(
+            model, found, scale=calibrated(scale, found.calibration), media=media, subjects=subjects
+        )
         save_pseudo_word(inverted.vectors, output)
         click.echo(f"{output}: {', '.join(f'{k} {tuple(v.shape)}' for k, v in keyed(inverted.vectors).items())}")
         click.echo(f"on held-out subjects it misses by {inverted.loss:.1%} of the move")
         return
     point = model.point(prompt)
-    steer = place(found, point, scale=scale, on=on)
-    save_condelta(steer, point, output)
+    save_condelta(found.at(point, on=on), point, output, scale=scale)
     click.echo(f"{output}: {form}, exact for {prompt!r}")
     if on is None:
         others = (model.point(f"a {m} of a {s}") for m, s in zip(media, subjects, strict=False))
-        click.echo(f"on other prompts it misses by {mismatch(found, steer, others):.1%} of the move, on average")
+        click.echo(f"on other prompts it misses by {mismatch(found, point, others):.1%} of the move, on average")

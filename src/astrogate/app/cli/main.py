@@ -9,16 +9,15 @@ from typing import Any
 
 import click
 
+from astrogate.actions.options import Loading
+from astrogate.actions.output import check_output
 from astrogate.app.cli.bench import bench
 from astrogate.app.cli.bias import bias
-from astrogate.app.cli.concepts import explain, explain_image, manipulate
+from astrogate.app.cli.concepts import explain, explain_image
 from astrogate.app.cli.direction import direction
-from astrogate.app.cli.image import blend, diff, imagine, vary
-from astrogate.app.cli.options import Loading, check_output, loads
-from astrogate.app.cli.paths import pan, walk
-from astrogate.app.cli.probing import probe
+from astrogate.app.cli.drawing import again, drawing, show
+from astrogate.app.cli.options import loads, printable
 from astrogate.app.cli.scores import score, sweep
-from astrogate.app.cli.strips import grid, guide, insert, slide, style
 from astrogate.app.cli.training import train
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 
@@ -33,7 +32,7 @@ class _Group(click.Group):
         def tell(message: Warning | str, *_: Any) -> None:
             if (text := " ".join(str(message).split())) not in told:
                 told.add(text)
-                click.echo(f"astrogate: warning: {text}", err=True)
+                click.echo(printable(f"astrogate: warning: {text}"), err=True)
 
         warnings.showwarning = tell
         warnings.simplefilter("ignore")
@@ -59,7 +58,7 @@ class _Group(click.Group):
 
 
 def _fail(text: str, code: int = 2) -> int:
-    click.echo(f"astrogate: {' '.join(text.split())}", err=True)
+    click.echo(printable(f"astrogate: {' '.join(text.split())}"), err=True)
     return code
 
 
@@ -69,21 +68,10 @@ def main() -> None:
     """Navigate, steer and explain the latent spaces of text-to-image diffusion models."""
 
 
-main.add_command(slide)
-main.add_command(insert)
-main.add_command(style)
-main.add_command(guide)
-main.add_command(grid)
-main.add_command(walk)
-main.add_command(pan)
-main.add_command(imagine)
-main.add_command(vary)
-main.add_command(blend)
-main.add_command(diff)
-main.add_command(probe)
+for command in (*drawing, again, show):
+    main.add_command(command)
 main.add_command(explain)
 main.add_command(explain_image)
-main.add_command(manipulate)
 main.add_command(bias)
 main.add_command(score)
 main.add_command(sweep)
@@ -110,27 +98,20 @@ def models() -> None:
     """Say which models can be loaded, and what the shipped one is."""
     import json
 
-    from astrogate.models.loading.load import (
-        FAMILIES,
-        OWN,
-        SHIPPED,
-        UNCLIP,
-        UNCLIP_SHIPPED,
-        shipped_folder,
-        shipped_unclip,
-    )
+    from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, shipped_folder, shipped_unclip
+    from astrogate.models.registry import families
 
     card = json.loads((shipped_folder() / "card.json").read_text())
     click.echo(f"{SHIPPED}: shipped, {card['size']} px, {card['parameters'] / 1e6:.1f} M parameters, {card['preset']}")
     if shipped_unclip().is_dir():
         click.echo(f"{UNCLIP_SHIPPED}: shipped, a stack of unCLIP on the same CLIP and VAE")
     click.echo("a diffusers folder or hub id (owner/name, owner/name@revision) of:")
-    for family in (*FAMILIES, *(name for name in UNCLIP if name != OWN)):
-        click.echo(f"  {family}")
+    for family in families():
+        click.echo(f"  {family.name}: {', '.join(family.pipelines)}")
 
 
 @main.command(short_help="Measure the shipped model and write its card.")
-@click.option("-o", "--output", default="docs/menagerie.md", show_default=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", default="menagerie.md", show_default=True, type=click.Path(path_type=Path))
 @click.option("--captions", default=1000, show_default=True, help="Held-out captions to draw.")
 @click.option("--witness", default=None, type=click.Path(path_type=Path), help="Folder of a trained witness.")
 @click.option("--device", default=None)
@@ -243,7 +224,8 @@ def unclip(output: Path, count: int, device: str | None) -> None:
     """Variations, interpolations, text diffs, probing, a typographic attack, and the priors beside none."""
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.methods.image.encode import unclip as as_unclip
-    from astrogate.models.loading.load import UNCLIP_SHIPPED, load
+    from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import UNCLIP_SHIPPED
     from astrogate.studies.image.manipulations import unclip as made
 
     if count < 8:
@@ -264,7 +246,8 @@ def conceptor(output: Path, folder: Path, seed: int, device: str | None) -> None
     """Eight concepts beside their planted truth, the words of one picture, a sculpture more or less abstract."""
     from astrogate.measure.clip import clip_for
     from astrogate.menagerie.oracle import load_oracle
-    from astrogate.models.loading.load import SHIPPED, load
+    from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import SHIPPED
     from astrogate.studies.concept.decompositions import conceptor as made
 
     check_output(output / "conceptor.html")

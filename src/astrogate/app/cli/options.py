@@ -1,179 +1,71 @@
-"""What the commands that draw have in common: their options, how directions are named, where pictures go."""
+"""Requests' fields as options of commands, and what else commands have in common."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
 
+from astrogate.actions.options import Editing, Loading
+from astrogate.actions.request import Request
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
-    from astrogate.core.direction import Direction
-    from astrogate.core.point import Curve, Point
-    from astrogate.core.protocols import Model
-    from astrogate.core.recipe import Frame, Recipe
+    from pydantic.fields import FieldInfo
+
+Item = TypeVar("Item")
 
 
-class _Parsed(click.ParamType):
-    """Text that `parse` turns into a tuple; one line says what is wrong with what it does not take."""
+class _Range(click.ParamType):
+    """Two numbers with a colon."""
 
-    def __init__(self, name: str, parse: Callable[[str], tuple[Any, ...]], problem: str, remedy: str) -> None:
-        self.name, self.parse, self.problem, self.remedy = name, parse, problem, remedy
+    name = "low:high"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
         if isinstance(value, tuple):
             return value
+        low, _, high = str(value).partition(":")
         try:
-            return self.parse(str(value))
+            return float(low), float(high)
         except ValueError:
-            raise AstrogateError(f"{value!r} {self.problem}", self.remedy) from None
+            raise AstrogateError(
+                f"{value!r} is not a range", "write two numbers with a colon, e.g. 0:1 or =-2:2"
+            ) from None
 
 
-def _range(text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    return float(low), float(high)
+RANGE = _Range()
 
 
-def _hold(text: str) -> tuple[float, float]:
-    share, _, attend = text.partition(":")
-    return float(share), float(attend or 1.0)
+def parameters(kind: type[Request]) -> Iterator[click.Parameter]:
+    """A kind of request's fields as arguments and options, those of its own first."""
+    own = [name for name in kind.model_fields if name in kind.__annotations__]
+    for name in (*own, *(name for name in kind.model_fields if name not in own)):
+        yield _parameter(name, kind.model_fields[name])
 
 
-def _curve(text: str) -> Curve:
-    return tuple((float(u), float(w)) for u, w in (pair.split(":") for pair in text.split(",") if text))
+def asking(kind: type[Request], argument: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that gives a command the options of a kind of request as one argument."""
 
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def call(**given: Any) -> None:
+            asked = {name: given.pop(name) for name in kind.model_fields}
+            command(**{argument: made(kind, asked)}, **given)
 
-def _held(text: str) -> tuple[str, float]:
-    spec, _, scale = text.rpartition("=")
-    return spec, float(scale)
+        params: list[click.Parameter] = getattr(command, "__click_params__", [])
+        call.__click_params__ = [*reversed(list(parameters(kind))), *params]  # type: ignore[attr-defined]
+        return call
 
-
-#: Two numbers; a share to hold and when attention begins; pairs of share and weight; a direction and its scale.
-RANGE = _Parsed("low:high", _range, "is not a range", "write two numbers with a colon, e.g. 0:1 or =-2:2")
-HOLD = _Parsed("share[:attend]", _hold, "is no hold", "write e.g. --hold 1, or --hold 0.5:0.2")
-CURVE = _Parsed("u:w,...", _curve, "is not a curve", "write pairs, e.g. --curve 0.2:0,0.5:1")
-HELD = _Parsed("spec=scale", _held, "has no scale", "write e.g. --also tall:short=1.5")
-
-
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """The options of every command that loads a model."""
-
-    model: str
-    device: str | None
-    dtype: str
-    config: str | None
-    offload: bool
-    offline: bool
-
-    def load(self) -> Model:
-        """The model."""
-        from astrogate.models.loading.load import load
-
-        options = {"dtype": self.dtype, "config": self.config, "offload": self.offload, "offline": self.offline}
-        return load(self.model, device=self.device, **options)
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling(Loading):
-    """The options of every command that samples."""
-
-    negative: str
-    size: int | None
-    steps: int
-    guidance: float
-    true_cfg: float
-    scheduler: str | None
-    batch: int
-
-    def recipe(self) -> Recipe:
-        """The sampler settings, checked."""
-        from astrogate.core.recipe import Recipe
-
-        return Recipe(
-            self.steps, self.guidance, self.scheduler, self.size, self.size, self.dtype, true_cfg_scale=self.true_cfg
-        )
-
-    def point(self, model: Model, prompt: str, seed: int) -> Point:
-        """The point of a prompt and a seed."""
-        return model.point(prompt, seed=seed, negative=self.negative, height=self.size, width=self.size)
-
-
-@dataclass(frozen=True, slots=True)
-class Setup(Sampling):
-    """The options of every command that draws one strip or more, a seed each."""
-
-    seed: int
-    seeds: int
-
-    def chosen(self) -> range:
-        """The seeds, checked."""
-        if not 1 <= self.seeds <= 1000:
-            raise AstrogateError(f"{self.seeds} strips", "ask for 1 to 1000")
-        return range(self.seed, self.seed + self.seeds)
-
-    def check(self, output: Path) -> None:
-        """Fail before any work for settings that no sampler takes, and where the output cannot be written."""
-        self.recipe()
-        self.chosen()
-        check_output(output)
-
-    def points(self, model: Model, prompt: str) -> list[Point]:
-        """The prompt's points, one a seed."""
-        return [self.point(model, prompt, seed) for seed in self.chosen()]
-
-
-@dataclass(frozen=True, slots=True)
-class Editing(Setup):
-    """The options of every command whose strips edit a picture."""
-
-    hold: tuple[float, float] | None
-
-    def points(self, model: Model, prompt: str) -> list[Point]:
-        """The prompt's points, one a seed, held as asked for."""
-        return self.held(Setup.points(self, model, prompt))
-
-    def held(self, points: list[Point]) -> list[Point]:
-        """The points, held as asked for."""
-        return points if self.hold is None else [point.held(*self.hold) for point in points]
-
-
-_LOADING = (
-    click.option("--model", default="menagerie", show_default=True, help="A diffusers folder, a file, or a hub id."),
-    click.option("--device", default=None, help="cpu, cuda, mps; by default a CUDA GPU if there is one."),
-    click.option("--dtype", default="float32", show_default=True, help="float32, float16 or bfloat16."),
-    click.option("--config", default=None, help="Of a single file: a diffusers folder of its kind."),
-    click.option("--offload", is_flag=True, help="Keep what does not work off the GPU."),
-    click.option("--offline", is_flag=True, help="Never ask the hub; use the local cache."),
-)
-BATCH = click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Pictures drawn at once.")
-_SAMPLING = (
-    click.option("--negative", default="", help="Negative prompt."),
-    click.option("--size", default=None, type=int, help="Side of a picture in pixels."),
-    click.option("--steps", default=20, show_default=True, help="Denoising steps."),
-    click.option("--guidance", default=4.0, show_default=True, help="Guidance scale; 1 is none."),
-    click.option("--true-cfg", default=1.0, show_default=True, help="Of Flux: guidance by the negative prompt."),
-    click.option("--scheduler", default=None, help="A diffusers scheduler, e.g. DPMSolverMultistep."),
-    BATCH,
-)
-_SEEDS = (
-    click.option("--seed", default=0, show_default=True, help="The first seed."),
-    click.option("--seeds", default=1, show_default=True, help="How many seeds, one after the other."),
-)
-_HOLD = (
-    click.option("--hold", default=None, type=HOLD, help="Keep the rest as in the unedited picture: 1, or 0.5:0.2."),
-)
+    return decorate
 
 
 def taking(kind: type[Any], argument: str, options: Sequence[Any]) -> Callable[..., Callable[..., None]]:
-    """A decorator that gives a command `options` as one argument, a `kind`."""
+    """A decorator that gives a command `options` as one argument, the dataclass `kind`."""
     names = [field.name for field in fields(kind)]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -188,60 +80,68 @@ def taking(kind: type[Any], argument: str, options: Sequence[Any]) -> Callable[.
     return decorate
 
 
-#: Give a command the options of `Loading` as `loading`, those of `Sampling`, `Setup` or `Editing` as `setup`.
-loads = taking(Loading, "loading", _LOADING)
-samples = taking(Sampling, "setup", (*_LOADING, *_SAMPLING))
-draws = taking(Setup, "setup", (*_LOADING, *_SAMPLING, *_SEEDS))
-edits = taking(Editing, "setup", (*_LOADING, *_SAMPLING, *_SEEDS, *_HOLD))
+def made(kind: type[Request], given: dict[str, Any]) -> Request:
+    """The request with what was typed. Raises AstrogateError as `Request.of` does."""
+    return kind.of(**{name: value for name, value in given.items() if value not in (None, ())})
 
 
-def direction_of(model: Model, spec: str) -> Direction:
-    """A saved direction by its file, or the contrast of two words by "WORD:OPPOSITE" ("WORD:" is against no word)."""
-    from astrogate.core.direction_file import load_direction
-    from astrogate.methods.edit.contrast import contrast
-
-    toward, colon, away = spec.partition(":")
-    if Path(spec).exists() or spec.endswith(".safetensors") or not colon:
-        return load_direction(spec)
-    return contrast(model, toward, away or None)
+#: Give a command the options of `Loading` as `loading`, those of `Editing` as `setup`.
+loads = asking(Loading, "loading")
+edits = asking(Editing, "setup")
 
 
-def check_output(path: Path) -> None:
-    """Fail before any work if the file cannot be written."""
-    folder = next(p for p in (path.absolute().parent, *path.absolute().parent.parents) if p.exists())
-    odd = path.exists() and not path.is_file()
-    if odd or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise AstrogateError(f"cannot write {path}", "name a writable file")
+def printable(text: str) -> str:
+    """One line of text with what a terminal would obey, such as escapes, written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def draw(
-    model: Model,
-    points: Sequence[Point],
-    setup: Setup,
-    output: Path,
-    *,
-    labels: Sequence[str],
-    rows: Sequence[str] = (),
-    middle: int = 0,
-    more: dict[str, Any],
-) -> None:
-    """Render points, with progress, into one sheet of a column a label, whose record is that of the frame `middle`.
-
-    `rows` are named after the seeds, if there are several and no other names.
-    """
-    from astrogate.rendering.png import save_png
-    from astrogate.rendering.render import render
-    from astrogate.rendering.sheet import sheet
-
-    frames = list(progress(render(model, points, recipe=setup.recipe(), batch_size=setup.batch), len(points)))
-    seeds = list(setup.chosen())
-    rows = rows or ([f"seed {s}" for s in seeds] if len(seeds) > 1 else [])
-    page = sheet(frames, columns=len(labels), labels=labels, rows=rows)
-    save_png(page, output, frame=frames[middle], more={**more, "seeds": seeds})
-
-
-def progress(frames: Iterable[Frame], total: int) -> Iterable[Frame]:
-    """The same frames, with how many are done and the time left on a terminal."""
+def progress(items: Iterable[Item], total: int) -> Iterable[Item]:
+    """The same items, with how many are done and the time left on a terminal."""
     from tqdm import tqdm
 
-    return tqdm(frames, total=total, unit="picture", disable=not sys.stderr.isatty(), leave=False)
+    return tqdm(items, total=total, unit="picture", disable=not sys.stderr.isatty(), leave=False)
+
+
+def _parameter(name: str, field: FieldInfo) -> click.Parameter:
+    """A field as an argument or an option; the request reads what is typed."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    hint, metavar = _hint(field.annotation), _metavar(field)
+    choices = click.Choice(get_args(hint)) if get_origin(hint) is Literal else None
+    if extra.get("argument"):
+        return click.Argument([name], required=field.is_required(), type=choices)
+    flags = [str(extra["flag"]), name] if extra.get("flag") else [f"--{name.replace('_', '-')}", name]
+    default, text = field.default, field.description or ""
+    if hint is bool:
+        return click.Option(flags, is_flag=True, default=None, help=text)
+    if not field.is_required() and default not in (None, "", ()) and "[default" not in text:
+        text += f"  [default: {_said(default)}]"
+    return click.Option(
+        flags,
+        multiple=get_origin(hint) is tuple and not any(isinstance(told, str) for told in field.metadata),
+        required=field.is_required(),
+        default=None,
+        type=choices,
+        metavar=None if choices else metavar or {int: "INTEGER", float: "NUMBER"}.get(hint, "TEXT"),
+        help=text,
+    )
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, tuple):
+        whole = all(isinstance(part, int) for part in value)
+        return (",".join if whole else ":".join)(f"{part:g}" for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _hint(hint: Any) -> Any:
+    """A type without None."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return next(part for part in get_args(hint) if part is not type(None))
+    return hint
+
+
+def _metavar(field: FieldInfo) -> str | None:
+    """What stands for a value in the help: the text beside its type."""
+    beside = [*field.metadata, *getattr(_hint(field.annotation), "__metadata__", ())]
+    beside += [told for part in get_args(field.annotation) for told in getattr(part, "__metadata__", ())]
+    return next((told for told in beside if isinstance(told, str)), None)

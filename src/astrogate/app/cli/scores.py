@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from astrogate.app.cli.options import check_output
+from astrogate.actions.output import check_output
 from astrogate.core.errors import AstrogateError
 
 _PATH = click.Path(path_type=Path)
@@ -32,8 +32,8 @@ def score(
     import math
 
     from astrogate.measure.clip import clip_for
-    from astrogate.models.loading.load import SHIPPED
-    from astrogate.rendering.picture import read_picture
+    from astrogate.models.loading.locate import SHIPPED
+    from astrogate.rendering.pixels import read_picture
     from astrogate.rendering.video import read_frames
     from astrogate.studies.path.score import end_distance, read_along, score_pictures, shrunk
 
@@ -83,7 +83,7 @@ def sweep(
     check_output(output / "x.json")
     if page is not None:
         check_output(page)
-    model, clip = (_anywhere(specs[0][name]) for name in ("model", "clip"))
+    model, clip = _anywhere(specs[0]["model"]), specs[0]["clip"] and _anywhere(specs[0]["clip"])
     make = partial(PathWork, model, clip, device)
     if engine == "ray":
         keys = on_ray(make, specs, store, workers=workers, address=address)
@@ -96,6 +96,6 @@ def sweep(
         click.echo(f"wrote {page}")
 
 
-def _anywhere(name: str | None) -> str | None:
+def _anywhere(name: str) -> str:
     """A folder by its whole path, so that workers find it from theirs; any other name as it is."""
-    return str(Path(name).absolute()) if name and Path(name).is_dir() else name
+    return str(Path(name).absolute()) if Path(name).is_dir() else name

@@ -14,7 +14,7 @@ from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
     from astrogate.train.stack.presets import UnclipPreset
-    from astrogate.train.stack.run import Source
+    from astrogate.train.stack.source import Source
 
 _path = click.Path(path_type=Path)
 _preset = click.option("--preset", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
@@ -35,19 +35,16 @@ def train() -> None:
 )
 @click.option("--resume", is_flag=True, help="Take what the run lacks from the shipped weights.")
 @_SEED
-@click.option("--pack", is_flag=True, help="Put the finished stages into the package.")
+@click.option("--pack", default=None, type=_path, help="Put the finished stages into this folder, for `load`.")
 @click.option("--sam", default=0.0, help="Of CLIP: the radius of sharpness-aware minimisation, e.g. 0.05.")
 def menagerie(
-    preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: bool, sam: float
+    preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: Path | None, sam: float
 ) -> None:
     """Train Menagerie: data, VAE, CLIP, U-Net, oracle. What is finished is kept; what was cut off goes on."""
-    from astrogate.models.loading.load import shipped_folder
+    from astrogate.models.loading.locate import shipped_folder
     from astrogate.train.world.presets import PRESETS
-    from astrogate.train.world.run import STAGES, train_menagerie
+    from astrogate.train.world.run import train_menagerie
 
-    unknown = set(stages) - set(STAGES)
-    if unknown:
-        raise AstrogateError(f"unknown stage {', '.join(sorted(unknown))}", f"choose from {', '.join(STAGES)}")
     _check_device(preset)
     folder = folder or Path("runs") / f"menagerie-{preset}"
     start = shipped_folder() if resume else None
@@ -56,11 +53,11 @@ def menagerie(
     chosen = PRESETS[preset]
     schedules = {**chosen.schedules, "clip": replace(chosen.schedules["clip"], sam=sam)}
     chosen = replace(chosen, schedules=schedules)
-    train_menagerie(chosen, folder, stages=stages or STAGES, seed=seed, start=start)
-    if pack:
+    train_menagerie(chosen, folder, stages=stages or None, seed=seed, start=start)
+    if pack is not None:
         from astrogate.train.world.packing import assemble
 
-        click.echo(f"packed {assemble(folder, shipped_folder(), preset):,} bytes")
+        click.echo(f"{pack}: {assemble(folder, pack, preset):,} bytes")
 
 
 def _check_device(preset: str) -> None:
@@ -84,7 +81,7 @@ class Run:
 
     def source(self) -> Source:
         """What is trained on, checked."""
-        from astrogate.train.stack.run import folder_source, menagerie_source
+        from astrogate.train.stack.source import folder_source, menagerie_source
 
         if self.data is None:
             return menagerie_source(self.preset)
@@ -126,7 +123,7 @@ class Training(Run):
 
     def train(self, part: str) -> None:
         """Train a part, and say where it is."""
-        from astrogate.models.loading.load import locate
+        from astrogate.models.loading.locate import locate
         from astrogate.train.stack.run import train_part
 
         _check_device(self.preset)
@@ -189,20 +186,19 @@ def upsampler(second: bool, training: Training) -> None:
 
 
 @train.command()
-@click.option("-o", "--output", default=None, type=_path, help="Folder.  [default: into the package]")
+@click.option("-o", "--output", default="stack", show_default=True, type=_path, help="Folder.")
+@click.option("--shipped", is_flag=True, help="As the package holds it: without Menagerie's CLIP and VAE.")
 @_sources
-def stack(output: Path | None, made: Run) -> None:
-    """Put the finished parts of a run together, as `load` takes them."""
-    from astrogate.models.loading.load import shipped_unclip
+def stack(output: Path, shipped: bool, made: Run) -> None:
+    """Put the finished parts of a run together into a stack, for `load`."""
     from astrogate.train.stack.packing import assemble_stack
 
-    if output is None and made.data is not None:
-        raise AstrogateError("the package holds Menagerie's stack", "name a folder with -o")
+    if shipped and made.data is not None:
+        raise AstrogateError("the package holds Menagerie's stack", "leave --shipped or --data out")
     frozen: dict[str, Any] = {}
-    if output is not None:
+    if not shipped:
         source = made.source()
         if source.clip is None or source.vae is None:
             raise AstrogateError("a stack has a CLIP and draws latents", "name their folders with --clip and --vae")
         frozen = {"clip": source.clip, "vae": source.vae}
-    target = output or shipped_unclip()
-    click.echo(f"{target}: {assemble_stack(made.run(), target, **frozen):,} bytes")
+    click.echo(f"{output}: {assemble_stack(made.run(), output, **frozen):,} bytes")

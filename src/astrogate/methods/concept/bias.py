@@ -29,7 +29,8 @@ from astrogate.core.recipe import Recipe
 from astrogate.methods.concept.manipulate import with_words
 from astrogate.methods.concept.pseudo_point import basis_points
 from astrogate.rendering.cache import FrameCache
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 
 Groups = Mapping[str, Sequence[str]]
 Shares = dict[str, float]
@@ -86,9 +87,9 @@ def mixtures(
     recipe: Recipe | None = None,
     cache: FrameCache | None = None,
 ) -> list[tuple[Shares, Shares]]:
-    """What the words of two groups alone are drawn as, in a basis's place: shares of words with those of pictures.
+    """Draw mixtures of the words of two groups alone, in a basis's place: pairs (shares of words, shares of pictures).
 
-    Mixtures that show no group are left out. Raises AstrogateError for words that the basis lacks, and as `labels_of`.
+    Mixtures that show no group are left out. Raises AstrogateError for words that the basis misses, and as `labels_of`.
     """
     check_groups(groups)
     found: list[tuple[Shares, Shares]] = []

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from astrogate.measure.clip import Clip
 
-#: At most so many words are compared with one another.
+#: The most words that are compared with one another.
 _SAMPLE = 2000
 
 

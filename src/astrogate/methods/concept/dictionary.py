@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import WORD
+from astrogate.core.segment import WORD
 from astrogate.measure.clip import Clip
 from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.vocabulary import Vocabulary, word_features

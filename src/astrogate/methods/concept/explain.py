@@ -1,9 +1,8 @@
-"""Conceptor: what a word means to a model, as a sparse mix of other words (Chefer et al. 2024, seed 004).
+"""Conceptor: what a word means to a model, as a sparse mix of other words (Chefer et al. 2024).
 
 The model draws pictures of the concept; a pseudo-word that is a weighted sum of the vocabulary's input embeddings
-learns to draw them again (`concepts.run`); the words with the largest weights say what the concept is made of. The
-parts are in `methods.concepts`: the plan, the pictures, the dictionary, where weights begin, the judges, the
-optimisation.
+learns to draw them again; the words with the largest weights say what the concept is made of. Its parts are modules
+beside this one: the plan, the pictures, the dictionary, the start of the weights, the judges, the optimisation (`run`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,9 +20,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from astrogate.core.basis import Basis, load_basis, save_basis
+from astrogate.core import archive
+from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
-from astrogate.core.files import whole_file, write_text
+from astrogate.core.files import write_text
 from astrogate.core.protocols import Model
 from astrogate.measure.clip import Clip, clip_for
 from astrogate.methods.concept import pictures as gallery
@@ -35,8 +35,8 @@ from astrogate.methods.concept.pseudo_point import Place, place_of, states, toke
 from astrogate.methods.concept.run import STATE, Weights, optimise, pseudo_words
 from astrogate.methods.concept.starts import convex, from_text, toward
 from astrogate.methods.concept.vocabulary import Vocabulary, vocabulary
+from astrogate.models.identity import digest_of
 from astrogate.models.prediction import moments, still, timesteps
-from astrogate.models.sampler.loop import digest_of
 from astrogate.models.text.pseudo_word import save_pseudo_word
 
 #: The file in a finished run's folder that holds its basis.
@@ -59,8 +59,8 @@ def explain(
     """Take the `concept` of a prompt apart (None: its last word).
 
     `clip` sees the pictures (None: the shipped model's own), `words` is the vocabulary (None: all whole words of the
-    model). `folder` keeps the run, which is gone on from, and the pictures, which other runs in it share (None: nothing
-    is kept). `pictures` and `validation` are folders of the user's own pictures, or empty ones to draw into.
+    model). `folder` keeps the run, so that it can resume, and the pictures, which its runs share (None: nothing is
+    kept). `pictures` and `validation` are folders of the user's own pictures, or empty ones to draw into.
 
     Raises AstrogateError for a concept that the prompt does not hold, pictures that are too few, models that are no
     Stable Diffusion 1, 2 or XL, and words or a CLIP that are another's.
@@ -78,7 +78,8 @@ def explain(
     place = place_of(prompt, concept, words.words)
     if (count := tokens_of(model, place.concept)) > 1:
         tell(f"{place.concept!r} is {count} tokens; one pseudo-word takes their place")
-    shown = _shown(model, place, plan, root, *(None if p is None else Path(p) for p in (pictures, validation)), tell)
+    own, others = (None if path is None else Path(path) for path in (pictures, validation))
+    shown = _shown(model, place, plan, root, own, others, tell)
     run = root / f"{file_name(place.concept)}-{_key(model, clip, place, plan, words, shown)}"
     if (kept := _kept(run)) is not None:
         tell(f"{run} is finished")
@@ -144,7 +145,7 @@ def file_name(concept: str) -> str:
 
 def _device(model: Model) -> str:
     """Where the denoiser is."""
-    return str(next(model.module("unet").parameters()).device)
+    return str(next(model.denoiser.parameters()).device)
 
 
 def _checked(plan: Plan, words: Vocabulary, model: Model, clip: Clip, tell: Callable[[str], None]) -> Plan:
@@ -167,7 +168,7 @@ def _checked(plan: Plan, words: Vocabulary, model: Model, clip: Clip, tell: Call
 def _kept(run: Path) -> Basis | None:
     """The result of a finished run; a broken one counts as none."""
     try:
-        return load_basis(run / RESULT) if (run / RESULT).exists() else None
+        return Basis.load(run / RESULT) if (run / RESULT).exists() else None
     except AstrogateError:
         return None
 
@@ -206,8 +207,8 @@ def _shown(
 
     def of_model(folder: Path | None, chosen: range) -> tuple[Tensor, str]:
         points = [model.point(place.prompt, seed=seed) for seed in chosen]
-        draw, where = (gallery.shared, root) if folder is None else (gallery.drawn, folder)
-        return draw(model, points, plan.recipe, where, batch=plan.at_once, tell=tell)
+        where = folder or gallery.shared_folder(model, points, plan.recipe, root)
+        return gallery.drawn(model, points, plan.recipe, where, batch_size=plan.at_once, tell=tell)
 
     def of_user(folder: Path | None, count: int) -> tuple[Tensor, str]:
         assert folder is not None
@@ -215,7 +216,7 @@ def _shown(
         return found, hashlib.sha256((found * 255).round().byte().numpy().tobytes()).hexdigest()
 
     if mine and validation is not None and not judges:
-        raise AstrogateError(f"{validation} holds none of your pictures", "put some in, or leave --validation out")
+        raise AstrogateError(f"{validation} holds none of your pictures", "put some in, or leave validation out")
     if mine and not judges:
         every, key = of_user(pictures, plan.pictures + plan.validation)
         held = max(1, min(plan.validation, len(every) // 5))
@@ -227,24 +228,22 @@ def _shown(
 
 def _key(model: Model, clip: Clip, place: Place, plan: Plan, words: Vocabulary, shown: _Shown) -> str:
     """Eight hexadecimal digits that name a run: all that its result depends on."""
-    made = [model.weights, words.clip, asdict(place), plan.to_json(), words.words, shown.key]
+    resolved = replace(plan, dtype=plan.dtype or model.dtype, recipe=plan.recipe.resolved(model.dtype))
+    made = [model.weights, words.clip, asdict(place), resolved.to_json(), words.words, shown.key]
     digest = hashlib.sha256(json.dumps(made).encode())
     digest.update(words.features.numpy().tobytes())
     return digest.hexdigest()[:8]
 
 
-def _latents(model: Model, shown: _Shown, root: Path, batch: int) -> tuple[Tensor, Tensor]:
+def _latents(model: Model, shown: _Shown, root: Path, batch_size: int) -> tuple[Tensor, Tensor]:
     """Means and deviations of the latents of the pictures and of their mirror images, from an earlier run's file."""
-    from safetensors.torch import load, save
-
     key = hashlib.sha256(f"{model.weights} {shown.key} {len(shown.train)}".encode()).hexdigest()[:16]
     path = root / "latents" / f"{key}.safetensors"
     if not path.exists():
-        made = moments(model, torch.cat([shown.train, shown.train.flip(-1)]), batch=batch)
-        with whole_file(path) as file:
-            file.write(save({str(i): value.cpu().contiguous() for i, value in enumerate(made)}))
-    found = load(path.read_bytes())
-    return found["0"].to(_device(model)), found["1"].to(_device(model))
+        made = moments(model, torch.cat([shown.train, shown.train.flip(-1)]), batch_size=batch_size)
+        archive.write(path, dict(zip(("mean", "deviation"), made, strict=True)))
+    found, _ = archive.read(path, tensors=("mean", "deviation"), what="latents", remedy="delete it")
+    return found["mean"].to(_device(model)), found["deviation"].to(_device(model))
 
 
 def _judge(model: Model, clip: Clip, place: Place, shown: _Shown, plan: Plan) -> Judging:
@@ -253,7 +252,7 @@ def _judge(model: Model, clip: Clip, place: Place, shown: _Shown, plan: Plan) ->
     wanted = clip.images(shown.validation)
     if not shown.paired:
         wanted = F.normalize(wanted.mean(0, keepdim=True), dim=1)
-    return by_pictures(model, clip, place, wanted, shown.seeds, plan.recipe, batch=plan.at_once)
+    return by_pictures(model, clip, place, wanted, shown.seeds, plan.recipe, batch_size=plan.at_once)
 
 
 def _begin(
@@ -274,14 +273,16 @@ def _begin(
 
 def _keep(basis: Basis, words: Vocabulary, run: Path) -> None:
     """The whole vocabulary's weights, the pseudo-word as textual inversion, the record, and last the basis."""
-    from safetensors.torch import save
-
     whole = torch.zeros(len(words.words))
     whole[[words.words.index(name) for name in basis.names]] = basis.weights
-    with whole_file(run / "coefficients.safetensors") as file:
-        file.write(save({"coefficients": whole}, {"words": json.dumps(words.words)}))
+    archive.write(
+        run / "coefficients.safetensors",
+        {"coefficients": whole},
+        {"words": words.words},
+        format="astrogate-coefficients-1",
+    )
     save_pseudo_word([vector[None] for vector in basis.sums().values()], run / "pseudo-word.safetensors")
     found = {"top": basis.top(50), "support": basis.support, "mass of 50": basis.mass(50), **basis.origin}
     write_text(run / "explanation.json", json.dumps(found, indent=1))
-    save_basis(basis, run / RESULT)
+    basis.save(run / RESULT)
     (run / STATE).unlink(missing_ok=True)

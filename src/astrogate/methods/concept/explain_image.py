@@ -21,8 +21,9 @@ from astrogate.measure.clip import Clip, clip_for
 from astrogate.methods.concept.cutoffs import Cutoffs
 from astrogate.methods.concept.pseudo_point import basis_points
 from astrogate.methods.concept.vocabulary import word_features
-from astrogate.models.sampler.loop import digest_of
-from astrogate.rendering.render import render, to_tensor
+from astrogate.models.identity import digest_of
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 
 _Words = frozenset[str]
 
@@ -56,17 +57,17 @@ def explain_image(
     seed: int = 0,
     clip: Clip | None = None,
     recipe: Recipe | None = None,
-    batch: int = 8,
+    batch_size: int = 8,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Basis:
     """The words without which the basis's picture at `seed` would be another, with their weights.
 
-    `recipe` draws it (None: as the basis's pictures were drawn), `batch` at once at most. Raises AstrogateError for a
-    basis that `explain` did not make, or of another model or CLIP.
+    `recipe` draws it (None: as the basis's pictures were drawn), at most `batch_size` at once. Raises
+    AstrogateError for a basis that `explain` did not make, or of another model or CLIP.
     """
     limits = basis.origin.get("cutoffs")
     if not isinstance(limits, dict):
-        raise AstrogateError(f"{basis.name!r} was not found in pictures", "use a decomposition of `astrogate explain`")
+        raise AstrogateError(f"{basis.name!r} was not found in pictures", "use a decomposition that `explain` made")
     recipe = recipe or Recipe(**basis.origin.get("plan", {}).get("recipe", {}))
     clip, limits = clip or clip_for(model.name, None), Cutoffs(**limits)
     if basis.origin.get("clip", digest_of(clip.model)) != digest_of(clip.model):
@@ -89,7 +90,7 @@ def explain_image(
                 continue
             if candidate not in drawn.known:
                 drawn.look(list(_guesses(kept, queue[place:], alike, accepted=accepted))[:ahead])
-                ahead = min(batch, 2 * ahead)
+                ahead = min(batch_size, 2 * ahead)
             answer = drawn.known[candidate] > limits.pictures
             accepted, ahead = answer, ahead if answer == accepted else 1
             if accepted:

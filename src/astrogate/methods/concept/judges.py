@@ -20,7 +20,8 @@ from astrogate.core.seeds import generator
 from astrogate.measure.clip import Clip
 from astrogate.methods.concept.pseudo_point import Place, concept_points, states
 from astrogate.models.prediction import denoising_loss, moments, timesteps
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 
 #: The higher the score of vectors [width], one an encoder, the better.
 Judging = Callable[[Sequence[Tensor]], float]
@@ -29,26 +30,30 @@ _LOOKS = 6
 
 
 def by_pictures(
-    model: Model, clip: Clip, place: Place, wanted: Tensor, seeds: Sequence[int], recipe: Recipe, *, batch: int = 8
+    model: Model, clip: Clip, place: Place, wanted: Tensor, seeds: Sequence[int], recipe: Recipe, *, batch_size: int = 8
 ) -> Judging:
-    """Draw a picture a seed and compare it with the features [n, d] of the same seed's validation picture."""
+    """Draw one picture per seed and compare it with the features [n, d] of the same seed's validation picture."""
 
     def score(vectors: Sequence[Tensor]) -> float:
         points = concept_points(model, place, vectors, seeds)
-        pictures = to_tensor(render(model, points, recipe=recipe, batch_size=batch))
+        pictures = to_tensor(render(model, points, recipe=recipe, batch_size=batch_size))
         return float((clip.images(pictures) * wanted).sum(1).mean())
 
     return score
 
 
-def by_loss(model: Model, place: Place, pictures: Tensor, *, seed: int, dtype: str | None, batch: int = 20) -> Judging:
+def by_loss(
+    model: Model, place: Place, pictures: Tensor, *, seed: int, dtype: str | None, batch_size: int = 20
+) -> Judging:
     """Denoise the latents of validation pictures [n, 3, h, w] at times spread evenly, always the same."""
     mean, _ = moments(model, pictures)
     latents = mean.repeat(_LOOKS, 1, 1, 1)
     n, total = len(latents), timesteps(model)
     times = ((torch.arange(n) + 0.5) * total / n).long()[torch.randperm(n, generator=generator(seed, "times"))]
     noise = torch.randn(latents.shape, generator=generator(seed, "judge")).to(latents)
-    parts: list[Any] = list(zip(latents.split(batch), noise.split(batch), times.split(batch), strict=True))
+    parts: list[Any] = list(
+        zip(latents.split(batch_size), noise.split(batch_size), times.split(batch_size), strict=True)
+    )
 
     @torch.no_grad()
     def score(vectors: Sequence[Tensor]) -> float:

@@ -2,7 +2,8 @@
 
     w*(f) = n (sum_i a_i w_i + (f - 1) a_j w_j) / | ... |,   f = 1 is the decomposition itself, f = 0 is without word j
 
-A factor is a steer from the decomposition's text states to its own. In a window that begins after the first steps the
+An edit goes from the decomposition's text states to those of a factor: at scale -1 without the word, at 1 with the
+largest factor, in between by the states of the factors in between. In a window that starts after the first steps the
 layout is the decomposition's, and the word changes what is there.
 """
 
@@ -11,23 +12,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from astrogate.core.basis import Basis
 from astrogate.core.direction import Direction
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Point, Steer
+from astrogate.core.parts import Parts, Steer, Window
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.methods.concept.pseudo_point import Making, basis_place, basis_points
 
 #: Beyond this a concept is that one word.
 LIMIT = 1000.0
+#: Where the states are those of a factor itself, unless others are named.
+FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 
 def with_words(basis: Basis, names: Sequence[str]) -> Basis:
     """The basis as it is deployed, of its largest weights alone, and of `names` whatever their weights.
 
-    Raises AstrogateError for names that it lacks.
+    Raises AstrogateError for names that it misses.
     """
     largest = [basis.names[i] for i in basis.order()[: basis.used]]
     wanted = {*largest, *(basis.names[basis.place(name)] for name in names)}
@@ -38,29 +44,63 @@ def manipulate(
     model: Model,
     basis: Basis,
     word: str,
-    factors: Sequence[float],
+    factors: Sequence[float] = FACTORS,
     *,
-    seed: int = 0,
     prompt: str | None = None,
     make: Making | None = None,
-    window: tuple[float, float] = (0.0, 1.0),
-) -> list[Point]:
-    """Points of a concept whose weight of `word` is multiplied by each of `factors`, at one seed.
+    window: Window = (0.0, 1.0),
+) -> Edit:
+    """The edit of a decomposition's points (`basis_points`) that multiplies its weight of `word`.
 
-    Each is the decomposition's point with a steer, in a `window` of the steps. `prompt` is another one that holds the
-    concept (None: that which it was found in), `make` makes points of a text and a seed (None: as the model does).
-    Raises AstrogateError for words that the basis lacks, a weight of 0, and factors outside [0, 1000].
+    The largest of `factors` is scale 1, a factor of 0 is scale -1; see `scale_of`. `prompt` is another one that holds
+    the concept (None: that which it was found in), `make` makes points of a text and a seed (None: as the model does).
+    `window` says when it acts. Raises AstrogateError for words that the basis misses, a weight of 0, and factors
+    outside [0, 1000].
     """
     kept = _checked(basis, word, factors)
+    more, less = [f for f in sorted(set(factors)) if f > 1], [f for f in sorted(set(factors), reverse=True) if f < 1]
 
     def point(factor: float) -> Point:
-        return basis_points(model, kept.scaled({word: factor}), [seed], prompt=prompt, make=make)[0]
+        return basis_points(model, kept.scaled({word: factor}), [0], prompt=prompt, make=make)[0]
 
-    start = point(1.0)
-    return [
-        start.with_steers(Steer(_moved(start, point(f)), window=window, name=word, origin={"factor": f}))
-        for f in factors
-    ]
+    start, most = point(1.0), max(2.0, *factors)
+
+    def parts(factors: Sequence[float]) -> Parts:
+        """The way from the decomposition through factors away from 1."""
+        moves = [_moved(start, point(f)) for f in factors]
+        vectors = {
+            space: torch.stack([torch.zeros_like(v), *(m[space] for m in moves)]) for space, v in moves[0].items()
+        }
+        knots = (0.0, *(abs(scale_of(f, max(factors))) for f in factors))
+        return Parts((Steer(vectors, window=window, rule="knots", knots=knots),))
+
+    return Edit(
+        parts(more or [most]),
+        parts(less or [0.0]),
+        model=model.fingerprint,
+        segments=start.segments,
+        limits=(-1.0, 1.0),
+        name=word,
+        origin={"method": "manipulate", "concept": basis.name, "word": word, "factors": sorted(factors)},
+    )
+
+
+def scale_of(factor: float, most: float) -> float:
+    """The scale that stands for a factor, where `most` is the largest: -1 for 0, 0 for 1, 1 for `most`."""
+    return factor - 1 if factor <= 1 else (factor - 1) / (most - 1)
+
+
+def whole(
+    model: Model,
+    basis: Basis,
+    word: str,
+    seeds: Sequence[int],
+    *,
+    prompt: str | None = None,
+    make: Making | None = None,
+) -> list[Point]:
+    """The points that an edit of `word` starts from, one per seed: the decomposition's, `word` among its words."""
+    return basis_points(model, with_words(basis, [word]), seeds, prompt=prompt, make=make)
 
 
 def direction_of(model: Model, basis: Basis, word: str) -> Direction:

@@ -20,18 +20,17 @@ from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.files import write_text
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
-from astrogate.core.recipe import Frame, Recipe
+from astrogate.core.recipe import Recipe
 from astrogate.methods.concept.plan import FEWEST
 from astrogate.rendering.cache import frame_key
-from astrogate.rendering.picture import read_picture
-from astrogate.rendering.png import save_png
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import SUFFIXES, picture_files, read_picture, to_tensor
+from astrogate.rendering.record import save_png
+from astrogate.rendering.render import render
 
 if TYPE_CHECKING:
     from PIL import Image
 
 _RECORD = "made.json"
-_KINDS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def drawn(
@@ -40,12 +39,12 @@ def drawn(
     recipe: Recipe,
     folder: Path,
     *,
-    batch: int = 8,
+    batch_size: int = 8,
     tell: Callable[[str], None] = lambda text: None,
 ) -> tuple[Tensor, str]:
     """The pictures [n, 3, h, w] in [0, 1] of `points` from a folder of ours, and a hash of what made them.
 
-    Those that it lacks are drawn, `batch` at once. Raises AstrogateError for a folder that holds anything else.
+    Missing ones are drawn, `batch_size` at once. Raises AstrogateError for a folder that holds anything else.
     """
     whole = _key(model, points, recipe)
     record = folder / _RECORD
@@ -56,36 +55,26 @@ def drawn(
             f"{folder} holds pictures of another prompt, model, number or seed", "name another folder, or empty it"
         )
     if not record.exists() and folder.is_dir() and any(folder.iterdir()):
-        raise AstrogateError(f"{folder} holds no picture of {', '.join(_KINDS)}", "name an empty folder to draw into")
+        raise AstrogateError(f"{folder} holds no picture of {', '.join(SUFFIXES)}", "name an empty folder to draw into")
     write_text(record, json.dumps({"key": whole, "count": len(points), "recipe": recipe.to_json()}))
     paths = [folder / f"{i:04}.png" for i in range(len(points))]
     missing = [i for i, path in enumerate(paths) if _read(path) is None]
     if missing:
         tell(f"the model draws {len(missing)} pictures into {folder}")
-    frames = render(model, [points[i] for i in missing], recipe=recipe, batch_size=batch)
+    frames = render(model, [points[i] for i in missing], recipe=recipe, batch_size=batch_size)
     for i, frame in zip(missing, frames, strict=True):
         save_png(frame.image, paths[i], frame=frame)
-    made = to_tensor(Frame(read_picture(path), point, recipe) for path, point in zip(paths, points, strict=True))
-    return made, whole
+    return to_tensor(map(read_picture, paths)), whole
 
 
-def shared(
-    model: Model,
-    points: Sequence[Point],
-    recipe: Recipe,
-    root: Path,
-    *,
-    batch: int = 8,
-    tell: Callable[[str], None] = lambda text: None,
-) -> tuple[Tensor, str]:
-    """As `drawn`, from a folder below `root` that all runs in it which draw the same have in common."""
-    folder = root / "pictures" / _key(model, points, recipe)[:16]
-    return drawn(model, points, recipe, folder, batch=batch, tell=tell)
+def shared_folder(model: Model, points: Sequence[Point], recipe: Recipe, root: Path) -> Path:
+    """The folder of these pictures below `root`, which all runs in it that draw the same have in common."""
+    return root / "pictures" / _key(model, points, recipe)[:16]
 
 
 def is_own(folder: Path) -> bool:
     """Whether a folder holds the user's pictures, rather than ours or none."""
-    return not (folder / _RECORD).exists() and any(_pictures(folder))
+    return not (folder / _RECORD).exists() and any(picture_files(folder))
 
 
 def own(folder: Path, count: int, side: int) -> Tensor:
@@ -97,7 +86,7 @@ def own(folder: Path, count: int, side: int) -> Tensor:
         raise AstrogateError(f"there is no folder {folder}", "name a folder of pictures")
     images: list[Image.Image] = []
     broken: list[str] = []
-    for path in _pictures(folder):
+    for path in picture_files(folder):
         if len(images) == count:
             break
         image = _read(path)
@@ -110,15 +99,7 @@ def own(folder: Path, count: int, side: int) -> Tensor:
         warnings.warn(text, AstrogateWarning, stacklevel=2)
     if len(images) < min(FEWEST, count):
         raise AstrogateError(f"{folder} holds {len(images)} whole pictures", f"give {FEWEST} or more, PNG or JPEG")
-    return to_tensor(_framed(images))
-
-
-def _framed(images: Sequence[Image.Image]) -> Sequence[Frame]:
-    return [Frame(image, Point({}, ""), Recipe()) for image in images]
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in _KINDS)
+    return to_tensor(images)
 
 
 def _read(path: Path) -> Image.Image | None:
@@ -129,5 +110,6 @@ def _read(path: Path) -> Image.Image | None:
 
 
 def _key(model: Model, points: Sequence[Point], recipe: Recipe) -> str:
-    keys = [frame_key(point, recipe, model.weights) for point in points]
+    weights = model.weights
+    keys = [frame_key(point, recipe.resolved(model.dtype), weights) for point in points]
     return hashlib.sha256("".join(keys).encode()).hexdigest()

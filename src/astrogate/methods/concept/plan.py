@@ -1,4 +1,4 @@
-"""How a concept is taken apart: the settings of `conceptor.explain`, with the released code's numbers as the defaults.
+"""How a concept is taken apart: the settings of `explain`, with the released code's numbers as the defaults.
 
 Pictures are drawn by `Recipe`'s own defaults, though: the released code takes 50 steps of LMS at guidance 7.5.
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
 
-#: A concept is learnt from so many pictures at least.
+#: The fewest pictures that a concept is learnt from.
 FEWEST = 4
 Start = Literal["cold", "convex", "text"]
 Judge = Literal["pictures", "loss"]
@@ -24,7 +24,7 @@ class Plan:
     `sparsity` weighs the pull towards few tokens; `hidden` is the width of the network that gives a word its weight.
     `pictures` are learnt from, `validation` judged by; `picture_seed` draws both, with `recipe`, `at_once` at a time.
     Every `every` steps a `judge` looks: paired pictures by CLIP, or the denoising loss; the best state is kept. `start`
-    is where the weights begin. `early` stops when the top words and the judge settle. Words like the concept are left
+    is where the weights start. `early` stops when the top words and the judge settle. Words like the concept are left
     out of the dictionary, unless `keep_concept`; those of `include` are always in it. `dtype` is what the denoiser
     computes in (None: its own).
     """

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import WORD, Point
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
+from astrogate.core.segment import WORD
 from astrogate.models.text.pseudo_word import encoders, standing_in
 
 #: Makes a point of a text and a seed.
@@ -97,7 +98,7 @@ def basis_place(basis: Basis, prompt: str | None = None) -> Place:
     """
     place = basis.origin.get("place")
     if not isinstance(place, dict):
-        raise AstrogateError(f"{basis.name!r} was not found in a prompt", "use a decomposition of `astrogate explain`")
+        raise AstrogateError(f"{basis.name!r} was not found in a prompt", "use a decomposition that `explain` made")
     return Place(**place) if prompt is None else place_of(prompt, place["concept"], [place["standin"], *basis.names])
 
 

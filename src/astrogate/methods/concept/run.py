@@ -9,7 +9,6 @@ where the denoiser is, and nothing waits for it within `every` steps; a loss tha
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import warnings
@@ -23,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.core.files import whole_file
 from astrogate.core.protocols import Model
 from astrogate.core.seeds import generator
 from astrogate.methods.concept.judges import Judging
@@ -35,7 +34,9 @@ from astrogate.models.prediction import denoising_loss, loss_scale, timesteps
 
 #: The file that a run which was cut off goes on from.
 STATE = "state.safetensors"
-#: Early: over so many looks this share of the top ten words stays, and the best score grows by less than that share.
+_FORMAT = "astrogate-explaining-1"
+_FIELDS = {"step": int, "seconds": float, "history": list[dict[str, Any]]}
+#: Early: how many looks, the share of the top ten words that stays, the share by which the best score grows at most.
 _LOOKS, _STAY, _GROWTH = 3, 0.8, 5e-3
 
 
@@ -92,7 +93,7 @@ def optimise(
 ) -> Found:
     """Find the weights of `words` from the latents' means and deviations [m, c, h, w], as `plan` says.
 
-    `begin` prepares the network. The state in `folder` is gone on from. A run that diverges stops with a warning and
+    `begin` prepares the network. A run resumes from the state in `folder`. One that diverges stops with a warning and
     its best state. Raises AstrogateError for one that diverges before the first look.
     """
     words, device = words.to(latents[0].device), latents[0].device
@@ -149,7 +150,7 @@ def optimise(
 
 
 def network_of(width: int, plan: Plan) -> Weights:
-    """The network as it begins, by the plan's seed; torch's own generator stays as it was."""
+    """The network as it starts, by the plan's seed; torch's own generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator(plan.seed, "network"))))
         return Weights(width, plan.hidden)
@@ -188,8 +189,8 @@ def _settled(history: Sequence[Mapping[str, Any]]) -> str:
 
 def _diverged(history: Sequence[Mapping[str, Any]], step: int) -> str:
     if not history:
-        raise AstrogateError(f"the run diverged within {step} steps", "lower --rate, or compute in float32")
-    text = f"the run diverged by step {step}; the best state before is kept: lower --rate for a longer one"
+        raise AstrogateError(f"the run diverged within {step} steps", "lower the plan's rate, or compute in float32")
+    text = f"the run diverged by step {step}; the best state before is kept: lower the plan's rate for a longer run"
     warnings.warn(text, AstrogateWarning, stacklevel=3)
     return f"diverged by step {step}"
 
@@ -203,27 +204,21 @@ def _keep(
     history: list[Any],
     best: Tensor,
 ) -> None:
-    from safetensors.torch import save
-
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()} | {"best": best}
     for i, parameter in enumerate(network.parameters()):
         tensors |= {f"optimiser.{i}.{k}": v for k, v in optimiser.state[parameter].items()}
-    with whole_file(path) as file:
-        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        file.write(save(contiguous, {"step": str(step), "seconds": str(seconds), "history": json.dumps(history)}))
+    archive.write(path, tensors, {"step": step, "seconds": seconds, "history": history}, format=_FORMAT)
 
 
 def _restore(
     path: Path, network: nn.Module, optimiser: torch.optim.Optimizer
 ) -> tuple[int, list[dict[str, Any]], Tensor, float]:
-    from safetensors import safe_open
-
-    opened: Any = safe_open(path, framework="pt")
-    with opened as file:
-        meta, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
+    remedy = "delete it to start again"
+    tensors, meta = archive.read(
+        path, format=_FORMAT, fields=_FIELDS, tensors=("best",), what="a run's state", remedy=remedy
+    )
+    network.load_state_dict(archive.below("network", tensors))
     for i, parameter in enumerate(network.parameters()):
-        prefix = f"optimiser.{i}."
-        kept = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+        kept = archive.below(f"optimiser.{i}", tensors)
         optimiser.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in kept.items()}
-    return int(meta["step"]), json.loads(meta["history"]), tensors["best"], float(meta["seconds"])
+    return meta["step"], meta["history"], tensors["best"], meta["seconds"]

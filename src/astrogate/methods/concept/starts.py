@@ -1,4 +1,4 @@
-"""Where the weights of a concept's words begin: cold, at a convex solution of CLIP's features, or from the text alone.
+"""Where the weights of a concept's words start: cold, at a convex solution of CLIP's features, or from the text alone.
 
     convex:  mean over pictures x of  a(x) / sum a(x),
              a(x) = argmin_{a >= 0}  |u(x) - sum_i a_i u(t_i - c)|^2 / (2 d) + penalty sum(a),
@@ -6,8 +6,8 @@
     text:    argmin  |e(prompt with w*) - e(prompt)|^2 / |e(prompt)|^2,   e the states that the denoiser attends to
 
 The first is SpLiCE's way to say what a set of pictures shows (Bhalla et al. 2024): each is taken apart by itself, for a
-concept that is a dog or a cat has no picture that is half of both. Pictures are as they are:
-less a centre of their own, as there, they tell less (`benchmarks/mixtures.py`).
+concept that is a dog or a cat has no picture that is half of both. SpLiCE centres the pictures' features, too; without
+that they tell more (`benchmarks/mixtures.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from astrogate.ops.sparse import lasso
 
-#: Penalties are tried from the largest on, until so many words are left (`benchmarks/mixtures.py`; SpLiCE has about 9).
+#: Penalties are tried from the largest on, until `_LEFT` words are left (`benchmarks/mixtures.py`; SpLiCE has about 9).
 _PENALTIES = tuple(3e-3 * 10 ** (-i / 4) for i in range(13))
 _LEFT = 6
 

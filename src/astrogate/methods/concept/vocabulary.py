@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.core.files import whole_file
 from astrogate.core.protocols import Model
 from astrogate.measure.clip import Clip
 from astrogate.methods.concept.cutoffs import alike
-from astrogate.models.sampler.loop import digest_of
+from astrogate.models.identity import digest_of
 from astrogate.models.text.pseudo_word import encoders
 
 _HEADS = (
@@ -47,8 +47,8 @@ class Vocabulary:
     """`words` with CLIP's `features` [n, d], unit vectors, and the model's input embeddings [n, width] by encoder.
 
     `lengths` are the mean lengths of the words' rows, `alike` the cosines from which words count as the same
-    (`concepts.cutoffs`); a choice of words keeps both. `model` and `clip` are whose it is. A `listed` one is a choice
-    of the user's, which a dictionary may take whole.
+    (`cutoffs`); a choice of words keeps both. `model` and `clip` are the hashes of those it was made with. A `listed`
+    one is the user's own choice, which a dictionary may take whole.
     """
 
     words: tuple[str, ...]
@@ -91,7 +91,7 @@ def vocabulary(
         raise AstrogateError(f"templates {list(templates)}", "give each one place for the word: {}")
     parts = encoders(model)
     tables = [table.weight.detach().float().cpu() for _, table in parts]
-    given, language = words is not None, sorted(getattr(model, "language", ()))
+    given, language = words is not None, sorted(model.language)
     own = language or _own(parts[0][0])
     candidates = list(dict.fromkeys(word.strip().lower() for word in (own if words is None else words)))
     if pattern is not None or not given:
@@ -141,17 +141,14 @@ def _singles(tokenizer: Any, words: Sequence[str]) -> list[int | None]:
 def _features(
     clip: Clip, words: Sequence[str], templates: Sequence[str], folder: Path | None, tell: Callable[[str], None]
 ) -> Tensor:
-    from safetensors.torch import load_file, save
-
     recipe = json.dumps([digest_of(clip.model), list(words), list(templates)])
     key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
     path = None if folder is None else folder / f"vocabulary-{key}.safetensors"
     if path is not None and path.exists():
-        return load_file(path)["features"]
+        return archive.read(path, tensors=("features",), what="features", remedy="delete it")[0]["features"]
     features = word_features(clip, words, templates, tell=tell)
     if path is not None:
-        with whole_file(path) as file:
-            file.write(save({"features": features}))
+        archive.write(path, {"features": features})
     return features
 
 

@@ -1,28 +1,32 @@
-"""Calibrate: the two strengths between which a direction does its work, so that a scale means the same everywhere.
+"""Calibrate: the two strengths between which an edit does its work, so that a scale means the same everywhere.
 
     1 stands for the strength h with  mean over seeds D(picture at h, picture at 0) = ceiling,  and -1 for that below 0
 
 found by doubling, then bisection. The search ends early where the effect stops growing with the strength: beyond that
 a picture changes without becoming more of what was asked for. Elastic bands do this on one side and a picture at a
-time (arXiv:2603.17998); here both sides are taken over several seeds and stored with the direction.
+time (arXiv:2603.17998); here both sides are taken over several seeds and kept with the edit, or the direction.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from astrogate.core.direction import Direction, place
+from astrogate.core.direction import Direction
+from astrogate.core.edit import LIMIT, Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Point, Steer
+from astrogate.core.point import Point
 from astrogate.core.protocols import Distance, Model
 from astrogate.core.recipe import Recipe
-from astrogate.methods.edit.slide import LIMIT
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
+
+Edited = TypeVar("Edited", Edit, Direction)
 
 #: The perceptual distance that a scale of 1 stands for.
 CEILING = 0.25
@@ -40,7 +44,7 @@ class _Probe:
 
 def calibrate(
     model: Model,
-    direction: Direction,
+    edit: Edited,
     points: Sequence[Point],
     distance: Distance,
     *,
@@ -48,56 +52,64 @@ def calibrate(
     ceiling: float = CEILING,
     recipe: Recipe | None = None,
     batch_size: int = 8,
-    placing: Callable[..., Steer] = place,
-) -> Direction:
-    """The same direction with its range: scale 1 and -1 change pictures by `ceiling`, on average over `points`.
+    placing: Mapping[str, Any] | None = None,
+) -> Edited:
+    """The same edit or direction with its range: scales 1 and -1 change pictures by `ceiling`, averaged over `points`.
 
-    `points` are prompts and seeds to calibrate on, four seeds or more. `effect` reads how much of the concept pictures
-    [n, 3, h, w] show, [n]; by default the distance stands for it. `placing` is `place`, or a partial of it with the
-    options that the direction will be used with. The origin says under "calibration" what was found (each side's
+    `points` are four or more, of one prompt for an edit, of several for a direction. `effect` reads how much of the
+    concept pictures [n, 3, h, w] show, [n]; by default the distance stands for it. `placing` are the options of
+    `Direction.at` that a direction will be used with. The origin says under "calibration" what was found (each side's
     strength, distance and effect, and whether the ceiling was reached before the effect stopped growing), and with
-    what: the points' origins, how they are held, words, window and recipe.
+    what: the points' origins and seeds, how they are held, the options and the recipe.
 
-    Raises AstrogateError for too few points and for a direction that does not change the pictures.
+    Raises AstrogateError for too few points, for an edit that acts on one side only, and for one that does not change
+    the pictures.
     """
     if len(points) < 4:
-        raise AstrogateError(f"{len(points)} points to calibrate on", "use four seeds or more")
+        raise AstrogateError(f"{len(points)} points to calibrate on", "use four or more")
     if not 0 < ceiling < math.inf:
         raise AstrogateError(f"a ceiling of {ceiling:g}", "use a distance above 0")
-    bare = replace(direction, calibration=None)
+    if isinstance(edit, Edit) and not edit.limits[0] < 0 < edit.limits[1]:
+        raise AstrogateError(f"{edit.name!r} acts on one side alone", "leave it as it is; its range is its own")
+    bare, options = replace(edit, calibration=None), dict(placing or {})
     drawn = partial(render, model, recipe=recipe, batch_size=batch_size)
     frames = list(drawn(points))
     still = to_tensor(frames)
     start = 0.0 if effect is None else float(effect(still).mean())
+    least, most = bare.limits if isinstance(bare, Edit) else (-LIMIT, LIMIT)
+
+    def moved(point: Point, strength: float) -> Point:
+        return point.apply(bare if isinstance(bare, Edit) else bare.at(point, **options), strength)
 
     def probe(strength: float) -> _Probe:
-        moved = [p.with_steers(placing(bare, p, scale=strength)) for p in points]
-        pictures = to_tensor(drawn(moved))
+        pictures = to_tensor(drawn([moved(point, strength) for point in points]))
         far = float(distance.between(still, pictures).mean())
         sign = 1 if strength > 0 else -1
         return _Probe(strength, far, far if effect is None else sign * (float(effect(pictures).mean()) - start))
 
-    sides = {sign: _side(probe, sign, ceiling) for sign in (-1, 1)}
+    sides = {sign: _side(probe, sign, ceiling, most if sign > 0 else -least) for sign in (-1, 1)}
     found = {
         name: {"strength": s.strength, "distance": s.distance, "effect": s.effect, "reached": reached}
         for name, (s, reached) in (("low", sides[-1]), ("high", sides[1]))
     }
-    placed, first = placing(bare, points[0]), points[0]
+    hold = moved(points[0], sides[1][0].strength).holding
     used = {
         "ceiling": ceiling,
-        "points": [dict(point.origin) for point in points],
-        "hold": [first.hold, first.attend],
-        "on": placed.origin.get("on"),
-        "window": list(placed.window),
+        "points": [{**point.origin, "seed": point.seed} for point in points],
+        "hold": [hold.share, hold.attend],
+        "placing": {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()},
         "recipe": frames[0].recipe.to_json(),
     }
-    origin = {**direction.origin, "calibration": {**used, **found}}
-    return replace(bare, origin=origin, calibration=(sides[-1][0].strength, sides[1][0].strength))
+    origin = {**edit.origin, "calibration": {**used, **found}}
+    calibration = (sides[-1][0].strength, sides[1][0].strength)
+    if isinstance(bare, Edit):
+        return replace(bare, origin=origin, calibration=calibration, range=(-1.0, 1.0), limits=bare.limits)
+    return replace(bare, origin=origin, calibration=calibration)
 
 
-def _side(probe: Callable[[float], _Probe], sign: int, ceiling: float) -> tuple[_Probe, bool]:
+def _side(probe: Callable[[float], _Probe], sign: int, ceiling: float, limit: float) -> tuple[_Probe, bool]:
     """The strength on one side, and whether it reached the ceiling before the effect stopped growing."""
-    inside, h = _Probe(0.0, 0.0, 0.0), _FIRST
+    inside, h = _Probe(0.0, 0.0, 0.0), min(_FIRST, limit)
     while True:
         now = probe(sign * h)
         if now.effect < inside.effect:
@@ -106,11 +118,12 @@ def _side(probe: Callable[[float], _Probe], sign: int, ceiling: float) -> tuple[
             return inside, False
         if now.distance >= ceiling:
             break
-        inside, h = now, 2 * h
-        if h > LIMIT:
+        inside = now
+        if h >= limit:
             if inside.distance <= 0:
-                raise AstrogateError("the direction does not change the pictures", "check it with `direction show`")
+                raise AstrogateError("the edit does not change the pictures", "look at what it moves")
             return inside, False
+        h = min(2 * h, limit)
     outside = now
     for _ in range(_ROUNDS):
         nearest = min((inside, outside), key=lambda p: abs(p.distance - ceiling))

@@ -22,8 +22,10 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Predictor
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.measure.clip import Clip
+from astrogate.models.registry import require
+from astrogate.models.sampler.edits import with_bases
 from astrogate.ops.ddim import clean, step
-from astrogate.rendering.render import to_images
+from astrogate.rendering.pixels import to_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,12 @@ def clip_guided(
 
     Raises AstrogateError for an empty text, an absurd scale, and a model that does not predict noise step by step.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or model.recipe
     if not text.strip():
         raise AstrogateError("the text is empty", 'say what to draw, e.g. "dog with a hat"')
     if not 0 <= scale <= 2:
         raise AstrogateError(f"scale {scale:g}", "use a share of the noise from 0 to 2")
-    if not hasattr(model, "epsilon"):
-        raise AstrogateError(f"{model.name} cannot be guided by CLIP", "use a model in Stable Diffusion 1's layout")
+    require(model, "step")
     target = clip.texts([text]).to(clip.mean.device)
     settings = {"method": "clip_guided", "text": text, "scale": scale}
     drawn = [replace(point, origin={**point.origin, "clip_guided": settings}) for point in points]
@@ -62,7 +63,8 @@ def clip_guided(
         negative = [p.tensors["negative_prompt_embeds"] for p in drawn]
         drawn = [replace(p, tensors={**p.tensors, "prompt_embeds": n}) for p, n in zip(drawn, negative, strict=True)]
     levels = model.levels(recipe.num_inference_steps)
-    x = torch.stack([point.tensors["latents"] for point in points])
+    count, drawn = len(drawn), with_bases(drawn)
+    x = torch.stack([point.tensors["latents"] for point in drawn])
     for i, (timestep, a) in enumerate(levels[:-1]):
         u = i / (len(levels) - 1)
         x = x.detach().requires_grad_(scale > 0)
@@ -74,9 +76,9 @@ def clip_guided(
                 eps = (eps - scale * _norm(eps) * gradient / _norm(gradient).clamp(min=1e-20)).detach()
         x0 = clean(x.detach().to(eps), eps, a)
         x = step(x.detach().to(eps), eps, a, levels[i + 1][1])
-        expected = model.decode(x if i == len(levels) - 2 else x0)
+        expected = model.decode((x if i == len(levels) - 2 else x0)[:count])
         cosines = clip.images(expected) @ target.T.cpu()
-        frames = tuple(Frame(image, point, recipe) for image, point in zip(to_images(expected), drawn, strict=True))
+        frames = tuple(Frame(image, point, recipe) for image, point in zip(to_images(expected), drawn, strict=False))
         yield Stage((i + 1) / (len(levels) - 1), tuple(float(c) for c in cosines[:, 0]), frames)
 
 

@@ -13,33 +13,39 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from astrogate.core.direction import Direction, place
-from astrogate.core.files import whole_file
-from astrogate.core.point import Point, Steer
+from astrogate.core import archive
+from astrogate.core.direction import Direction
+from astrogate.core.edit import Edit
+from astrogate.core.point import Point
+from astrogate.models.sampler.edits import plain
 
 
-def save_condelta(steer: Steer, point: Point, path: Path | str) -> None:
-    """Write a steer as a ConDelta file, whole or not at all; what the steer leaves alone is zero."""
-    from safetensors.torch import save
-
-    states = point.tensors["prompt_embeds"]
+def save_condelta(edit: Edit, point: Point, path: Path | str, *, scale: float = 1.0) -> None:
+    """Write what an edit adds to a point at a scale as a ConDelta file, whole or not at all; the rest is zero."""
+    moves, states = moved(edit, point, scale), point.tensors["prompt_embeds"]
     pooled = point.tensors.get("pooled_prompt_embeds", states[0])
     delta, pooled_delta = (
-        steer.scale * steer.vectors.get(space, torch.zeros_like(like)).float()
+        moves.get(space, torch.zeros_like(like)).float()
         for space, like in (("prompt_embeds", states), ("pooled_prompt_embeds", pooled))
     )
-    tensors = {"conditioning_delta": delta[None].contiguous(), "pooled_output": pooled_delta[None].contiguous()}
-    with whole_file(Path(path)) as file:
-        file.write(save(tensors, {"name": steer.name}))
+    archive.write(path, {"conditioning_delta": delta[None], "pooled_output": pooled_delta[None]})
 
 
-def mismatch(direction: Direction, steer: Steer, others: Iterable[Point]) -> float:
-    """How far a file made from `steer` is from the direction placed on other prompts: mean |difference| / |placed|."""
-    errors: list[float] = []
-    for point in others:
-        placed = place(direction, point).vectors
-        for space, wanted in placed.items():
-            errors.append(_relative(steer.vectors.get(space, torch.zeros_like(wanted)), wanted))
+def moved(edit: Edit, point: Point, scale: float = 1.0) -> dict[str, Tensor]:
+    """What an edit's steers add to a point's tensors at a scale, by space."""
+    found: dict[str, Tensor] = {}
+    for steer in (plain(steer, point.tensors) for steer in point.plain().apply(edit, scale).steers):
+        for space, vector in steer.vectors.items():
+            found[space] = found.get(space, torch.zeros_like(vector)) + steer.scale * vector
+    return found
+
+
+def mismatch(direction: Direction, point: Point, others: Iterable[Point]) -> float:
+    """How far a file made for a point is from the direction on other prompts: mean |difference| / |direction|."""
+    given, errors = moved(direction.at(point), point), list[float]()
+    for other in others:
+        for space, wanted in moved(direction.at(other), other).items():
+            errors.append(_relative(given.get(space, torch.zeros_like(wanted)), wanted))
     return sum(errors) / len(errors) if errors else 0.0
 
 

@@ -1,53 +1,69 @@
-"""Guidance: start from the original encoding and steer during the diffusion (seed 001's own outlook).
+"""Guidance: start from the original encoding and steer during the diffusion (Qi 2023's own outlook).
 
     eps_hat + s M (eps(x, c') - eps(x, c))
 
-eps_hat is the guided prediction, c the prompt's conditioning, c' the same moved by a direction or a phrase's strength,
-M a mask of the places where the two differ most. It is SEGA's term (Brack et al. 2023) with any edit in place of a
-second prompt; `toward` is SEGA's own, a phrase measured against the negative half.
+eps_hat is the guided prediction, c the prompt's conditioning, c' the same moved by an edit, M a mask of the places
+where the two differ most. It is SEGA's term (Brack et al. 2023) with any edit in place of a second prompt; `toward` is
+SEGA's own, a phrase measured against the negative half.
 """
 
 from __future__ import annotations
 
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Guide, Steer
+from astrogate.core.parts import Guide, Parts, Window
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
+from astrogate.models.registry import require
+from astrogate.models.sampler.edits import plain
 from astrogate.models.text.prompts import check_tokens
 
-#: Seed 001 asks for a start in the diffusion; SEGA warms up for a fifth of the steps and keeps the top tenth.
+#: SEGA warms up for a fifth of the steps and keeps the top tenth.
 WINDOW, QUANTILE = (0.2, 1.0), 0.9
+#: What a strip shows.
+MOST, MOST_TOWARD = 4.0, 8.0
 
 
 def guide(
-    steer: Steer,
+    point: Point,
+    edit: Edit,
     scale: float = 1.0,
     *,
     quantile: float = QUANTILE,
-    window: tuple[float, float] = WINDOW,
-) -> Guide:
-    """A guide by what a steer (from `place` or `phrase`) changes: at `scale` 1 the masked part changes as much.
+    window: Window = WINDOW,
+) -> Edit:
+    """The edit that guides a point by what another changes at `scale`: at 1 the masked part changes as much.
 
-    The steer's own window, curve and half do not count: the guide has a window, and the edit is the whole steer.
+    The other's own window, curve and half do not count: the guide has a window, and moves by all of it. Raises
+    AstrogateError for an edit that moves no text, or does nothing at that scale.
     """
-    if steer.scale == 0:
-        raise AstrogateError(f"the steer {steer.name!r} has scale 0", "place it with the strength of the full edit")
-    tensors = {space: steer.scale * v for space, v in steer.vectors.items()}
-    origin = {"method": "guidance", "steer": {"scale": steer.scale, **steer.origin}}
-    return Guide(tensors, scale, window, True, "positive", quantile, steer.name, origin)
+    point.apply(edit, scale)
+    steers = [plain(steer, point.tensors) for steer in edit.at(scale).steers]
+    if not steers:
+        raise AstrogateError(f"the edit {edit.name!r} moves nothing at {scale:g}", "guide by one that steers the text")
+    tensors = {}
+    for steer in steers:
+        for space, vector in steer.vectors.items():
+            move = steer.scale * vector
+            tensors[space] = tensors[space] + move if space in tensors else move
+    origin = {"method": "guidance", "by": dict(edit.origin), "at": scale, "quantile": quantile}
+    parts = Parts(guides=(Guide(tensors, 1.0, window, True, "positive", quantile),))
+    return Edit(
+        parts, model=point.model, segments=point.segments, range=(0.0, MOST), name=f"by {edit.name}", origin=origin
+    )
 
 
-def toward(
-    model: Model,
-    text: str,
-    scale: float = 4.0,
-    *,
-    quantile: float = QUANTILE,
-    window: tuple[float, float] = WINDOW,
-) -> Guide:
-    """A guide towards a phrase of its own, measured against the negative half, as SEGA has it; below 0 away from it."""
+def toward(model: Model, text: str, *, quantile: float = QUANTILE, window: Window = WINDOW) -> Edit:
+    """The edit that guides towards a phrase of its own, measured against the negative half, as SEGA has it.
+
+    It fits any prompt; below 0 it guides away. Raises AstrogateError for an empty phrase.
+    """
+    require(model, "guide")
     if not text.strip():
         raise AstrogateError("the phrase is empty", 'name a concept, e.g. "Monet style"')
     check_tokens(model, text)
     encoded = model.encode([text])
     tensors = {space: states[0] for space, states in encoded.items() if space in model.spaces}
-    return Guide(tensors, scale, window, False, "negative", quantile, text, {"method": "guidance", "toward": text})
+    parts = Parts(guides=(Guide(tensors, 1.0, window, False, "negative", quantile),))
+    origin = {"method": "guidance", "toward": text, "quantile": quantile}
+    return Edit(parts, model=model.fingerprint, range=(0.0, MOST_TOWARD), name=f"toward {text}", origin=origin)

@@ -13,11 +13,15 @@ nothing of other prompts.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from astrogate.core.direction import ROLES, Direction, place
+from astrogate.core.direction import ROLES, Direction
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Point, Steer
+from astrogate.core.parts import Hold, Parts, Steer, Window
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.edit.contrast import contrast
@@ -27,9 +31,11 @@ from astrogate.models.text.prompts import check_prompt
 LISTENS = 0.3
 #: Layout is settled by then, and the edit changes what is there.
 WINDOW = (0.2, 1.0)
-#: How an edit is held (`Point.held`: share, attend), by what moves: words recolour what is there, the whole edit moves
-#: shapes, which a full hold would pin and attention to the unedited picture does not.
-HOLDS = {"words": (1.0, 1.0), "all": (0.5, 0.2)}
+#: How an edit is held, by what moves: words recolour what is there, the whole edit moves shapes, which a full hold
+#: would pin and attention to the unedited picture does not.
+HOLDS = {"words": Hold(1.0, 1.0), "all": Hold(0.5, 0.2)}
+#: What a strip shows: from all of the opposite word, or nothing, to half as much again.
+MOST = 1.5
 
 
 def insert(
@@ -37,58 +43,86 @@ def insert(
     point: Point,
     word: str,
     *,
-    on: str,
-    window: tuple[float, float] = WINDOW,
+    before: str,
+    against: str | None = None,
+    window: Window = WINDOW,
     recipe: Recipe | None = None,
-) -> Steer:
-    """The steer that puts `word` before the word or phrase `on` of a point's prompt; at scale 1 all of it.
+) -> Edit:
+    """The edit that puts `word` before the word or phrase `before` of a point's prompt; at scale 1 all of it.
 
-    `inserted` applies it. Three pictures are drawn, by `recipe`, to see which tokens count; "responses" in its origin
-    holds how far each edit moved the latents, "moved" what was chosen ("words" or "all").
+    Below 0 it puts the word `against` there; without one it goes backwards. Three pictures per word are drawn, by
+    `recipe`, to see which tokens count; "responses" in its origin holds how far each edit moved the latents, "moved"
+    what was chosen ("words" or "all").
 
-    Raises AstrogateError for an empty word, and where the prompt does not hold `on` exactly once.
+    Raises AstrogateError for an empty word, and where the prompt does not hold `before` exactly once.
     """
-    words, rest = parts(in_prompt(model, point, word, on), point, on, window=window)
-    return replace(focus(model, point, words, rest, recipe=recipe), name=word)
+    above, found = _listened(model, point, word, before, window, recipe)
+    below, back = (None, None) if against is None else _listened(model, point, against, before, window, recipe)
+    return Edit(
+        above,
+        below,
+        model=point.model,
+        segments=point.segments,
+        range=(0.0 if against is None else -MOST, MOST),
+        name=word,
+        origin={**found, "below": back},
+    )
 
 
-def inserted(point: Point, steer: Steer, scale: float = 1.0, *, hold: tuple[float, float] | None = None) -> Point:
-    """A point with a steer from `insert` at a scale, the rest held as `HOLDS` says, or by `hold`: share and attend."""
-    return point.with_steers(steer.scaled(scale)).held(*(hold or HOLDS[steer.origin["moved"]])) if scale else point
+def _listened(
+    model: Model, point: Point, word: str, before: str, window: Window, recipe: Recipe | None
+) -> tuple[Parts, Mapping[str, Any]]:
+    """What one word moves, where the denoiser listens, and what was found."""
+    words, rest = parts(in_prompt(model, point, word, before), point, before, window=window)
+    responses = respond(model, point, words, rest, recipe=recipe)
+    moved = "words" if responses[0] >= LISTENS * responses[1] else "all"
+    origin = {"method": "insert", "word": word, "before": before, "responses": list(responses), "moved": moved}
+    return chosen(words, rest, moved), origin
 
 
-def in_prompt(model: Model, point: Point, word: str, on: str) -> Direction:
-    """What putting `word` before `on` changes in a point's own prompt, by role. Raises as `insert`."""
-    check_prompt(on)
+def in_prompt(model: Model, point: Point, word: str, before: str) -> Direction:
+    """What putting `word` before `before` changes in a point's own prompt, by role. Raises as `insert`."""
+    check_prompt(before)
     prompt = str(point.origin.get("prompt", ""))
-    found = list(re.finditer(rf"(?<!\w){re.escape(on)}(?!\w)", prompt, re.IGNORECASE))
+    found = list(re.finditer(rf"(?<!\w){re.escape(before)}(?!\w)", prompt, re.IGNORECASE))
     if len(found) != 1:
-        raise AstrogateError(f"the prompt {prompt!r} holds {on!r} {len(found)} times", "name words that it holds once")
+        raise AstrogateError(
+            f"the prompt {prompt!r} holds {before!r} {len(found)} times", "name words that it holds once"
+        )
     start, stop = found[0].span()
-    before, after = (text.replace("{", "{{").replace("}", "}}") for text in (prompt[:start], prompt[stop:]))
-    template = f"{before}{{word}} {{subject}}{after}"
+    head, tail = (text.replace("{", "{{").replace("}", "}}") for text in (prompt[:start], prompt[stop:]))
+    template = f"{head}{{word}} {{subject}}{tail}"
     roles = ROLES if "pooled_prompt_embeds" in model.spaces else ROLES[:3]
     return contrast(model, word, media=("",), subjects=(prompt[start:stop],), template=template, roles=roles)
 
 
-def parts(direction: Direction, point: Point, on: str, *, window: tuple[float, float] = WINDOW) -> tuple[Steer, Steer]:
+def parts(direction: Direction, point: Point, on: str, *, window: Window = WINDOW) -> tuple[Steer, Steer]:
     """A direction on the words `on` alone, and on all behind the prompt's words."""
     rest = [role for role in ROLES[1:] if role != "pooled" or role in direction.vectors]
-    return place(direction, point, on=on, window=window), place(direction, point, roles=rest, window=window)
+    words, others = direction.at(point, on=on, window=window), direction.at(point, roles=rest, window=window)
+    return _steer(words, window), _steer(others, window)
 
 
-def together(words: Steer, rest: Steer) -> Steer:
-    """Two steers of one window and scale as one."""
+def _steer(edit: Edit, window: Window) -> Steer:
+    """The one steer of a direction's edit, which moves nothing where the direction has no vector."""
+    return edit.above.steers[0] if edit.above.steers else Steer({}, window=window)
+
+
+def chosen(words: Steer, rest: Steer, moved: str) -> Parts:
+    """The parts of an edit that moves the words alone ("words"), or the whole text ("all"), with their hold."""
+    if moved == "words":
+        return Parts((replace(words, half="both"),), hold=HOLDS[moved])
     vectors = dict(words.vectors)
-    for space, moved in rest.vectors.items():
-        vectors[space] = vectors[space] + moved if space in vectors else moved
-    return replace(words, vectors=vectors)
+    for space, move in rest.vectors.items():
+        vectors[space] = vectors[space] + move if space in vectors else move
+    return Parts((replace(words, vectors=vectors),), hold=HOLDS[moved])
 
 
-def focus(model: Model, point: Point, words: Steer, rest: Steer, *, recipe: Recipe | None = None) -> Steer:
-    """`words` alone if the denoiser listens there (r >= `LISTENS`), else both together."""
-    drawn = model.denoise([point, point.with_steers(words), point.with_steers(rest)], recipe or Recipe()).float()
-    moved = [float((latents - drawn[0]).square().mean().sqrt()) for latents in drawn[1:]]
-    listens = moved[0] >= LISTENS * moved[1]
-    origin = {**words.origin, "method": "insert", "responses": moved, "moved": "words" if listens else "all"}
-    return replace(words, half="both", origin=origin) if listens else replace(together(words, rest), origin=origin)
+def respond(
+    model: Model, point: Point, words: Steer, rest: Steer, *, recipe: Recipe | None = None
+) -> tuple[float, float]:
+    """How far the latents move by the words alone and by the rest alone."""
+    edits = [Edit(Parts((steer,)), model=point.model, segments=point.segments) for steer in (words, rest)]
+    drawn = model.denoise([point, *(point.apply(edit) for edit in edits)], recipe or model.recipe).float()
+    near, far = (float((latents - drawn[0]).square().mean().sqrt()) for latents in drawn[1:])
+    return near, far

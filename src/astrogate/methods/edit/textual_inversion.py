@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from astrogate.core.direction import Direction
+from astrogate.core.edit import LIMIT
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, states_by_role
-from astrogate.methods.edit.slide import LIMIT
 from astrogate.models.text.pseudo_word import encoders, standing_in
 
 _ROLES = ("subject", "end")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from astrogate.core.path import Path
 from astrogate.core.point import Point
-from astrogate.methods.path.walk import redrawn, walk
+from astrogate.methods.path.walk import walk
 
 
 def blend(a: Point, b: Point, *, seed: int | None = None) -> Path:
@@ -18,4 +18,4 @@ def blend(a: Point, b: Point, *, seed: int | None = None) -> Path:
     Norms go linearly from one end's to the other's. Raises AstrogateError for points of different models or sizes, and
     for equal ones.
     """
-    return walk(a, b) if seed is None else walk(redrawn(a, seed), redrawn(b, seed))
+    return walk(a, b) if seed is None else walk(a.with_noise(seed), b.with_noise(seed))

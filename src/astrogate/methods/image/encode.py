@@ -15,7 +15,9 @@ from torch import Tensor
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model, UnCLIP
-from astrogate.rendering.invert import invert
+from astrogate.core.recipe import Recipe
+from astrogate.models.registry import require
+from astrogate.rendering.invert import INVERSION, invert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,15 +29,14 @@ def encode(
     *,
     prompts: Sequence[str] | None = None,
     seed: int = 0,
-    num_inference_steps: int = 50,
-    guidance_scale: float = 1.0,
+    recipe: Recipe = INVERSION,
     iterations: int = 5,
 ) -> list[Point]:
     """A point for each of `pictures` [n, 3, h, w] in [0, 1], of the model's `picture_size`, or of
     another size that its autoencoder's factor divides.
 
     `prompts` are captions for the decoder (None: none). `seed` is what DDIM's noise is drawn by, where a recipe's eta
-    is above 0. Takes num_inference_steps x iterations predictions of one batch.
+    is above 0. The points remember `recipe`. Takes num_inference_steps x iterations predictions of one batch.
 
     Raises AstrogateError for a model that is no unCLIP and for pictures of a size that it can't draw.
     """
@@ -48,20 +49,10 @@ def encode(
         stack.point_at(z, text, seed=seed, height=height, width=width)
         for z, text in zip(stack.embed(pictures), texts, strict=True)
     ]
-    return invert(
-        stack,
-        pictures,
-        points,
-        num_inference_steps=num_inference_steps,
-        guidance_scale=guidance_scale,
-        iterations=iterations,
-    )
+    return invert(stack, pictures, points, recipe=recipe, iterations=iterations)
 
 
 def unclip(model: Model) -> UnCLIP:
     """The model, which must draw from image embeddings. Raises AstrogateError for others."""
-    if "image_embeds" not in model.spaces:
-        raise AstrogateError(
-            f"{model.name} draws from no image embedding", 'use "menagerie-unclip" or another checkpoint of unCLIP'
-        )
+    require(model, "embeds")
     return model  # type: ignore[return-value]

@@ -33,13 +33,13 @@ def prior(
 
     Of `candidates` the one that fits the caption best is kept. `guidance_scale` is the prior's own (None: as the stack
     was made for). With `captioned` False the decoder does not read the prompt itself. `noise_level` blurs the
-    embedding, which forgives a prior's errors. Raises AstrogateError for a prior that the stack lacks and for
-    other than a seed a prompt.
+    embedding, which forgives a prior's errors. Raises AstrogateError for a prior that the stack misses and
+    unless there is one seed per prompt.
     """
     stack, points = unclip(model), list[Point]()
     options = {"kind": kind, "candidates": candidates, "guidance_scale": guidance_scale}
     if batch_size < 1 or len(seeds) != len(prompts):
-        raise AstrogateError(f"batches of {batch_size}, {len(seeds)} seeds", "use 1 or more, and a seed a prompt")
+        raise AstrogateError(f"batches of {batch_size}, {len(seeds)} seeds", "use 1 or more, and one seed per prompt")
     for start in range(0, len(prompts), batch_size):
         texts, drawn = prompts[start : start + batch_size], seeds[start : start + batch_size]
         for z, text, seed in zip(stack.imagine(texts, seeds=drawn, **options), texts, drawn, strict=True):

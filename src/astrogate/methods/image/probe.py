@@ -10,10 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from warnings import warn
 
-from astrogate.core.errors import AstrogateError
+import torch
+
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
-from astrogate.ops.quantise import Codebook
+from astrogate.core.protocols import UnCLIP
+from astrogate.ops.quantise import Codebook, fit_codebook
+from astrogate.rendering.pixels import fitted, picture_files, read_picture
+
+#: Pictures embedded at once.
+_BATCH = 50
 
 
 def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]:
@@ -38,3 +47,24 @@ def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]
         origin = {**point.origin, "probe": {"rank": rank, "of": kept}}
         points.append(replace(point, tensors={**point.tensors, "image_embeds": seen}, origin=origin))
     return points
+
+
+def components_of(stack: UnCLIP, folder: Path) -> Codebook:
+    """The principal components of the embeddings of a folder's pictures (PNG, JPEG, WebP), all that there are.
+
+    Warns about pictures that can't be read, and leaves them out. Raises AstrogateError for a folder without any.
+    """
+    files = picture_files(folder)
+    side, found = stack.picture_size, list[torch.Tensor]()
+    for start in range(0, len(files), _BATCH):
+        part: list[torch.Tensor] = []
+        for path in files[start : start + _BATCH]:
+            try:
+                part.append(fitted(read_picture(path), side, side))
+            except AstrogateError as error:
+                warn(f"{error.problem}, left out", AstrogateWarning, stacklevel=2)
+        found += [stack.embed(torch.stack(part))] if part else []
+    if not found:
+        raise AstrogateError(f"{folder} holds no pictures", "name a folder of PNG, JPEG or WebP files")
+    z = torch.cat(found)
+    return fit_codebook(z, rank=z.shape[1])

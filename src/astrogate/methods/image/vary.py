@@ -14,10 +14,10 @@ from astrogate.core.point import Point
 
 
 def vary(point: Point, n: int = 8, *, seed: int = 0) -> list[Point]:
-    """`n` points that differ in the noise that DDIM adds alone; draw them with `Recipe(eta=...)` above 0.
+    """`n` points that differ only in the noise that DDIM adds; draw them with `Recipe(eta=...)` above 0.
 
     Raises AstrogateError for fewer than one.
     """
     if n < 1:
         raise AstrogateError(f"{n} variations", "ask for 1 or more")
-    return [replace(point, origin={**point.origin, "seed": seed + i, "varied": True}) for i in range(n)]
+    return [replace(point, seed=seed + i, draw=0, origin={**point.origin, "varied": True}) for i in range(n)]

@@ -1,8 +1,8 @@
-"""Neighbourhood: how far the picture moves when the noise moves a little (seed 002's question of smoothness).
+"""Neighbourhood: how far the picture moves when the noise moves a little: is the way smooth?
 
     z_e = (z + e n) / sqrt(1 + e^2),   n ~ N(0, I)
 
-so that z_e is noise again and e its distance; the seed's own form is z + e n.
+so that z_e is noise again and e its distance; without `normalised` it is z + e n.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
-from astrogate.methods.path.walk import redrawn
 from astrogate.ops.interpolate import mix
 
 EPSILONS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -30,7 +29,7 @@ def neighbourhood(
     z = point.tensors["latents"]
     out: list[Point] = []
     for way in range(ways):
-        n = redrawn(point, seed + way, draw=2).tensors["latents"]
+        n = point.with_noise(seed + way, draw=2).tensors["latents"]
         for e in epsilons:
             moved = mix([z, n], [1.0, e]) if normalised else z + e * n
             origin = {**point.origin, "epsilon": e, "way": seed + way, "normalised": normalised}

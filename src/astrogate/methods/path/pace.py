@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path as Folder
@@ -22,9 +22,10 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path
 from astrogate.core.protocols import Distance, Model
 from astrogate.core.recipe import Frame, Recipe
-from astrogate.ops.timing import even, nearest, uniform
+from astrogate.ops.timing import even, nearest
 from astrogate.rendering.cache import FrameCache
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 
 #: How many pictures are held, and compared, at once.
 _TOGETHER = 50
@@ -60,10 +61,11 @@ def pace(
     """
     if not 0 < smallest < 1:
         raise AstrogateError(f"smallest step {smallest:g}", "use a small share of the path, such as 0.002")
-    uniform(n, path.keys, closed=path.closed)
+    path.times(n)
     count = n if path.closed else n - 1
     smallest = min(smallest, 1 / (4 * count))
-    us = uniform(max(probes, 2 * len(path.keys) - 1), path.keys)
+    recipe = recipe or path(0.0).recipe
+    us = replace(path, closed=False).times(max(probes, 2 * len(path.keys) - 1))
     with TemporaryDirectory() as folder:
         drawn = partial(render, model, recipe=recipe, batch_size=batch_size, cache=cache or FrameCache(Folder(folder)))
         steps = _lengths(path, us, list(pairwise(us)), drawn, distance)
@@ -105,9 +107,9 @@ def _lengths(
 ) -> dict[tuple[float, float], float]:
     """The lengths of the stretches `pairs`. What is `fresh` is drawn first, in full batches; then all come by."""
     for first in range(0, len(fresh), _TOGETHER):
-        deque(drawn(list(path.sample(fresh[first : first + _TOGETHER]))), maxlen=0)
+        deque(drawn(list(map(path, fresh[first : first + _TOGETHER]))), maxlen=0)
     us, wanted = sorted({u for pair in pairs for u in pair}), set(pairs)
-    steps = _measured(drawn(path.sample(us)), distance)
+    steps = _measured(drawn(map(path, us)), distance)
     return {pair: d for pair, d in zip(pairwise(us), steps, strict=True) if pair in wanted}
 
 
@@ -122,8 +124,8 @@ def retimed(
     cache: FrameCache | None = None,
 ) -> list[float]:
     """`n` times at an even pace, each the nearest of the `n` uniform ones: a cache that has these draws nothing new."""
-    us = uniform(n, path.keys, closed=path.closed)
-    frames = render(model, path.sample(us), recipe=recipe, batch_size=batch_size, cache=cache)
+    us = path.times(n)
+    frames = render(model, map(path, us), recipe=recipe, batch_size=batch_size, cache=cache)
     steps = list(_measured(frames, distance))
     keys = [*(key for key in path.keys if key < us[-1]), us[-1]]
     return [us[i] for i in nearest(us, even(us, steps, n, keys))]

@@ -1,15 +1,16 @@
-"""Pan: moving the window over noise, so that the picture moves (seed 002's Translation and slice mixing).
+"""Pan: moving the window over noise, so that the picture moves.
 
-`pan` lays the noise of its points side by side as a ring and moves a window of one picture's width over it, by steps
-of less than a cell (`ops.noise`). `wipe` replaces one noise by another column by column: the seed's C. The picture
-follows the noise but is drawn anew every frame; scenery that stands still is one wide canvas, drawn in overlapping
-windows (`Recipe.stride`), of which `views` are cut.
+By "window" the noise of the points lies side by side as a ring, and a window of one picture's width moves over it, by
+steps of less than a cell (`ops.noise`). By "columns" one noise replaces another column by column, from the right. The
+picture follows the noise but is drawn anew every frame; scenery that stands still is one wide canvas, drawn in
+overlapping windows (`Recipe.stride`), of which `crop_views` cuts views.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -21,42 +22,40 @@ from astrogate.core.recipe import Frame
 from astrogate.ops.noise import finer, shifted, splice
 
 
-def pan(*points: Point, steps: int = 8, closed: bool = False) -> Path:
-    """The window from the noise of the first point to that of the last, or round to the first; the rest is the first's.
+def pan(*points: Point, by: Literal["window", "columns"] = "window", steps: int = 8, closed: bool = False) -> Path:
+    """From the noise of the first point to that of the last, or round to the first; the rest is the first's.
 
-    `steps` to a cell: 8 are about a pixel each for Stable Diffusion. Whole cells are exact, so key points are. Raises
-    AstrogateError for fewer than two points and for points of different models or sizes.
+    A window moves in `steps` to a cell: 8 are about a pixel each for Stable Diffusion. Whole cells are exact, so key
+    points are. Raises AstrogateError for fewer than two points and for points of different models or sizes.
     """
     first = _checked(points)
+    if by not in ("window", "columns"):
+        raise AstrogateError(f"by {by!r}", "choose window or columns")
     if steps < 1:
         raise AstrogateError(f"{steps} steps a cell", "use 1 or more")
-    noise = [point.tensors["latents"] for point in points]
+    noise, seeds = [point.tensors["latents"] for point in points], [point.seed for point in points]
     ring, width = torch.cat(noise, -1), noise[0].shape[-1]
-    fine = finer(ring, steps, seed=int(first.origin.get("seed", 0)))
+    fine = finer(ring, steps, seed=first.seed) if by == "window" else ring
     stretches = len(points) if closed else len(points) - 1
-    seeds = [point.origin.get("seed") for point in points]
 
-    def at(u: float) -> Point:
-        start = u * stretches * width
-        return _with_noise(first, shifted(ring, fine, start, width), {"pan": seeds, "column": start, "steps": steps})
+    def windowed(u: float) -> Point:
+        column = u * stretches * width
+        return moved(shifted(ring, fine, column, width), {"column": column, "steps": steps})
 
-    return Path(at, tuple(i / stretches for i in range(stretches + 1)), closed)
+    def spliced(u: float) -> Point:
+        column = round(u * stretches * width)
+        i = min(column // width, stretches - 1)
+        left = width * (i + 1) - column
+        return moved(splice(noise[i], noise[(i + 1) % len(noise)], left), {"column": column})
 
+    def moved(latents: torch.Tensor, told: dict[str, object]) -> Point:
+        origin = {**first.origin, "pan": {"seeds": seeds, "by": by, **told}}
+        return replace(first, tensors={**first.tensors, "latents": latents}, origin=origin)
 
-def wipe(start: Point, end: Point) -> Path:
-    """From the noise of one point to that of another, column by column from the right; the rest is the first's."""
-    first = _checked((start, end))
-    a, b = start.tensors["latents"], end.tensors["latents"]
-    width = a.shape[-1]
-
-    def at(u: float) -> Point:
-        t = round((1 - u) * width)
-        return _with_noise(first, splice(a, b, t), {"wipe": end.origin.get("seed"), "column": t})
-
-    return Path(at)
+    return Path(windowed if by == "window" else spliced, tuple(i / stretches for i in range(stretches + 1)), closed)
 
 
-def views(canvas: Frame, n: int, *, width: int | None = None, closed: bool = True) -> Iterator[Frame]:
+def crop_views(canvas: Frame, n: int, *, width: int | None = None, closed: bool = True) -> Iterator[Frame]:
     """`n` windows of a wide frame, `width` pixels each (None: as wide as it is high), round its end if `closed`."""
     image = canvas.image
     width = width or image.height
@@ -79,7 +78,3 @@ def _checked(points: tuple[Point, ...]) -> Point:
     if len({point.tensors["latents"].shape for point in points}) > 1:
         raise AstrogateError("the points make pictures of different sizes", "make them of one size")
     return points[0]
-
-
-def _with_noise(point: Point, latents: torch.Tensor, told: dict[str, object]) -> Point:
-    return replace(point, tensors={**point.tensors, "latents": latents}, origin={**point.origin, **told})

@@ -1,8 +1,8 @@
-"""Walk: the way from point to point through noise, text, pooled text and image embeddings together (seed 002).
+"""Walk: the way from point to point through noise, text, pooled text and image embeddings together.
 
 Between two neighbouring key points every space goes by the rule asked for (`ops.interpolate`): noise by `by`, all else
-by `others`. Key points are themselves, whatever lies between. Steers and guides that only one of them has fade with it.
-`loop` turns one noise into another and on round the circle through both, under one prompt.
+by `others`. Key points are themselves, whatever lies between. Edits that only one of them has fade with it.
+`walk_circle` turns one noise into another and on round the circle through both, under one prompt.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
+from astrogate.core.parts import Hold
 from astrogate.core.path import Path
-from astrogate.core.point import Guide, Point, Steer
-from astrogate.core.seeds import generator
+from astrogate.core.point import Point
 from astrogate.ops.interpolate import angle, circle, lerp, nlerp, slerp
 
 By = Literal["slerp", "nlerp", "lerp"]
-Edit = TypeVar("Edit", Steer, Guide)
 
 
 def _corrected(a: Tensor, b: Tensor, u: float) -> Tensor:
@@ -67,36 +67,25 @@ def walk(
     return Path(at, tuple(i / last for i in range(last + 1)), closed)
 
 
-def loop(point: Point, other: Point) -> Path:
-    """A closed path: the noise of `point` to that of `other` at a quarter, and on round; the rest is `point`'s."""
+def walk_circle(point: Point, other: Point) -> Path:
+    """A closed path: the noise of `point` to that of `other` at a quarter, and on round; the rest is `point`'s.
+
+    Raises AstrogateError for equal or opposite noise, and for points of different models or sizes.
+    """
     a, b = point.tensors["latents"], other.tensors["latents"]
     _check(point, _only(point, other, ("latents",)), _RULES["slerp"])
 
     def at(u: float) -> Point:
-        origin = {**point.origin, "loop": [dict(point.origin), dict(other.origin)], "u": u}
         noise = circle(a, b, u)
+        origin = {**point.origin, "circle": {"through": [_told_of(point), _told_of(other)], "u": u}}
         return point if noise is a else replace(point, tensors={**point.tensors, "latents": noise}, origin=origin)
 
     return Path(at, closed=True)
 
 
-def redrawn(point: Point, seed: int, *, draw: int = 0) -> Point:
-    """This point with other noise: what the generator of `seed` draws next after `draw` draws.
-
-    Draw 0 is what plain diffusers starts from; seed 002 takes both ends of a path from one generator, 0 and 1.
-    """
-    source = generator(seed)
-    shape = (1, *point.tensors["latents"].shape)
-    for _ in range(draw):
-        torch.randn(shape, generator=source)
-    noise = torch.randn(shape, generator=source)[0]
-    return replace(
-        point, tensors={**point.tensors, "latents": noise}, origin={**point.origin, "seed": seed, "draw": draw}
-    )
-
-
 def _only(first: Point, point: Point, spaces: Collection[str]) -> Point:
     """`first`, but in `spaces` as `point`."""
+    _check_model(first, point)
     if unknown := sorted(set(spaces) - set(first.tensors)):
         raise AstrogateError(f"this point has no space {', '.join(unknown)}", f"choose from {', '.join(first.tensors)}")
     if point is first:
@@ -104,21 +93,28 @@ def _only(first: Point, point: Point, spaces: Collection[str]) -> Point:
     moved = {space: point.tensors[space] for space in spaces}
     origin = {**first.origin, **{key: point.origin[key] for key in _told(spaces) if key in point.origin}}
     segments = point.segments if "prompt_embeds" in spaces else first.segments
-    return replace(first, tensors={**first.tensors, **moved}, segments=segments, origin=origin)
+    noise = point if "latents" in spaces else first
+    return replace(
+        first,
+        tensors={**first.tensors, **moved},
+        segments=segments,
+        seed=noise.seed,
+        draw=noise.draw,
+        recipe=noise.recipe,
+        origin=origin,
+    )
 
 
 def _told(spaces: Collection[str]) -> list[str]:
     """What of a point's origin belongs to its spaces."""
     return [
-        *(("seed", "draw") if "latents" in spaces else ()),
         *(("prompt",) if "prompt_embeds" in spaces else ()),
         *(("negative",) if "negative_prompt_embeds" in spaces else ()),
     ]
 
 
 def _check(a: Point, b: Point, rule: Callable[[Tensor, Tensor, float], Tensor]) -> None:
-    if a.model != b.model:
-        raise AstrogateError("the key points come from different models", "make them with one model")
+    _check_model(a, b)
     if a.extras.keys() != b.extras.keys():
         raise AstrogateError("only some of the key points have a control image or an image", "give it to all, or none")
     moving = [s for s in a.tensors if not _same(a.tensors[s], b.tensors[s])]
@@ -126,6 +122,11 @@ def _check(a: Point, b: Point, rule: Callable[[Tensor, Tensor, float], Tensor]) 
         raise AstrogateError("two neighbouring key points are the same", "choose another seed or prompt for one")
     if "latents" in moving:
         rule(a.tensors["latents"], b.tensors["latents"], 0.5)
+
+
+def _check_model(a: Point, b: Point) -> None:
+    if a.model != b.model:
+        raise AstrogateError("the key points come from different models", "make them with one model")
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -150,23 +151,40 @@ def _between(a: Point, b: Point, u: float, by: By, others: str) -> Point:
         tensors={space: moved(space, x, b.tensors[space]) for space, x in a.tensors.items()},
         extras={name: lerp(x, b.extras[name], u) for name, x in a.extras.items()},
         segments=a.segments if a.segments == b.segments else (),
-        steers=_faded(a.steers, b.steers, u),
-        guides=_faded(a.guides, b.guides, u),
+        edits=_faded(a.edits, b.edits, u),
         origin={**a.origin, "walk": told},
-        hold=(1 - u) * a.hold + u * b.hold,
-        attend=(1 - u) * a.attend + u * b.attend,
+        hold=_held(a, b, u),
     )
 
 
 def _edits(point: Point) -> tuple[object, ...]:
-    return point.steers, point.guides, point.hold, point.attend
+    return point.edits, point.hold
 
 
 def _told_of(point: Point) -> dict[str, object]:
-    return {key: value for key, value in point.origin.items() if key != "model"}
+    return {
+        "seed": point.seed,
+        "draw": point.draw,
+        **{key: value for key, value in point.origin.items() if key != "model"},
+    }
 
 
-def _faded(mine: Sequence[Edit], theirs: Sequence[Edit], u: float) -> tuple[Edit, ...]:
-    """Edits on the way from one end to the other: those of both ends stay, those of one fade."""
-    out = [edit if edit in theirs else edit.scaled(1 - u) for edit in mine]
-    return (*out, *(edit.scaled(u) for edit in theirs if edit not in mine))
+def _held(a: Point, b: Point, u: float) -> Hold | None:
+    """How a point between two is held: as much as they, in between."""
+    if not (a.edits or b.edits):
+        return None
+    x, y = a.holding, b.holding
+    return Hold((1 - u) * x.share + u * y.share, (1 - u) * x.attend + u * y.attend)
+
+
+def _faded(
+    mine: Sequence[tuple[Edit, float]], theirs: Sequence[tuple[Edit, float]], u: float
+) -> tuple[tuple[Edit, float], ...]:
+    """Edits on the way from one end to the other: those of both ends go from scale to scale, those of one fade."""
+    rest, out = list(theirs), list[tuple[Edit, float]]()
+    for edit, low in mine:
+        same = next((other for other in rest if other[0] is edit), None)
+        if same is not None:
+            rest.remove(same)
+        out.append((edit, (1 - u) * low + u * (0.0 if same is None else same[1])))
+    return (*out, *((edit, u * high) for edit, high in rest))

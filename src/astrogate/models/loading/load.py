@@ -6,62 +6,18 @@ Only safetensors are read; a folder that holds pickled weights or Python files i
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
+from astrogate.models.family import Family, StackFamily
 from astrogate.models.loading.checks import check_folder, check_parts, check_tokenizers
+from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, locate, shipped_folder
 from astrogate.models.loading.quiet import quiet
-
-SHIPPED = "menagerie"
-#: The pipelines that a checkpoint may name, and the one that draws for it here.
-FAMILIES = {
-    "StableDiffusionPipeline": "StableDiffusionPipeline",
-    "StableDiffusionImg2ImgPipeline": "StableDiffusionPipeline",
-    "StableDiffusionXLPipeline": "StableDiffusionXLPipeline",
-    "StableDiffusionXLImg2ImgPipeline": "StableDiffusionXLPipeline",
-    "StableDiffusion3Pipeline": "StableDiffusion3Pipeline",
-    "FluxPipeline": "FluxPipeline",
-}
-#: The class name in the index of a stack of unCLIP of our own, and by every such name the family.
-OWN = "AstrogateUnCLIP"
-UNCLIP = {
-    "UnCLIPPipeline": "karlo",
-    "UnCLIPImageVariationPipeline": "karlo",
-    "KandinskyV22Pipeline": "kandinsky",
-    "KandinskyV22CombinedPipeline": "kandinsky",
-    "StableUnCLIPPipeline": "stable",
-    "StableUnCLIPImg2ImgPipeline": "stable",
-    OWN: "ours",
-}
-#: The stack of unCLIP that ships; what it shares with the shipped model is kept there.
-UNCLIP_SHIPPED = "menagerie-unclip"
-_PARTS = (
-    *("unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
-    *("decoder", "movq", "text_proj", "image_normalizer", "image_encoder", "super_res_first", "super_res_last"),
-    *("prior", "prior_text_encoder", "prior_prior", "prior_image_encoder", "ar_prior", "upsampler", "upsampler_2"),
-)
-_TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "prior_tokenizer")
-_WANTED = [
-    "model_index.json",
-    *("language.json", "card.json", "*scheduler/*.json", "feature_extractor/*.json", "*image_processor/*.json"),
-    *(f"{tokenizer}/*" for tokenizer in _TOKENIZERS),
-    *(f"{part}/{kind}" for part in _PARTS for kind in ("*.json", "*.safetensors")),
-]
-_SPARED = ["*.fp16.*", "*non_ema*", "*.py"]
-
-
-def shipped_folder() -> Path:
-    """The folder of the shipped model, in stock diffusers format."""
-    return Path(str(files("astrogate") / "menagerie" / "weights"))
-
-
-def shipped_unclip() -> Path:
-    """The folder of the shipped stack of unCLIP."""
-    return Path(str(files("astrogate") / "menagerie" / "unclip"))
+from astrogate.models.registry import families, family_of
 
 
 def load(
@@ -92,26 +48,24 @@ def load(
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise AstrogateError(f"device {device!r} is not to be had", "use --device cpu") from error
+        raise AstrogateError(f"the device {device!r} is not available", 'use "cpu"') from error
     found, single = getattr(torch, dtype), Path(name) if Path(name).is_file() else None
-    language, folder = frozenset[str](), None
+    folder = None
     if single is None:
         folder, name = locate(name, offline)
     second = None if prior is None else locate(prior, offline)[0]
-    if folder is None and prior is not None:
-        raise AstrogateError(f"{name} draws without a prior", "leave prior out")
     try:
         if folder is None:
-            kind, pipe = _single_file(Path(name), config, found, offline)
+            family, pipe = _single_file(Path(name), config, found, offline)
         else:
-            kind, language = _class_name(folder, name), _language(folder)
+            family = family_of(_class_name(folder, name), name)
             check_parts(folder, shipped_folder())
-            if prior is not None and kind not in UNCLIP:
-                raise AstrogateError(f"{name} draws without a prior", "leave prior out")
-            if kind in UNCLIP:
-                return _unclip(kind, folder, second, name, device, found, offload)
-            kind = _known(kind, name)
-            pipe = _pipeline(kind, folder, found)
+            if isinstance(family, StackFamily):
+                return _stack(family, folder, second, name, device, found, offload)
+            assert isinstance(family, Family)
+            pipe = _pipeline(family, folder, found)
+        if prior is not None:
+            raise AstrogateError(f"{name} draws without a prior", "leave prior out")
         check_tokenizers(pipe, name)
     except (
         OSError,
@@ -129,13 +83,17 @@ def load(
         try:
             pipe.enable_model_cpu_offload(device=device)
         except (RuntimeError, AssertionError) as error:
-            raise AstrogateError(f"device {device!r} can't be offloaded from", "leave offload out") from error
+            raise AstrogateError(f"nothing can be offloaded from the device {device!r}", "leave offload out") from error
     else:
         pipe = pipe.to(device)
-    return _adapter(kind, pipe, name, language)
+    from astrogate.models.adapter import PipelineModel
+
+    return PipelineModel(family, pipe, name, language=frozenset() if folder is None else _language(folder))
 
 
-def _unclip(kind: str, folder: Path, prior: Path | None, name: str, device: str, dtype: Any, offload: bool) -> Model:
+def _stack(
+    family: StackFamily, folder: Path, prior: Path | None, name: str, device: str, dtype: Any, offload: bool
+) -> Model:
     """A stack of unCLIP; the shipped one shares parts with the shipped model."""
     from astrogate.models.unclip.load import load_unclip, places_of
 
@@ -146,17 +104,9 @@ def _unclip(kind: str, folder: Path, prior: Path | None, name: str, device: str,
         clip = shipped_folder() / "clip"
         shared = dict.fromkeys(("text_encoder", "image_encoder", "feature_extractor"), clip)
         places = places_of(shipped_folder()) | shared | places
-    model = load_unclip(kind, places, name, _language(folder), device, dtype)
+    model = load_unclip(family, places, name, _language(folder), device, dtype)
     check_tokenizers(SimpleNamespace(**model.stack.parts), name)
     return model
-
-
-#: Pipelines with one condition more that the adapters of their families drive as well.
-_WRAPPED = {
-    **FAMILIES,
-    "StableDiffusionControlNetPipeline": "StableDiffusionPipeline",
-    "StableDiffusionXLControlNetPipeline": "StableDiffusionXLPipeline",
-}
 
 
 def wrap(pipe: Any, name: str = "a pipeline") -> Model:
@@ -164,58 +114,15 @@ def wrap(pipe: Any, name: str = "a pipeline") -> Model:
 
     Raises AstrogateError for a pipeline of another kind.
     """
-    kind = type(pipe).__name__
-    if kind not in _WRAPPED:
-        raise AstrogateError(f"a {kind} cannot be wrapped", f"use one of {', '.join(_WRAPPED)}")
-    return _adapter(_WRAPPED[kind], pipe, name, frozenset())
+    from astrogate.models.adapter import PipelineModel
 
-
-def _adapter(kind: str, pipe: Any, name: str, language: frozenset[str]) -> Model:
-    """The adapter of a pipeline; only the one that is needed is imported."""
-    if kind == "StableDiffusionXLPipeline":
-        from astrogate.models.stable_diffusion_xl import StableDiffusionXL
-
-        return StableDiffusionXL(pipe, name)
-    if kind == "StableDiffusion3Pipeline":
-        from astrogate.models.stable_diffusion_3 import StableDiffusion3
-
-        return StableDiffusion3(pipe, name)
-    if kind == "FluxPipeline":
-        from astrogate.models.flux import Flux
-
-        return Flux(pipe, name)
-    from astrogate.models.stable_diffusion import StableDiffusion
-
-    return StableDiffusion(pipe, name, language)
-
-
-def locate(name: str, offline: bool = False) -> tuple[Path, str]:
-    """The folder of `name`, after checking that it is safe, and the name with a hub id's exact revision."""
-    folder = {SHIPPED: shipped_folder, UNCLIP_SHIPPED: shipped_unclip}.get(name, lambda: Path(name))()
-    if folder.is_dir():
-        check_folder(folder)
-        return folder, name
-    if name == UNCLIP_SHIPPED:
-        raise AstrogateError(f"the weights of {name} are not in this package", "train them, or name another checkpoint")
-    repo, _, revision = name.partition("@")
-    if repo.count("/") != 1 or repo.startswith((".", "/", "~")) or repo.endswith("/"):
-        raise AstrogateError(
-            f"unknown model {name!r}",
-            f'use "{SHIPPED}", a diffusers folder, or a hub id "owner/name"',
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        path = snapshot_download(
-            repo, revision=revision or None, allow_patterns=_WANTED, ignore_patterns=_SPARED, local_files_only=offline
-        )
-    except Exception as error:
-        where = "from the local cache" if offline else "from the hub"
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"
-        raise AstrogateError(
-            f"{name} was not had {where} ({reason})", "check the name, or name a local folder"
-        ) from error
-    return Path(path), f"{repo}@{Path(path).name}"
+    kind, known = type(pipe).__name__, dict[str, Family]()
+    for family in families():
+        if isinstance(family, Family):
+            known |= dict.fromkeys((family.pipelines[0], *family.wraps), family)
+    if kind not in known:
+        raise AstrogateError(f"a {kind} cannot be wrapped", f"use one of {', '.join(known)}")
+    return PipelineModel(known[kind], pipe, name)
 
 
 def _class_name(folder: Path, name: str) -> str:
@@ -231,25 +138,17 @@ def _language(folder: Path) -> frozenset[str]:
     return frozenset[str](json.loads(words.read_text()) if words.exists() else ())
 
 
-def _known(kind: str, name: str) -> str:
-    if kind not in FAMILIES:
-        raise AstrogateError(
-            f"{name} is a {kind}", "use a checkpoint of Stable Diffusion 1, 2, XL or 3, of Flux.1, or of unCLIP"
-        )
-    return FAMILIES[kind]
-
-
-def _pipeline(kind: str, folder: Path, dtype: Any) -> Any:
-    unchecked = {"safety_checker": None, "requires_safety_checker": False} if kind == "StableDiffusionPipeline" else {}
+def _pipeline(family: Family, folder: Path, dtype: Any) -> Any:
+    """The pipeline of a folder that the family draws with."""
     with quiet():
         import diffusers
 
-        return getattr(diffusers, kind).from_pretrained(
-            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, **unchecked
+        return getattr(diffusers, family.pipelines[0]).from_pretrained(
+            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, **family.loading
         )
 
 
-def _single_file(path: Path, config: str | None, dtype: Any, offline: bool) -> tuple[str, Any]:
+def _single_file(path: Path, config: str | None, dtype: Any, offline: bool) -> tuple[Family, Any]:
     """The pipeline of one file with all weights, as the original trainers and most sharing sites write it."""
     if path.suffix != ".safetensors":
         raise AstrogateError(f"{path} may be pickled", "convert it to safetensors; it is never opened")
@@ -258,13 +157,15 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool) -> t
     with quiet():
         import diffusers
         from diffusers.loaders.single_file_utils import fetch_diffusers_config
-        from safetensors.torch import load_file
 
-        config = config or str(fetch_diffusers_config(load_file(path))["pretrained_model_name_or_path"])
-        index = diffusers.DiffusionPipeline.load_config(config, local_files_only=offline)
-        kind = _known(index["_class_name"], str(path))
-        unchecked = {"safety_checker": None} if kind == "StableDiffusionPipeline" else {}
-        pipe = getattr(diffusers, kind).from_single_file(
-            str(path), config=config, torch_dtype=dtype, local_files_only=offline, **unchecked
+        if config is None:
+            weights, _ = archive.read(path, what="a checkpoint", remedy="download it again")
+            config = str(fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
+        index: Any = diffusers.DiffusionPipeline.load_config(config, local_files_only=offline)
+        family = family_of(index["_class_name"], str(path))
+        if not isinstance(family, Family):
+            raise AstrogateError(f"{path} is no single file of a pipeline", "name the folder of its parts")
+        pipe = getattr(diffusers, family.pipelines[0]).from_single_file(
+            str(path), config=config, torch_dtype=dtype, local_files_only=offline, **family.loading
         )
-    return kind, pipe
+    return family, pipe

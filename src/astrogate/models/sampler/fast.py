@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.models.sampler.hooks import forwarding
@@ -29,13 +28,8 @@ def fast(model: Model, recipe: Recipe, frames: int) -> Generator[tuple[Recipe, i
     """The recipe and the batch size for so many frames; while open, the denoiser's `forward` may be compiled.
 
     Steers and guides stay outside of what is compiled, so each call sees its own.
-
-    Raises AstrogateError for a model without a denoiser of its own.
     """
-    pipe: Any = getattr(model, "pipe", None)
-    denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
-    if denoiser is None:
-        raise AstrogateError(f"{model.name} has no faster way", "leave fast out")
+    denoiser: Any = model.denoiser
     device = denoiser.device.type
     if denoiser.dtype == torch.float32 and has_bfloat16(device):
         recipe = replace(recipe, dtype="bfloat16")

@@ -1,13 +1,12 @@
-"""Steers enter through one forward pre-hook on the denoiser (and on a ControlNet), which removes itself.
+"""Edits reach a pipeline's denoiser by one hook before its forward and one behind it, which remove themselves.
 
-With classifier-free guidance a denoiser's batch is [negative; positive], or the two come in turn, positive first; a
-steer moves the half that it names, in its window of the steps, row by row. Steers of scale 0 add no hook at all, so
-the picture is bit-identical to none.
+Without edits there is no hook at all, so that the picture is bit-identical to plain diffusers. A ControlNet sees the
+conditioning moved as the denoiser does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -15,87 +14,196 @@ import torch
 from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Point, Steer
-
-#: Where a space enters the denoiser: the path to it in the keyword arguments of a call.
-Sites = Mapping[str, tuple[str, ...]]
+from astrogate.core.parts import Guide, Half
+from astrogate.models.family import Family, Guidance
+from astrogate.models.sampler.edits import Acting, conditioned, kept, moved, terms
 
 #: The share of the sampling that is done at a timestep.
 Progress = Callable[[Tensor | float], float]
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @contextmanager
-def steering(
-    denoisers: Sequence[nn.Module],
-    points: Sequence[Point],
-    sites: Sites,
-    progress: Progress,
-    *,
-    in_turn: bool = False,
+def editing(
+    denoisers: Sequence[nn.Module], acting: Acting, family: Family, progress: Progress, *, guided: bool
 ) -> Generator[None]:
-    """While open, every call of a denoiser sees its conditioning moved by the steers of `points` (one a row).
+    """While open, what acts on a batch reaches every call of the denoisers, the first of which predicts.
 
-    `progress` turns the timestep of a call into the share of the sampling that is done. `in_turn` says that positive
-    and negative halves are calls of their own, as in Flux with true classifier-free guidance.
+    `guided` says that there are both halves of guidance.
     """
-    active = [(row, steer) for row, point in enumerate(points) for steer in point.steers if steer.scale != 0]
-    for space in {space for _, steer in active for space in steer.vectors}:
-        if space not in sites:
-            raise AstrogateError(f"this model has no space {space!r} to steer", f"choose one of {', '.join(sites)}")
     with ExitStack() as stack:
-        for denoiser in denoisers if active else ():
-            hook = _Hook(active, len(points), sites, progress, in_turn)
-            stack.callback(denoiser.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        if acting.steers or acting.guides or acting.held:
+            for i, denoiser in enumerate(denoisers):
+                hooks = _Hooks(acting, family, progress, guided, predicts=i == 0)
+                stack.callback(denoiser.register_forward_pre_hook(hooks.before, with_kwargs=True).remove)
+                if i == 0 and (acting.guides or acting.held):
+                    stack.callback(denoiser.register_forward_hook(hooks.behind, with_kwargs=True).remove)
+                if i == 0 and any(h.attend < 1 for h in acting.held):
+                    stack.enter_context(looking(denoiser, lambda hooks=hooks: hooks.pairs))
         yield
 
 
-class _Hook:
-    """Moves the conditioning of one call of a denoiser."""
+class _Turns:
+    """Which half of guidance a call is of, where they come in turn: the second at a timestep is the other one."""
 
-    def __init__(
-        self,
-        active: list[tuple[int, Steer]],
-        rows: int,
-        sites: Sites,
-        progress: Progress,
-        in_turn: bool,
-    ) -> None:
-        self.active, self.rows, self.sites, self.progress, self.in_turn = active, rows, sites, progress, in_turn
-        self.calls = 0
+    def __init__(self, guidance: Guidance) -> None:
+        self.order, self.last, self.count = guidance.order, float("nan"), 0
 
-    def __call__(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        negative = self.in_turn and self.calls % 2 == 1
-        self.calls += 1
-        u = self.progress(kwargs["timestep"] if "timestep" in kwargs else args[1])
-        for space, path in self.sites.items():
-            kwargs = moved(kwargs, path, lambda states, space=space: self._move(states, space, u, negative))
+    def half(self, timestep: float) -> Half:
+        """The half of a call at a timestep."""
+        self.count = self.count + 1 if timestep == self.last else 0
+        self.last = timestep
+        return self.order[self.count % 2]
+
+
+class _Hooks:
+    """The hooks of one denoiser, and what the first leaves for the second."""
+
+    def __init__(self, acting: Acting, family: Family, progress: Progress, guided: bool, *, predicts: bool) -> None:
+        self.acting, self.family, self.progress, self.guided = acting, family, progress, guided
+        self.predicts = predicts
+        self.turns = _Turns(family.guidance) if guided and family.guidance.layout == "in turn" else None
+        self.halves: dict[Half, int] = {}
+        self.now: list[tuple[int, Guide]] = []
+        self.terms: list[tuple[int, Tensor]] = []
+        self.pairs: list[tuple[int, int]] = []
+
+    def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """Put what acts now into the arguments of a call."""
+        timestep = number(kwargs["timestep"] if "timestep" in kwargs else args[1])
+        u, family, rows = self.progress(timestep), self.family, self.acting.rows
+        size = len(_latents(args, kwargs))
+        self.halves = self._halves(timestep, size)
+        starts = self.halves.values()
+        if self.acting.held:
+            args, kwargs = self._shadowed(args, kwargs)
+        for space, site in family.sites.items():
+            if not site.fixed:
+                args, kwargs = replaced(
+                    args,
+                    kwargs,
+                    site.path,
+                    lambda states, space=space: moved(states, space, self.acting.steers, u, self.halves),
+                )
+        self.pairs = self.acting.looking(u, starts)
+        if not self.predicts or (self.turns is not None and "negative" in self.halves):
+            self.now = []  # the terms of the positive call, which comes first, are added to the negative one too
+            return args, kwargs
+        self.now, self.terms = self.acting.guiding(u), []
+        if self.now:
+            index = [*range(size), *(self.halves["positive"] + row for row, _ in self.now)]
+            args = tuple(_extended(value, index, size) for value in args)
+            kwargs = {k: v if k in family.shared else _extended(v, index, size) for k, v in kwargs.items()}
+            for space, site in family.sites.items():
+                args, kwargs = replaced(
+                    args,
+                    kwargs,
+                    site.path,
+                    lambda states, space=space: conditioned(states, space, self.now, size),
+                )
+        assert size % rows == 0
         return args, kwargs
 
-    def _move(self, states: Tensor, space: str, u: float, negative: bool) -> Tensor:
-        """`states` [rows or 2 rows, ...] with what the steers add; the same object when they add nothing."""
-        both = states.shape[0] == 2 * self.rows
-        offsets = {"negative": 0, "positive": self.rows} if both else {"negative" if negative else "positive": 0}
-        delta: Tensor | None = None
-        for row, steer in self.active:
-            strength = steer.strength(u)
-            if space not in steer.vectors or strength == 0:
-                continue
-            for half, offset in offsets.items():
-                if steer.half in (half, "both"):
-                    delta = torch.zeros_like(states) if delta is None else delta
-                    delta[row + offset] += strength * steer.vectors[space].to(states)
-        return states if delta is None else states + delta
+    def _halves(self, timestep: float, size: int) -> dict[Half, int]:
+        """Where each half of this call starts in its batch."""
+        if self.turns is not None:
+            return {self.turns.half(timestep): 0}
+        order = self.family.guidance.order if size == 2 * self.acting.rows else ("positive",)
+        return {half: i * self.acting.rows for i, half in enumerate(order)}
+
+    def _shadowed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """The arguments with the latents of held rows in their shadows' places."""
+        states = _latents(args, kwargs).clone()
+        for start in self.halves.values():
+            for h in self.acting.held:
+                states[start + h.shadow] = states[start + h.row]
+        if args:
+            return (states, *args[1:]), kwargs
+        return args, {**kwargs, _latents_name(kwargs): states}
+
+    def behind(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
+        """Take the guides' rows off, add their terms, and keep held rows near the unedited ones."""
+        predicted: Tensor = out[0]
+        if self.now:
+            size = len(predicted) - len(self.now)
+            axis = 1 if self.family.packing > 1 else 0
+            own = _latents(args, kwargs).shape[axis + 1]  # some predict a variance behind the noise
+            self.terms = terms(predicted, self.now, self.halves, size, channel_axis=axis, channels=own)
+            predicted = predicted[:size]
+        if self.terms:
+            predicted = predicted.clone()
+            for row, term in self.terms:
+                for start in self.halves.values():
+                    predicted[start + row] += term
+        if self.acting.held:
+            predicted = kept(predicted, self.acting.held, self.halves.values())
+        if predicted is out[0]:
+            return out
+        return (predicted, *out[1:]) if isinstance(out, tuple) else type(out)(predicted)
 
 
-def moved(kwargs: dict[str, Any], path: tuple[str, ...], move: Callable[[Any], Any]) -> dict[str, Any]:
-    """The arguments with the tensor at `path` moved; the caller's own are left as they are. Absent ones stay absent."""
+@contextmanager
+def looking(denoiser: nn.Module, pairs: Callable[[], Sequence[tuple[int, int]]]) -> Generator[None]:
+    """While open, rows of a batch take the keys and values of their self-attention from others, as `pairs` say.
+
+    The text's own keys and values stay theirs. Raises AstrogateError for a denoiser without self-attention that is
+    projected apart.
+    """
+    images: list[int] = []
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        states = _latents(args, kwargs)
+        images[:] = [states.shape[1]] if states.ndim == 3 else []
+
+    def look(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
+        chosen = pairs()
+        if not chosen:
+            return None
+        text = max(0, out.shape[1] - images[0]) if images else 0  # where text and picture are one sequence
+        seen = out.clone()
+        for row, source in chosen:
+            seen[row, text:] = out[source, text:]
+        return seen
+
+    layers = list(_self_attention(denoiser))
+    if not layers:
+        raise AstrogateError("this denoiser has no self-attention to look with", "hold the edit without attending")
+    with ExitStack() as stack:
+        stack.callback(denoiser.register_forward_pre_hook(note, with_kwargs=True).remove)
+        for layer in layers:
+            for projection in (layer.to_k, layer.to_v):
+                stack.callback(projection.register_forward_hook(look).remove)
+        yield
+
+
+def _self_attention(denoiser: nn.Module) -> Iterator[Any]:
+    """The layers in which places of the picture look at one another, whatever their names.
+
+    Where they look at the text too, its keys and values have projections of their own.
+    """
+    for module in denoiser.modules():
+        alone = getattr(module, "add_k_proj", None) is not None or not getattr(module, "is_cross_attention", False)
+        if alone and getattr(module, "to_k", None) is not None and getattr(module, "to_v", None) is not None:
+            yield module
+
+
+def replaced(
+    args: tuple[Any, ...], kwargs: dict[str, Any], path: Sequence[str | int], move: Callable[[Any], Any]
+) -> Call:
+    """A call's arguments with the tensor at `path` moved; the caller's own stay. Absent ones stay absent."""
     head, *rest = path
-    value = kwargs.get(head)
-    if value is None:
-        return kwargs
-    return {**kwargs, head: moved(value, tuple(rest), move) if rest else move(value)}
+    if isinstance(head, int):
+        return (*args[:head], _at(args[head], rest, move), *args[head + 1 :]), kwargs
+    return args, _at(kwargs, path, move)
+
+
+def _at(value: Any, path: Sequence[str | int], move: Callable[[Any], Any]) -> Any:
+    if not path:
+        return move(value)
+    head, *rest = path
+    if value is None or value.get(head) is None:
+        return value
+    return {**value, head: _at(value[head], rest, move)}
 
 
 @contextmanager
@@ -113,11 +221,11 @@ def forwarding(denoiser: nn.Module, forward: Callable[..., Any]) -> Generator[No
 
 
 @contextmanager
-def replacing(denoiser: nn.Module, path: tuple[str, ...], value: Any) -> Generator[None]:
-    """While open, every call of a denoiser has `value` at `path` in its keyword arguments, where there was any."""
+def replacing(denoiser: nn.Module, path: Sequence[str | int], value: Any) -> Generator[None]:
+    """While open, every call of a denoiser has `value` at `path` of its arguments, where there was any."""
 
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return args, moved(kwargs, path, lambda _: value)
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        return replaced(args, kwargs, path, lambda _: value)
 
     handle = denoiser.register_forward_pre_hook(hook, with_kwargs=True)
     try:
@@ -126,15 +234,38 @@ def replacing(denoiser: nn.Module, path: tuple[str, ...], value: Any) -> Generat
         handle.remove()
 
 
-def nearest_step(timesteps: Callable[[], Tensor], unit: float = 1.0) -> Progress:
+def nearest_step(timesteps: Callable[[], Tensor], unit: int = 1) -> Progress:
     """The share of the sampling that is done at a timestep, by its place among the scheduler's `timesteps`.
 
-    `unit` is the scheduler's step for one of the denoiser's own (Flux's transformer takes thousandths).
+    `unit` is how many of the scheduler's make 1 of the denoiser's (Flux's transformer takes thousandths).
     """
 
     def progress(timestep: Tensor | float) -> float:
-        now = unit * torch.as_tensor(timestep, dtype=torch.float64).flatten()[0].item()
         steps = timesteps()
-        return float((steps.to("cpu", torch.float64) - now).abs().argmin()) / len(steps)
+        return float((steps.to("cpu", torch.float64) - unit * number(timestep)).abs().argmin()) / len(steps)
 
     return progress
+
+
+def number(timestep: Tensor | float) -> float:
+    """A timestep, or the first of a batch of them, as a number."""
+    return torch.as_tensor(timestep, dtype=torch.float64).flatten()[0].item()
+
+
+def _latents_name(kwargs: dict[str, Any]) -> str:
+    return "hidden_states" if "hidden_states" in kwargs else "sample"
+
+
+def _latents(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    return args[0] if args else kwargs[_latents_name(kwargs)]
+
+
+def _extended(value: Any, index: list[int], size: int) -> Any:
+    """Every tensor of `size` rows in nested arguments, with the rows that `index` names."""
+    if isinstance(value, Tensor):
+        return value[index] if value.ndim and value.shape[0] == size else value
+    if isinstance(value, (list, tuple)):
+        return type(value)(_extended(item, index, size) for item in value)
+    if isinstance(value, dict):
+        return {key: _extended(item, index, size) for key, item in value.items()}
+    return value

@@ -26,9 +26,9 @@ def windows(pipe: Any, recipe: Recipe, latents: Tensor) -> Generator[None]:
     if recipe.stride is None:
         yield
         return
-    unet = getattr(pipe, "unet", None)
-    if unet is None or getattr(pipe, "controlnet", None) is not None:
-        raise AstrogateError("this model does not draw in windows", "leave the stride out, or use SD or SDXL alone")
+    unet = pipe.unet
+    if getattr(pipe, "controlnet", None) is not None:
+        raise AstrogateError("a ControlNet does not draw in windows", "leave the stride out")
     side, stride = int(unet.config.sample_size), recipe.stride // pipe.vae_scale_factor
     height, width = latents.shape[-2:]
     if not 0 < stride <= side:

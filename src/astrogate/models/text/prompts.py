@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.core.point import WORD, Segment
 from astrogate.core.protocols import Model
+from astrogate.core.segment import WORD, Segment
 
 
 def check_prompt(prompt: str) -> None:
@@ -31,10 +31,10 @@ def check_tokens(model: Model, text: str) -> None:
 def check_length(text: str, tokenizer: Any, limit: int | None = None) -> None:
     """Warn about what is cut off at `limit` tokens (None: the tokenizer's)."""
     ids = tokenizer(text, truncation=False, verbose=False).input_ids
-    limit = limit or tokenizer.model_max_length
-    if len(ids) > limit:
-        cut = tokenizer.decode(ids[limit - 1 : -1]).strip()
-        _warn(f"the prompt is {len(ids) - limit} tokens too long: {cut!r} was cut off; shorten it")
+    most: int = limit or tokenizer.model_max_length
+    if len(ids) > most:
+        cut = tokenizer.decode(ids[most - 1 : -1]).strip()
+        _warn(f"the prompt is {len(ids) - most} tokens too long: {cut!r} was cut off; shorten it")
 
 
 def check_words(texts: Iterable[str], language: Collection[str]) -> None:
@@ -54,8 +54,8 @@ def _warn(text: str) -> None:
 
 def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: int = 0, name: str = "") -> Segment:
     """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's)."""
-    length = length or tokenizer.model_max_length
-    encoded = tokenizer(prompt, truncation=True, max_length=length, return_offsets_mapping=True)
+    size: int = length or tokenizer.model_max_length
+    encoded = tokenizer(prompt, truncation=True, max_length=size, return_offsets_mapping=True)
     ids, offsets = encoded.input_ids, encoded.offset_mapping
     words: list[tuple[str, int, int]] = []
     for match in WORD.finditer(prompt):
@@ -63,7 +63,7 @@ def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: in
         if inside:
             words.append((match.group().lower(), inside[0], inside[-1] + 1))
     first = start + (ids[0] == tokenizer.bos_token_id)
-    return Segment(start, first, start + len(ids) - 1, start + length, tuple(words), name)
+    return Segment(start, first, start + len(ids) - 1, start + size, tuple(words), name)
 
 
 def tokenized(tokenizer: Any, prompts: Sequence[str], padding: str = "max_length") -> Any:

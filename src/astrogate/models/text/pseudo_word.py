@@ -13,9 +13,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
-from astrogate.core.files import whole_file
 from astrogate.core.protocols import Model
+from astrogate.models.registry import require
 
 #: The keys under which other programs look for the embeddings of one and of two text encoders.
 _KEYS = (("emb_params",), ("clip_l", "clip_g"))
@@ -26,9 +27,8 @@ def encoders(model: Model) -> list[tuple[Any, nn.Embedding]]:
 
     Raises AstrogateError for models that are no Stable Diffusion 1, 2 or XL: theirs also read T5, or pictures.
     """
-    pipe: Any = getattr(model, "pipe", None)
-    if getattr(pipe, "unet", None) is None:
-        raise AstrogateError(f"{model.name} takes no pseudo-words", "use Stable Diffusion 1, 2 or XL")
+    require(model, "pseudo_words")
+    pipe: Any = model.pipe  # type: ignore[attr-defined]
     pairs = ((getattr(pipe, f"tokenizer{n}", None), getattr(pipe, f"text_encoder{n}", None)) for n in ("", "_2"))
     return [(tokenizer, encoder.get_input_embeddings()) for tokenizer, encoder in pairs if encoder is not None]
 
@@ -51,6 +51,7 @@ def standing_in(model: Model, word: str, vectors: Sequence[Tensor], prompts: Seq
         return put
 
     with ExitStack() as stack:
+        stack.enter_context(model.lock)  # type: ignore[attr-defined]
         for (_, table), vector in zip(encoders(model), vectors, strict=True):
             stack.callback(table.register_forward_hook(hook(vector)).remove)
         yield
@@ -72,7 +73,4 @@ def keyed(vectors: Sequence[Tensor]) -> dict[str, Tensor]:
 
 def save_pseudo_word(vectors: Sequence[Tensor], path: Path | str) -> None:
     """Write vectors [tokens, width], one an encoder, as other programs read them, whole or not at all."""
-    from safetensors.torch import save
-
-    with whole_file(Path(path)) as file:
-        file.write(save({key: vector.detach().float().cpu().contiguous() for key, vector in keyed(vectors).items()}))
+    archive.write(path, {key: vector.float() for key, vector in keyed(vectors).items()})

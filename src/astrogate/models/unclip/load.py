@@ -7,96 +7,26 @@ A folder may hold the parts of several pipelines of one family, such as Karlo's 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
+from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
-from astrogate.models.loading.load import OWN, UNCLIP
+from astrogate.core.files import whole_folder
+from astrogate.models.families.astrogate_unclip import FAMILY as OWN_FAMILY
+from astrogate.models.families.astrogate_unclip import OWN
+from astrogate.models.family import StackFamily
 from astrogate.models.loading.quiet import quiet
-from astrogate.models.unclip import families
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.models.unclip.priors import DiffusionPrior
 from astrogate.models.unclip.stack import Stack
 from astrogate.ops.quantise import Codebook
 
-_TEXT, _VISION = "transformers.CLIPTextModelWithProjection", "transformers.CLIPVisionModelWithProjection"
-_TOKENIZER, _PROCESSOR = "transformers.CLIPTokenizer", "transformers.CLIPImageProcessor"
-_UNET, _PRIOR, _NOISE = "diffusers.UNet2DConditionModel", "diffusers.PriorTransformer", "diffusers.UnCLIPScheduler"
-_PROJECTION = "diffusers.pipelines.deprecated.unclip.text_proj.UnCLIPTextProjModel"
-_NORMALIZER = "diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer.StableUnCLIPImageNormalizer"
-
-_KARLO = {
-    "decoder": _UNET,
-    "text_proj": _PROJECTION,
-    "text_encoder": _TEXT,
-    "tokenizer": _TOKENIZER,
-    "decoder_scheduler": _NOISE,
-    "prior": _PRIOR,
-    "prior_scheduler": _NOISE,
-    "image_encoder": _VISION,
-    "feature_extractor": _PROCESSOR,
-    "super_res_first": "diffusers.UNet2DModel",
-    "super_res_last": "diffusers.UNet2DModel",
-    "super_res_scheduler": _NOISE,
-}
-_KANDINSKY = {
-    "unet": _UNET,
-    "scheduler": "scheduler",
-    "movq": "diffusers.VQModel",
-    "prior_prior": _PRIOR,
-    "prior_image_encoder": _VISION,
-    "prior_text_encoder": _TEXT,
-    "prior_tokenizer": _TOKENIZER,
-    "prior_scheduler": _NOISE,
-    "prior_image_processor": _PROCESSOR,
-}
-_STABLE = {
-    "unet": _UNET,
-    "scheduler": "scheduler",
-    "vae": "diffusers.AutoencoderKL",
-    "tokenizer": _TOKENIZER,
-    "text_encoder": "transformers.CLIPTextModel",
-    "image_normalizer": _NORMALIZER,
-    "image_noising_scheduler": "scheduler",
-    "image_encoder": _VISION,
-    "feature_extractor": _PROCESSOR,
-    "prior": _PRIOR,
-    "prior_scheduler": _NOISE,
-    "prior_tokenizer": _TOKENIZER,
-    "prior_text_encoder": _TEXT,
-}
-_OURS = {
-    "decoder": _UNET,
-    "text_proj": _PROJECTION,
-    "image_normalizer": _NORMALIZER,
-    "scheduler": "diffusers.DDIMScheduler",
-    "vae": "diffusers.AutoencoderKL",
-    "text_encoder": _TEXT,
-    "tokenizer": _TOKENIZER,
-    "image_encoder": _VISION,
-    "feature_extractor": _PROCESSOR,
-    "prior": _PRIOR,
-    "prior_scheduler": _NOISE,
-    "ar_prior": "transformers.GPT2LMHeadModel",
-    "upsampler": "diffusers.UNet2DModel",
-    "upsampler_scheduler": "diffusers.DDIMScheduler",
-    "upsampler_2": "diffusers.UNet2DModel",
-    "upsampler_2_scheduler": "diffusers.DDIMScheduler",
-}
-#: By the class name of an index: the parts, how many of the first are needed, and what makes a family of them.
-_LAYOUTS = {
-    "karlo": (_KARLO, 5, families.karlo),
-    "kandinsky": (_KANDINSKY, 9, families.kandinsky),
-    "stable": (_STABLE, 7, families.stable_unclip),
-    "ours": (_OURS, 9, families.ours),
-}
 _CODEBOOK = "codebook.safetensors"
 
 
@@ -111,24 +41,31 @@ def places_of(folder: Path, prior: Path | None = None) -> dict[str, Path]:
 
 
 def load_unclip(
-    kind: str, places: Mapping[str, Path], name: str, language: frozenset[str], device: str, dtype: torch.dtype
+    family: StackFamily,
+    places: Mapping[str, Path],
+    name: str,
+    language: frozenset[str],
+    device: str,
+    dtype: torch.dtype,
 ) -> UnCLIP:
-    """The adapter of the parts in `places`, by an index's class `kind`. Raises AstrogateError where one is lacking."""
-    layout = UNCLIP[kind]
-    table, needed, make = _LAYOUTS[layout]
-    if lacking := [part for part in list(table)[:needed] if part not in places]:
-        hint = "name the folder of its prior, too" if layout == "kandinsky" else "restore what is missing"
+    """The model of the parts in `places`, by its family's row. Raises AstrogateError where one is missing."""
+    table = family.parts
+    if lacking := [part for part in list(table)[: family.needed] if part not in places]:
+        of_prior = any(part.startswith("prior_") for part in lacking)
+        hint = "name the folder of its prior, too" if of_prior else "restore what is missing"
         raise AstrogateError(f"{name} has no {', '.join(lacking)}", hint)
-    if layout != "kandinsky" and "prior_prior" in places:  # a prior's own folder, whoever's: Kandinsky's or Karlo's
+    if (
+        "prior_prior" not in table and "prior_prior" in places
+    ):  # a prior's own folder, whoever's: Kandinsky's or Karlo's
         scheduler = places.get("prior_prior_scheduler", places.get("prior_scheduler"))
         places = {**places, "prior": places["prior_prior"]} | ({"prior_scheduler": scheduler} if scheduler else {})
     with quiet():
         parts = {part: _part(places[part], where, device, dtype) for part, where in table.items() if part in places}
         if "ar_prior" in parts:
             parts["codebook"] = _codebook(places["ar_prior"] / _CODEBOOK, parts)
-        stack = make(parts)
+        stack = family.make(parts)
         _check_widths(stack, name)
-        return UnCLIP(stack, name, language)
+        return UnCLIP(family, stack, name, language)
 
 
 def _check_widths(stack: Stack, name: str) -> None:
@@ -149,7 +86,7 @@ def _check_widths(stack: Stack, name: str) -> None:
 
 def own_part(name: str, folder: Path, dtype: torch.dtype) -> Any:
     """One part of a stack of our own by its name, from the folder that holds it."""
-    return _part(folder, _OURS[name], "cpu", dtype)
+    return _part(folder, OWN_FAMILY.parts[name], "cpu", dtype)
 
 
 def _part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
@@ -158,15 +95,17 @@ def _part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
         config = json.loads((folder / "scheduler_config.json").read_text())
         where = f"diffusers.{config['_class_name']}"
     home, _, name = where.rpartition(".")
-    kind: Any = getattr(import_module(home), name)
+    kind = getattr(import_module(home), name)
+    from_pretrained: Any = kind.from_pretrained
     if not issubclass(kind, nn.Module):
-        return kind.from_pretrained(folder, local_files_only=True)
+        return from_pretrained(folder, local_files_only=True)
     typed = {"dtype" if home == "transformers" else "torch_dtype": dtype}
-    return kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, **typed).to(device).eval()
+    return from_pretrained(folder, local_files_only=True, use_safetensors=True, **typed).to(device).eval()
 
 
 def _codebook(path: Path, parts: Mapping[str, Any]) -> tuple[Codebook, torch.Tensor]:
-    found = load_file(path)
+    fields = ("mean", "basis", "low", "high", "edges")
+    found, _ = archive.read(path, tensors=fields, what="a codebook", remedy="restore it")
     edges = found.pop("edges")
     return Codebook(**found, buckets=int(parts["ar_prior"].config.vocab_size) - len(edges) - 1), edges
 
@@ -174,30 +113,26 @@ def _codebook(path: Path, parts: Mapping[str, Any]) -> tuple[Codebook, torch.Ten
 def save_codebook(codebook: Codebook, edges: torch.Tensor, folder: Path) -> None:
     """Write the symbols' meaning beside the autoregressive prior that speaks them."""
     tensors = {name: getattr(codebook, name) for name in ("mean", "basis", "low", "high")} | {"edges": edges}
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, folder / _CODEBOOK)
+    archive.write(folder / _CODEBOOK, tensors)
 
 
 def save_unclip(model: UnCLIP, folder: Path) -> None:
     """Write a stack in its family's own layout, which `load` reads again. Raises AstrogateError where there is one."""
     if folder.exists() and any(folder.iterdir()):
         raise AstrogateError(f"{folder} is not empty", "name a new folder")
-    fresh = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
     parts = model.stack.parts
-    for name, part in parts.items():
-        if name == "codebook":
-            save_codebook(*part, fresh / "ar_prior")
-        else:
-            part.save_pretrained(fresh / name)
     index = {"_class_name": _index_name(parts)}
     index |= {k: [package_of(v), type(v).__name__] for k, v in parts.items() if k != "codebook"}
-    (fresh / "model_index.json").write_text(json.dumps(index, indent=1))
-    if model.language:
-        (fresh / "language.json").write_text(json.dumps(sorted(model.language)))
-    if folder.exists():
-        folder.rmdir()
-    fresh.rename(folder)
+    with whole_folder(folder) as fresh:
+        for name, part in parts.items():
+            if name == "codebook":
+                codebook, edges = part
+                save_codebook(codebook, edges, fresh / "ar_prior")
+            else:
+                part.save_pretrained(fresh / name)
+        (fresh / "model_index.json").write_text(json.dumps(index, indent=1))
+        if model.language:
+            (fresh / "language.json").write_text(json.dumps(sorted(model.language)))
 
 
 def _index_name(parts: Mapping[str, Any]) -> str:

@@ -23,19 +23,35 @@ from astrogate.ops.ddim import noise_of, step
 from astrogate.ops.quantise import Codebook
 
 
+@dataclass(frozen=True, slots=True)
+class Guided:
+    """Captions [b], behind as many empty ones where the guidance scale is not 1."""
+
+    texts: Texts
+    scale: float
+
+    @classmethod
+    def of(cls, text: Texts, empty: Texts, scale: float) -> Guided:
+        """Captions [b] at a guidance scale; `empty` is one row, no caption."""
+        return cls(text if scale == 1 else text.doubled(empty), scale)
+
+    def rows(self, values: Tensor) -> Tensor:
+        """Values [b, ...] for every row of the texts."""
+        return values if self.scale == 1 else torch.cat([values, values])
+
+    def combined(self, predicted: Tensor) -> Tensor:
+        """u + s (c - u) [b, ...] of what was predicted for every row of the texts."""
+        if self.scale == 1:
+            return predicted
+        without, with_caption = predicted.chunk(2)
+        return without + self.scale * (with_caption - without)
+
+
 class Prior(Protocol):
     """Draws image embeddings for captions."""
 
-    def draw(
-        self,
-        text: Texts,
-        empty: Texts,
-        generators: Sequence[torch.Generator],
-        *,
-        guidance_scale: float,
-        num_inference_steps: int,
-    ) -> Tensor:
-        """Embeddings [b, d] for captions [b]; `empty` is one row, no caption."""
+    def draw(self, captions: Guided, generators: Sequence[torch.Generator], *, num_inference_steps: int) -> Tensor:
+        """Embeddings [b, d] for captions [b], each from a generator of its own."""
         ...
 
 
@@ -47,35 +63,24 @@ class DiffusionPrior:
     scheduler: Any
 
     @torch.no_grad()
-    def draw(
-        self,
-        text: Texts,
-        empty: Texts,
-        generators: Sequence[torch.Generator],
-        *,
-        guidance_scale: float,
-        num_inference_steps: int,
-    ) -> Tensor:
+    def draw(self, captions: Guided, generators: Sequence[torch.Generator], *, num_inference_steps: int) -> Tensor:
         """See `Prior.draw`."""
-        model, guided = self.model, guidance_scale != 1
-        seen = text.doubled(empty) if guided else text
+        model, texts = self.model, captions.texts
         levels, limit = spread(self.scheduler, num_inference_steps), self._limit()
-        x = _noise(generators, model.config.embedding_dim).to(text.embeds.device)
+        x = _noise(generators, model.config.embedding_dim).to(texts.embeds.device)
         for (t, a), (_, a_next) in itertools.pairwise(levels):
-            x0 = model(
-                (torch.cat([x, x]) if guided else x).to(text.embeds),
+            predicted = model(
+                captions.rows(x).to(texts.embeds),
                 t,
-                proj_embedding=seen.embeds,
-                encoder_hidden_states=seen.states,
-                attention_mask=seen.mask,
+                proj_embedding=texts.embeds,
+                encoder_hidden_states=texts.states,
+                attention_mask=texts.mask,
             ).predicted_image_embedding.float()
-            if guided:
-                without, with_caption = x0.chunk(2)
-                x0 = without + guidance_scale * (with_caption - without)
+            x0 = captions.combined(predicted)
             x0 = x0 if limit is None else x0.clamp(-limit, limit)
             noise = _noise(generators, x.shape[1]).to(x) if a_next < 1 else None
             x = step(x, noise_of(x, x0, a), a, a_next, eta=1.0, noise=noise)
-        return model.post_process_latents(x.to(text.embeds)).float()
+        return model.post_process_latents(x.to(texts.embeds)).float()
 
     def _limit(self) -> float | None:
         config = self.scheduler.config
@@ -106,40 +111,27 @@ class AutoregressivePrior:
     edges: Tensor
 
     @torch.no_grad()
-    def draw(
-        self,
-        text: Texts,
-        empty: Texts,
-        generators: Sequence[torch.Generator],
-        *,
-        guidance_scale: float,
-        num_inference_steps: int = 0,
-    ) -> Tensor:
+    def draw(self, captions: Guided, generators: Sequence[torch.Generator], *, num_inference_steps: int = 0) -> Tensor:
         """See `Prior.draw`; the number of steps is that of the symbols. The dot product is from the upper half."""
-        rank, levels, guided = len(self.codebook.basis), len(self.edges) + 1, guidance_scale != 1
+        rank, levels, texts = len(self.codebook.basis), len(self.edges) + 1, captions.texts
         shares = torch.stack([torch.rand(rank + 1, generator=generator) for generator in generators])
         dot = self.codebook.buckets + levels // 2 + (shares[:, 0] * (levels - levels // 2)).long()
-        seen = text.doubled(empty) if guided else text
-        dot = dot.to(seen.embeds.device).repeat(1 + guided)
-        inputs = prefix(self.model, seen, dot)
-        mask = torch.cat([seen.mask, seen.mask.new_ones(len(seen.mask), 2)], 1)
+        inputs = prefix(self.model, texts, captions.rows(dot.to(texts.embeds.device)))
+        mask = torch.cat([texts.mask, texts.mask.new_ones(len(texts.mask), 2)], 1)
         ids: list[Tensor] = []
         cache = None
         for j in range(rank):
             out = self.model(inputs_embeds=inputs, attention_mask=mask.long(), past_key_values=cache, use_cache=True)
             cache, logits = out.past_key_values, out.logits[:, -1, : self.codebook.buckets].cpu().double()
-            if guided:
-                without, with_caption = logits.chunk(2)
-                logits = without + guidance_scale * (with_caption - without)
-            total = logits.softmax(-1).cumsum(-1)
+            total = captions.combined(logits).softmax(-1).cumsum(-1)
             share = shares[:, j + 1 : j + 2].double()
             ids.append((total < share * total[:, -1:]).sum(-1).clamp(max=self.codebook.buckets - 1))
-            inputs = self.model.get_input_embeddings()(ids[-1].repeat(1 + guided).to(inputs.device))[:, None]
+            inputs = self.model.get_input_embeddings()(captions.rows(ids[-1]).to(inputs.device))[:, None]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-        return self.codebook.decode(torch.stack(ids, 1).to(self.codebook.mean.device)).to(text.embeds)
+        return self.codebook.decode(torch.stack(ids, 1).to(self.codebook.mean.device)).to(texts.embeds)
 
 
 def best_of(draws: Sequence[Tensor], text: Tensor) -> Tensor:
-    """Row by row the draw [b, d] whose z_i.z_t with [b, d] is the largest (the paper takes the better of two)."""
+    """Row by row the draw [b, d] with the largest z_i.z_t, of two in the paper; `text` holds z_t [b, d]."""
     every = torch.stack(list(draws))
     return every[(every * text).sum(-1).argmax(0), torch.arange(len(text), device=text.device)]

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import torch
 from torch import Tensor
 
+from astrogate.models.codec import Coder
 from astrogate.models.unclip.priors import Prior
 from astrogate.models.unclip.towers import Towers
 from astrogate.models.unclip.upsampling import Upsampler
-
-
-class Coder(Protocol):
-    """Between pictures and what the denoiser draws: an autoencoder, or the pixels themselves."""
-
-    @property
-    def factor(self) -> int:
-        """Pixels a side for one of the latents."""
-        ...
-
-    def latents(self, pictures: Tensor) -> Tensor:
-        """Pictures [n, 3, H, W] in [0, 1] to latents [n, c, h, w]."""
-        ...
-
-    def picture(self, latents: Tensor) -> Tensor:
-        """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +23,8 @@ class Stack:
     `conditions` a batch of image embeddings and captions into the denoiser's arguments, and its second argument says
     that they are the negative half. `missing` is what stands for no picture [d]. `noised` puts the noise of levels [n],
     0 to `levels`, on embeddings [n, d], where the decoder was trained to forgive it. `clamp` is the range of a
-    predicted picture, where pixels themselves are drawn.
+    predicted picture, where pixels themselves are drawn. With `negative_prior` a negative prompt goes through the
+    prior, too, and stands for no picture.
     """
 
     parts: Mapping[str, Any]
@@ -57,12 +41,5 @@ class Stack:
     clamp: float | None = None
     priors: Mapping[str, Prior] = field(default_factory=dict[str, Prior])
     prior_guidance: float = 1.0
+    negative_prior: bool = False
     upsamplers: Sequence[Upsampler] = ()
-
-
-def joined(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """The denoiser's arguments of two calls as those of one, row after row."""
-    return {
-        k: joined(v, b[k]) if isinstance(v, Mapping) else None if v is None else torch.cat([v, b[k]])
-        for k, v in a.items()
-    }

@@ -25,13 +25,14 @@ from astrogate.menagerie.captions import PATTERN_WORDS, POLES, SCENE_WORDS
 from astrogate.menagerie.factors import COLOURS, EXTRAS, MEDIA, PATTERNS, SCENES, STYLES, SUBJECTS
 from astrogate.menagerie.facts import FACTS
 from astrogate.methods.concept.explain import explain
-from astrogate.methods.concept.pictures import shared
+from astrogate.methods.concept.pictures import drawn, shared_folder
 from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.pseudo_point import basis_place, basis_points
 from astrogate.methods.concept.starts import convex
 from astrogate.methods.concept.vocabulary import Vocabulary, vocabulary, word_features
-from astrogate.models.sampler.loop import digest_of
-from astrogate.rendering.render import render, to_tensor
+from astrogate.models.identity import digest_of
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.kit.jobs import Spec, Store, in_process
 
 #: The concept on which options were chosen, and those that are reported.
@@ -171,7 +172,8 @@ class Cell:
             features = word_features(self.clip, [concept]) - origin
         else:
             points = [self.model.point(prompt, seed=seed) for seed in range(PLAIN.pictures)]
-            features = self.clip.images(shared(self.model, points, RECIPE, self.folder)[0])
+            folder = shared_folder(self.model, points, RECIPE, self.folder)
+            features = self.clip.images(drawn(self.model, points, RECIPE, folder)[0])
         weights = convex(words.features - origin, features)
         return {"top": [(words.words[int(i)], float(weights[i])) for i in weights.argsort(descending=True)[:20]]}
 

@@ -35,7 +35,8 @@ from astrogate.methods.concept.explain import explain
 from astrogate.methods.concept.pseudo_point import basis_points
 from astrogate.methods.concept.vocabulary import vocabulary
 from astrogate.rendering.cache import FrameCache
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.concept.planted import RECIPE, SEEDS, SPARSE, WAYS, named, without_facts
 
 CHOSEN_ON, REPORTED = ("chef", "king"), ("doctor", "dancer")

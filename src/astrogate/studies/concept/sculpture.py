@@ -17,11 +17,12 @@ from astrogate.core.recipe import Frame, Recipe
 from astrogate.measure.clip import Clip
 from astrogate.measure.scores import Estimate, bootstrap, mean, spearman
 from astrogate.methods.concept.explain import explain
-from astrogate.methods.concept.manipulate import manipulate
+from astrogate.methods.concept.manipulate import manipulate, scale_of, whole
 from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.vocabulary import vocabulary
 from astrogate.methods.edit.insert import WINDOW
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.concept.planted import SPARSE, WAYS, named, without_facts
 
 PROMPT, WORD = "a photo of a sculpture", "abstract"
@@ -59,7 +60,9 @@ def manipulated(
 ) -> Manipulated:
     """Draw every seed (None: `SEEDS`) at every factor, and read; scenes are compared with the first factor's."""
     seeds = SEEDS if seeds is None else seeds
-    points = [point for seed in seeds for point in manipulate(model, basis, WORD, factors, seed=seed, window=window)]
+    edit, most = manipulate(model, basis, WORD, factors, window=window), max(2.0, *factors)
+    starts = whole(model, basis, WORD, seeds)
+    points = [start.apply(edit, scale_of(factor, most)) for start in starts for factor in factors]
     frames = list(render(model, points, recipe=RECIPE, batch_size=len(factors)))
     readings, n = reader.read(to_tensor(frames)), len(factors)
     style = list(readings.classes["style"]).index(WORD)

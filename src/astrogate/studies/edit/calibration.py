@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from astrogate.core.direction import Direction, place
+from astrogate.core.direction import Direction
+from astrogate.core.edit import calibrated
 from astrogate.core.protocols import Distance
 from astrogate.measure.leakage import effect
 from astrogate.methods.edit.calibrate import CEILING, calibrate
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.edit.editors import Attribute
 from astrogate.studies.edit.leakage import Bench
 
@@ -58,7 +60,7 @@ def calibration(
             seen: dict[str, list[float]] = {"before": [], "after": [], "effect before": [], "effect after": []}
             for points, pictures, before in starts:
                 for when, used in (("before", direction), ("after", unit)):
-                    moved = [p.with_steers(place(used, p, scale=scale)) for p in points]
+                    moved = [p.apply(used.at(p), scale) for p in points]
                     drawn = to_tensor(render(bench.model, moved, recipe=bench.recipe))
                     after = bench.reader.read(drawn)
                     change = effect(attribute.target, before, after, bench.spread)
@@ -66,7 +68,7 @@ def calibration(
                     seen[when].append(float(distance.between(pictures, drawn).mean()))
                     seen[f"effect {when}"].append(float(change.mean()))
             means = (float(np.mean(v)) for v in seen.values())
-            rows.append(Calibrated(attribute.word, scale, unit.strength(scale), *means))
+            rows.append(Calibrated(attribute.word, scale, calibrated(scale, unit.calibration), *means))
         tell(attribute.word)
     return rows
 

@@ -1,7 +1,7 @@
 """Ways to change one attribute by degrees: ours, the seeds', and those of other tools, each by its published formula.
 
-An editor is made for a model and an attribute, and turns a point, a strength and a window of steps into an edited
-point; strength 0 is the point itself. With e the prompt's text states and d a direction:
+An editor is made for a model and an attribute, and finds the Edit of a point for a window of steps; its scale is the
+strength. With e the prompt's text states and d a direction:
 
     seed 000            e + s d, d the mean difference of end states, on every token after the first
     CLIPSlider          e_i + s cos(e_i, e_end) d on every token, d over 300 random prompts (its final-layer states
@@ -24,21 +24,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from astrogate.core.direction import ROLES, place
+from astrogate.core.direction import ROLES
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Point, Steer
+from astrogate.core.parts import Hold, Parts, Steer, Window
+from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.measure.leakage import Target
 from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, TEMPLATE, Nuisance, contrast, states_by_role
 from astrogate.methods.edit.guidance import toward
-from astrogate.methods.edit.insert import focus, in_prompt, inserted, parts, together
+from astrogate.methods.edit.insert import LISTENS, chosen, in_prompt, parts, respond
 from astrogate.methods.edit.phrase import phrase
 
-Window = tuple[float, float]
-Edit = Callable[[Point, float, Window], Point]
+#: Finds the edit of a point, for a window of the steps.
+Find = Callable[[Point, Window], Edit]
 
 WHOLE: Window = (0.0, 1.0)
 #: What every method gets when starts are matched.
@@ -56,9 +59,9 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Editor:
-    """How to make an edit for an attribute, the strengths to sweep, and the window that its source publishes."""
+    """How to find edits for an attribute, the strengths to sweep, and the window that its source publishes."""
 
-    make: Callable[[Model, Attribute], Edit]
+    make: Callable[[Model, Attribute], Find]
     strengths: tuple[float, ...]
     window: Window = WHOLE
 
@@ -67,13 +70,13 @@ class Editor:
 class Options:
     """What there is to tune about ours: what a direction is fitted over, which tokens it moves, how it is held.
 
-    `hold` is share and attend (`Point.held`); None is by the tokens that move (`insert.HOLDS`).
+    `hold` None is by the tokens that move (`insert.HOLDS`).
     """
 
     fit: Literal["grid", "prompt"] = "prompt"
     tokens: Literal["all", "words", "focus"] = "focus"
     nuisance: Nuisance | None = None
-    hold: tuple[float, float] | None = None
+    hold: Hold | None = None
 
 
 def subject_of(point: Point) -> str:
@@ -81,50 +84,57 @@ def subject_of(point: Point) -> str:
     return str(point.origin["prompt"]).split()[-1]
 
 
-def ours(options: Options) -> Callable[[Model, Attribute], Edit]:
+def ours(options: Options) -> Callable[[Model, Attribute], Find]:
     """The word put into the prompt with these options; a prompt's first point shows where the denoiser listens."""
 
-    def make(model: Model, attribute: Attribute) -> Edit:
-        placed: dict[str, Steer] = {}
+    def make(model: Model, attribute: Attribute) -> Find:
+        found: dict[tuple[str, Window], Edit] = {}
 
-        def edit(point: Point, strength: float, window: Window) -> Point:
-            prompt = str(point.origin["prompt"])
-            steer = placed[prompt] = placed.get(prompt) or put(model, attribute, point, options)
-            return inserted(point, replace(steer, window=window), strength, hold=options.hold)
+        def find(point: Point, window: Window) -> Edit:
+            key = (str(point.origin["prompt"]), window)
+            found[key] = found.get(key) or put(model, attribute, point, options, window)
+            return found[key]
 
-        return edit
+        return find
 
     return make
 
 
-def put(model: Model, attribute: Attribute, point: Point, options: Options) -> Steer:
-    """An attribute's edit of a point at scale 1, by these options."""
+def put(model: Model, attribute: Attribute, point: Point, options: Options, window: Window) -> Edit:
+    """An attribute's edit of a point, by these options."""
     subject, word = subject_of(point), attribute.word
     if options.fit == "grid":
         direction = contrast(model, word, attribute.opposite, roles=ROLES[:3], nuisance=options.nuisance)
     else:
         direction = in_prompt(model, point, word, subject)
-    words, rest = parts(direction, point, subject)
-    if options.tokens == "focus":
-        return focus(model, point, words, rest)
-    steer = replace(words, half="both") if options.tokens == "words" else together(words, rest)
-    return replace(steer, origin={**steer.origin, "moved": options.tokens})
+    words, rest = parts(direction, point, subject, window=LATE)
+    moved = options.tokens
+    if moved == "focus":
+        near, far = respond(model, point, words, rest)
+        moved = "words" if near >= LISTENS * far else "all"
+    edit = edit_of(point, word, chosen(replace(words, window=window), rest, moved))
+    return edit if options.hold is None else edit.held(options.hold.share, options.hold.attend)
 
 
-def seed_000(model: Model, attribute: Attribute) -> Edit:
+def edit_of(point: Point, name: str, parts: Parts) -> Edit:
+    """The edit of a point that these parts make."""
+    return Edit(parts, model=point.model, segments=point.segments, name=name)
+
+
+def seed_000(model: Model, attribute: Attribute) -> Find:
     direction = contrast(model, attribute.word, attribute.opposite)
-    return lambda point, s, window: point.with_steers(place(direction, point, scale=s, window=window))
+    return lambda point, window: direction.at(point, window=window)
 
 
-def clip_slider(model: Model, attribute: Attribute) -> Edit:
+def clip_slider(model: Model, attribute: Attribute) -> Find:
     d = random_mean(model, attribute.word, attribute.opposite, 300)
 
-    def edit(point: Point, strength: float, window: Window) -> Point:
+    def find(point: Point, window: Window) -> Edit:
         states = point.tensors["prompt_embeds"]
         weights = F.cosine_similarity(states, states[point.segments[0].end][None], dim=-1)
-        return point.with_steers(Steer({"prompt_embeds": weights[:, None] * d}, strength, window, name="CLIPSlider"))
+        return edit_of(point, "CLIPSlider", Parts((Steer({"prompt_embeds": weights[:, None] * d}, window=window),)))
 
-    return edit
+    return find
 
 
 def random_mean(model: Model, toward: str, away: str, draws: int) -> Tensor:
@@ -141,11 +151,9 @@ def random_mean(model: Model, toward: str, away: str, draws: int) -> Tensor:
     return (ends[0] - ends[1]).mean(0)
 
 
-def attribute_control(model: Model, attribute: Attribute) -> Edit:
+def attribute_control(model: Model, attribute: Attribute) -> Find:
     direction = contrast(model, attribute.word, attribute.opposite, roles=("subject",))
-    return lambda point, s, window: point.with_steers(
-        place(direction, point, scale=s, on=subject_of(point), window=window)
-    )
+    return lambda point, window: direction.at(point, on=subject_of(point), window=window)
 
 
 def _with_word(point: Point, word: str) -> str:
@@ -153,34 +161,42 @@ def _with_word(point: Point, word: str) -> str:
     return f"{prompt.removesuffix(subject)}{word} {subject}"
 
 
-def prompt_edit(model: Model, attribute: Attribute) -> Edit:
-    def edit(point: Point, strength: float, window: Window) -> Point:
+def prompt_edit(model: Model, attribute: Attribute) -> Find:
+    def find(point: Point, window: Window) -> Edit:
         edited = _states(model, _with_word(point, attribute.word))
         moves = {space: edited[space] - point.tensors[space] for space in edited}
-        return point.with_steers(Steer(moves, strength, window, name="prompt edit"))
+        return edit_of(point, "prompt edit", Parts((Steer(moves, window=window),)))
 
-    return edit
+    return find
 
 
-def prompt_weighting(model: Model, attribute: Attribute) -> Edit:
-    def edit(point: Point, strength: float, window: Window) -> Point:
-        prompt = _with_word(point, attribute.word)
-        empty, edited = (_states(model, text)["prompt_embeds"] for text in ("", prompt))
-        states = point.tensors["prompt_embeds"]
-        if strength >= 1:
-            target = edited.clone()
-            for segment in model.segments(prompt):
-                span = segment.find(attribute.word)
-                if span is None:
-                    raise AstrogateError(f"{attribute.word!r} was cut off", "shorten the prompt")
-                low, high = span
-                target[low:high] = empty[low:high] + strength * (edited[low:high] - empty[low:high])
-        else:
-            without = math.tan((1 - max(strength, 1e-6)) * math.pi / 2)
-            target = (edited + without * states) / (1 + without)
-        return point.with_steers(Steer({"prompt_embeds": target - states}, 1.0, window, name="prompt weighting"))
+def prompt_weighting(model: Model, attribute: Attribute) -> Find:
+    def find(point: Point, window: Window) -> Edit:
+        states, knots = point.tensors["prompt_embeds"], (0.0, *_WEIGHTS)
+        moves = torch.stack([_weighted(model, point, attribute.word, weight) - states for weight in knots])
+        steer = Steer({"prompt_embeds": moves}, window=window, rule="knots", knots=knots)
+        return edit_of(point, "prompt weighting", Parts((steer,)))
 
-    return edit
+    return find
+
+
+def _weighted(model: Model, point: Point, word: str, weight: float) -> Tensor:
+    """The states [tokens, width] of a point's prompt with a word put in at a weight; at 0 its own."""
+    states, prompt = point.tensors["prompt_embeds"], _with_word(point, word)
+    if weight == 0:
+        return states
+    empty, edited = (_states(model, text)["prompt_embeds"] for text in ("", prompt))
+    if weight < 1:
+        without = math.tan((1 - weight) * math.pi / 2)
+        return (edited + without * states) / (1 + without)
+    target = edited.clone()
+    for segment in model.segments(prompt):
+        span = segment.find(word)
+        if span is None:
+            raise AstrogateError(f"{word!r} was cut off", "shorten the prompt")
+        low, high = span
+        target[low:high] = empty[low:high] + weight * (edited[low:high] - empty[low:high])
+    return target
 
 
 def _states(model: Model, text: str) -> Mapping[str, Tensor]:
@@ -189,21 +205,23 @@ def _states(model: Model, text: str) -> Mapping[str, Tensor]:
     return {space: states[0] for space, states in encoded.items() if space in model.spaces}
 
 
-def seed_001(model: Model, attribute: Attribute) -> Edit:
-    return lambda point, s, window: point.with_steers(phrase(model, point, attribute.word, s, window=window))
+def seed_001(model: Model, attribute: Attribute) -> Find:
+    return lambda point, window: phrase(model, point, attribute.word, window=window)
 
 
-def masked_guidance(model: Model, attribute: Attribute) -> Edit:
-    return lambda point, s, window: point.with_guides(toward(model, attribute.word, s, window=window))
+def masked_guidance(model: Model, attribute: Attribute) -> Find:
+    return lambda point, window: toward(model, attribute.word, window=window)
 
 
+#: The weights at which a prompt's states are those of the weighted word itself.
+_WEIGHTS = (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3)
 #: Every method but ours, whose options are tuned (`studies.edit.leakage`).
 OTHERS: dict[str, Editor] = {
     "seed 000": Editor(seed_000, (0.25, 0.5, 1, 1.5, 2, 3, 4, 6)),
     "CLIPSlider": Editor(clip_slider, (0.25, 0.5, 1, 1.5, 2, 3, 4, 6)),
     "attribute control": Editor(attribute_control, (0.5, 1, 1.5, 2, 3, 4, 6, 9), LATE),
     "prompt edit": Editor(prompt_edit, (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3)),
-    "prompt weighting": Editor(prompt_weighting, (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3)),
+    "prompt weighting": Editor(prompt_weighting, _WEIGHTS),
     "seed 001": Editor(seed_001, (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1)),
     "masked guidance": Editor(masked_guidance, (1, 2, 3, 4, 6, 8, 12, 16), LATE),
 }

@@ -16,7 +16,7 @@ from astrogate.measure.leakage import Cell, effect, leak, outside
 from astrogate.menagerie.world import Scene, sample_scene
 from astrogate.studies.edit.editors import Attribute
 from astrogate.studies.edit.leakage import Bench
-from astrogate.studies.world.card import drawings, reconstruct
+from astrogate.studies.world.scenes import drawings, reconstruct
 
 #: How far a continuous factor, which lies in [-1, 1], is moved.
 _STEPS = (0.4, 0.8, 1.2)
@@ -36,12 +36,14 @@ def world_edit(bench: Bench, attribute: Attribute, subject: str, *, count: int =
     for step in _STEPS if target.value is None else (1.0,):
         moved = [replace(s, **{target.factor: _moved(s, attribute, step)}) for s in scenes]
         drawn, after = _read(bench, moved)
-        changes = (
-            effect(target, before, after, bench.spread),
-            leak(target, before, after, bench.spread, bench.visible(subject)),
-            outside(pictures, drawn, before.mask),
+        rows.append(
+            (
+                step,
+                float(effect(target, before, after, bench.spread).mean()),
+                float(leak(target, before, after, bench.spread, bench.visible(subject)).mean()),
+                float(outside(pictures, drawn, before.mask).mean()),
+            )
         )
-        rows.append((step, *(float(change.mean()) for change in changes)))
     strengths, effects, leaks, outsides = zip(*rows, strict=True)
     return Cell(strengths, effects, leaks, outsides, target.level)
 

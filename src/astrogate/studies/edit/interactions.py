@@ -13,9 +13,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from astrogate.core.direction import Direction, place
+from astrogate.core.direction import Direction
+from astrogate.core.point import Point
 from astrogate.measure.leakage import Target, effect
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.edit.leakage import Bench
 
 WORDS = ("fat", "tall", "happy", "black", "spotted")
@@ -37,7 +39,7 @@ def interactions(bench: Bench, sliders: Mapping[str, tuple[Direction, Target]], 
     for subject in bench.subjects:
         points, _, before = bench.starts(subject)
         for chosen in itertools.chain(((n,) for n in names), itertools.combinations(names, 2)):
-            moved = [p.with_steers(*(place(sliders[n][0], p, scale=scale) for n in chosen)) for p in points]
+            moved = [_set(p, [sliders[n][0] for n in chosen], scale) for p in points]
             after = bench.reader.read(to_tensor(render(bench.model, moved, recipe=bench.recipe)))
             kept = sums.setdefault(chosen, dict.fromkeys(names, 0.0))
             for n in names:
@@ -47,6 +49,12 @@ def interactions(bench: Bench, sliders: Mapping[str, tuple[Direction, Target]], 
     crosstalk = tuple(tuple(sums[i,][j] for j in names) for i in names)
     together = tuple(tuple(0.0 if i == j else sums[_pair(names, i, j)][i] - sums[i,][i] for j in names) for i in names)
     return Interactions(names, crosstalk, together)
+
+
+def _set(point: Point, sliders: Sequence[Direction], scale: float) -> Point:
+    for slider in sliders:
+        point = point.apply(slider.at(point), scale)
+    return point
 
 
 def _pair(names: Sequence[str], a: str, b: str) -> tuple[str, str]:

@@ -18,10 +18,11 @@ from astrogate.measure.clip import Clip
 from astrogate.measure.scores import spearman
 from astrogate.methods.edit.clip_guided import Stage, clip_guided
 from astrogate.methods.edit.contrast import contrast
-from astrogate.methods.edit.insert import insert, inserted
-from astrogate.methods.edit.slide import labels, scales, slide
-from astrogate.rendering.render import render, to_tensor
+from astrogate.methods.edit.insert import insert
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
+from astrogate.rendering.strip import labels, spaced
 from astrogate.studies.edit.editors import random_mean, subject_of
 from astrogate.studies.kit.report import Section, inline, reading_rows, report
 
@@ -32,7 +33,7 @@ _PAIRS = (
     ("black", "white", "colour"),
     ("fat", "happy", "build"),
 )
-_STRENGTHS = scales(-2.0, 2.0, 7)
+_STRENGTHS = spaced(-2.0, 2.0, 7)
 _PROMPT, _HAT, _STEPS = "a full-body picture of a woman", "dog with a hat", 7
 
 
@@ -52,7 +53,16 @@ def latent_directions(
     start = model.point(_PROMPT, seed=seed)
     for toward, away, factor in _PAIRS:
         seeds_own = contrast(model, toward, away)
-        sections.append(_strip(model, reader, "seed 000", slide(start, seeds_own), (toward, away, factor), recipe))
+        sections.append(
+            _strip(
+                model,
+                reader,
+                "seed 000",
+                [start.apply(edit, s) for edit in [seeds_own.at(start)] for s in _STRENGTHS],
+                (toward, away, factor),
+                recipe,
+            )
+        )
         ours = _ours(model, start, toward, away)
         sections.append(_strip(model, reader, "ours", ours, (toward, away, factor), recipe))
         quality = seeds_own.origin["quality"]["end"]
@@ -65,7 +75,7 @@ def latent_directions(
         "AUC says how often prompts of a subject that the direction was found without land on the right side."
     )
     sections.append(Section("How sure the directions are", text=text, head=head, rows=sure))
-    if hasattr(model, "epsilon"):
+    if "step" in model.can:
         sections.append(_lifecycle(model, clip, seed, recipe))  # type: ignore[arg-type]
         tell("lifecycle")
     intro = (
@@ -79,9 +89,8 @@ def latent_directions(
 
 def _ours(model: Model, start: Point, toward: str, away: str) -> list[Point]:
     """The words put into the prompt, one to each side."""
-    on = subject_of(start)
-    there, back = (insert(model, start, word, on=on) for word in (toward, away))
-    return [inserted(start, there if s > 0 else back, abs(s)) for s in _STRENGTHS]
+    edit = insert(model, start, toward, before=subject_of(start), against=away)
+    return [start.apply(edit, s) for s in _STRENGTHS]
 
 
 def _strip(

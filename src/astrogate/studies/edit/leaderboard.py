@@ -11,16 +11,20 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 
 from astrogate.core.direction import Direction
+from astrogate.core.errors import AstrogateError
 from astrogate.core.files import write_text
+from astrogate.core.parts import Hold
+from astrogate.core.plugins import named
 from astrogate.core.protocols import Model, Reader
 from astrogate.core.recipe import Recipe
-from astrogate.measure.clip import Clip, clip_for
+from astrogate.measure.clip import Clip, clip_for, own_part
 from astrogate.measure.scores import Estimate, bootstrap, mean
 from astrogate.measure.zero_shot import ZeroShot
 from astrogate.menagerie.captions import SCENE_WORDS
@@ -28,21 +32,24 @@ from astrogate.menagerie.factors import COLOURS, MEDIA, PATTERNS, SUBJECTS
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.menagerie.world import Scene, visible
 from astrogate.methods.edit.contrast import contrast
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.edit.editors import LATE, OTHERS, Attribute, Editor, Options, ours
 from astrogate.studies.edit.floor import world_edit
 from astrogate.studies.edit.leakage import PROMPT, REPORTED, SEEDS, TUNED, Bench, Row, ratio, run_cells, table
 from astrogate.studies.kit.report import page, svg
-from astrogate.studies.world.card import drawings, held_out_scenes
+from astrogate.studies.world.scenes import drawings, held_out_scenes
 
 #: What tuning on `TUNED` chose (docs/leakage.md).
 OURS = Options()
 _STRENGTHS = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 9)
-_HOLDS = (0.0, 1.0), (1.0, 1.0), (0.5, 0.2)
+_HOLDS = Hold(), Hold(1.0), Hold(0.5, 0.2)
 _CANDIDATES = (
     *(Options("prompt", tokens, None, hold) for tokens in ("all", "words") for hold in _HOLDS),
     *(Options("grid", tokens, None, hold) for tokens in ("all", "words") for hold in _HOLDS[:1]),
-    *(Options(fit, "focus", nuisance) for fit, nuisance in (("prompt", None), ("grid", None), ("grid", "whiten"))),
+    Options("prompt", "focus"),
+    Options("grid", "focus"),
+    Options("grid", "focus", "whiten"),
 )
 
 
@@ -61,9 +68,27 @@ def zero_shot(clip: Clip) -> ZeroShot:
 
 
 def readers(model_name: str, clip_folder: str | None) -> tuple[Reader, Clip]:
-    """Who reads a model's pictures: on the shipped model the oracle and its CLIP, elsewhere the CLIP that is named."""
+    """Who reads a model's pictures: its own oracle and CLIP, or the CLIP that is named."""
     clip = clip_for(model_name, clip_folder)
-    return (load_oracle() if clip_folder is None else zero_shot(clip)), clip
+    oracle = None if clip_folder else own_part(model_name, "oracle")
+    return (load_oracle(oracle) if oracle else zero_shot(clip)), clip
+
+
+def editor_named(name: str) -> Editor:
+    """The editor that "module:object", or an entry point of "astrogate.editors", names. Raises AstrogateError."""
+    found = named(name, "astrogate.editors")
+    if not isinstance(found, Editor):
+        raise AstrogateError(f"{name!r} is no Editor", "let it name an `astrogate.studies.edit.editors.Editor`")
+    return found
+
+
+def reader_named(name: str) -> Reader:
+    """The reader that "module:object", or an entry point of "astrogate.readers", names. Raises AstrogateError."""
+    found = named(name, "astrogate.readers")
+    reader = found() if isinstance(found, type) else found
+    if not callable(getattr(reader, "read", None)):
+        raise AstrogateError(f"{name!r} reads nothing", "let it name an object with a method `read`")
+    return reader
 
 
 def bench_of(model: Model, reader: Reader, folder: Path, recipe: Recipe, seeds: Sequence[int] = SEEDS) -> Bench:
@@ -117,10 +142,18 @@ def _ranked(bench: Bench, candidates: Sequence[Options], report: Callable[[str],
     return [(named[row.editor], row) for row in ranked]
 
 
-def run_leaderboard(bench: Bench, report: Callable[[str], None], options: Options = OURS) -> dict[str, Any]:
-    """Every editor on the reported half, as published and with the matched start, and ours against each other one."""
+def run_leaderboard(
+    bench: Bench,
+    report: Callable[[str], None],
+    options: Options = OURS,
+    more: Mapping[str, Editor] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Every editor on the reported half, as published and with the matched start, and ours against each other one.
+
+    `more` are editors of somebody else's, by the names that they have in the tables.
+    """
     name = f"ours {json.dumps(asdict(options), sort_keys=True)}"
-    editors = {name: Editor(ours(options), _STRENGTHS, LATE), **OTHERS}
+    editors = {name: Editor(ours(options), _STRENGTHS, LATE), **OTHERS, **more}
     result: dict[str, Any] = {"options": asdict(options), "attributes": [a.word for a in REPORTED]}
     result |= {"seeds": len(bench.seeds), "subjects": list(bench.subjects), "recipe": bench.recipe.to_json()}
     if not isinstance(bench.reader, ZeroShot):
@@ -130,7 +163,7 @@ def run_leaderboard(bench: Bench, report: Callable[[str], None], options: Option
         named = {("ours" if e == name else e, a, s): cell for (e, a, s), cell in cells.items()}
         result[key] = {
             "rows": [asdict(row) for row in table(named, matched=matched)],
-            "ratios": {other: asdict(ratio(named, "ours", other)) for other in OTHERS},
+            "ratios": {other: asdict(ratio(named, "ours", other)) for other in (*OTHERS, *more)},
             "cells": [
                 {"editor": e, "attribute": a, "subject": s, "reached": c.reached, "leakage": _number(c.leakage),
                  "background": _number(c.background), "there": c.effects[0] >= c.level}

@@ -20,8 +20,9 @@ from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.leakage import Cell, Target, effect, leak, outside
 from astrogate.measure.scores import Estimate, bootstrap
-from astrogate.rendering.render import render, to_tensor
-from astrogate.studies.edit.editors import LATE, Attribute, Editor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
+from astrogate.studies.edit.editors import LATE, Attribute, Editor, Find
 from astrogate.studies.kit.jobs import Store, key_of
 
 #: Raise it when an editor's formula or a reading changes: every cell is then made again.
@@ -104,18 +105,18 @@ def run_cells(
     """The cells of every editor, attribute and subject; with `matched`, every editor starts at `LATE`."""
     cells: dict[tuple[str, str, str], Cell] = {}
     store, digest = Store(bench.folder), f"{_VERSION} {bench.model.weights}"
-    starts = dict.fromkeys(bench.subjects)
+    starts: dict[str, tuple[list[Point], Tensor, Readings]] = {}
     for attribute in attributes:
         for name, editor in editors.items():
             window = LATE if matched else editor.window
-            edit = None
+            find = None
             for subject in bench.subjects:
                 spec = _spec(bench, name, editor, attribute, subject, window)
                 key = key_of(spec, digest)
                 if (kept := store.get(key)) is None:
-                    starts[subject] = starts[subject] or bench.starts(subject)
-                    edit = edit or editor.make(bench.model, attribute)
-                    cell = _cell(bench, attribute, subject, starts[subject], edit, editor, window)
+                    starts[subject] = starts.get(subject) or bench.starts(subject)
+                    find = find or editor.make(bench.model, attribute)
+                    cell = _cell(bench, attribute, subject, starts[subject], find, editor, window)
                     store.put(key, spec, asdict(cell))
                 else:
                     cell = _cell_of(kept[1])
@@ -129,16 +130,17 @@ def _cell(
     attribute: Attribute,
     subject: str,
     start: tuple[list[Point], Tensor, Readings],
-    edit: Callable[[Point, float, tuple[float, float]], Point],
+    find: Find,
     editor: Editor,
     window: tuple[float, float],
 ) -> Cell:
     """Sweep the strengths until the effect is there, and no further."""
     points, pictures, before = start
+    edits = [(point, find(point, window)) for point in points]
     target, factors = attribute.target, bench.visible(subject)
     rows = [(0.0, float(effect(target, before, before, bench.spread).mean()), 0.0, 0.0)]
     for strength in editor.strengths:
-        moved = [edit(point, strength, window) for point in points]
+        moved = [point.apply(edit, strength) for point, edit in edits]
         drawn = to_tensor(render(bench.model, moved, recipe=bench.recipe))
         after = bench.reader.read(drawn)
         rows.append(
@@ -173,7 +175,8 @@ def _spec(
 
 
 def _cell_of(kept: Mapping[str, Any]) -> Cell:
-    return Cell(*(tuple(kept[k]) for k in ("strengths", "effects", "leaks", "outsides")), kept["level"])
+    rows = {name: tuple(kept[name]) for name in ("strengths", "effects", "leaks", "outsides")}
+    return Cell(**rows, level=kept["level"])
 
 
 def table(cells: Mapping[tuple[str, str, str], Cell], *, matched: bool) -> list[Row]:

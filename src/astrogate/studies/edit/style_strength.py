@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-from PIL import Image
 
 from astrogate.core.protocols import Model, Reader
-from astrogate.core.recipe import Frame, Recipe
-from astrogate.methods.edit.phrase import between, phrase
-from astrogate.methods.edit.slide import labels, scales
-from astrogate.rendering.render import render, to_tensor
+from astrogate.core.recipe import Recipe
+from astrogate.methods.edit.phrase import phrase
+from astrogate.methods.path.walk import walk
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
+from astrogate.rendering.strip import labels, spaced
 from astrogate.studies.edit.styles import CASES, SEEDS, STRENGTHS, Case, Strip, full_strength, strips, summary
 from astrogate.studies.kit.report import Section, inline, report
 
@@ -61,9 +60,9 @@ def style_strength(
 
 def _interpolation(model: Model, reader: Reader, seed: int, recipe: Recipe) -> Section:
     """The seed's figure 5: from prompt to prompt, with the noise of the first."""
-    us = scales(0.0, 1.0, 9)
+    us = spaced(0.0, 1.0, 9)
     start, stop = (model.point(text, seed=seed) for text in _ENDS)
-    frames = list(render(model, [between(start, stop, u) for u in us], recipe=recipe, batch_size=9))
+    frames = list(render(model, map(walk(start, stop), us), recipe=recipe, batch_size=9))
     readings = reader.read(to_tensor(frames))
     names = list(readings.classes["subject"])
     rows = [
@@ -91,7 +90,7 @@ def _figures(number: str, case: Case, found: dict[str, list[Strip]]) -> list[Sec
         sections.append(
             Section(
                 f"{number}: “{case.prompt}”, {name}",
-                inline(sheet(_framed(strip.images), labels=heads)),
+                inline(sheet(strip.images, labels=heads)),
                 f"“{case.phrase}” strengthened; this strip {broken}.",
                 ["strength", *heads],
                 rows,
@@ -100,17 +99,12 @@ def _figures(number: str, case: Case, found: dict[str, list[Strip]]) -> list[Sec
     return sections
 
 
-def _framed(images: tuple[Image.Image, ...]) -> list[Any]:
-    """Pictures as what `sheet` lays out."""
-    return [Frame(image, None, None) for image in images]  # type: ignore[arg-type]
-
-
 def _weakening(model: Model, reader: Reader, case: Case, seed: int, recipe: Recipe) -> Section:
     """The seed's figure 9: the style weakened, by -v and by the text difference that it recommends."""
     point = model.point(case.prompt, seed=seed)
     ways = {"-v": False, "text difference": True}
     points = [
-        point.with_steers(phrase(model, point, case.phrase, -s, difference=difference))
+        point.apply(phrase(model, point, case.phrase, difference=difference), -s)
         for difference in ways.values()
         for s in STRENGTHS
     ]

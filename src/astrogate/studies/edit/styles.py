@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from astrogate.core.direction import place
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
@@ -22,10 +22,11 @@ from astrogate.menagerie.world import sample_scene
 from astrogate.methods.edit.contrast import contrast
 from astrogate.methods.edit.guidance import guide, toward
 from astrogate.methods.edit.phrase import phrase
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.edit.editors import LATE
 from astrogate.studies.edit.floor import PLAIN
-from astrogate.studies.world.card import drawings, reconstruct
+from astrogate.studies.world.scenes import drawings, reconstruct
 
 Style = Callable[[Point, float], Point]
 
@@ -56,17 +57,17 @@ def methods(model: Model, text: str) -> dict[str, tuple[Style, tuple[float, ...]
     """Every way to strengthen a phrase, with its strengths from 0 on."""
     direction = contrast(model, text, None, template=_TEMPLATE, subjects=_SUBJECTS, roles=("subject", "end", "padding"))
 
-    def slerped(**options: object) -> Style:
-        return lambda p, s: p.with_steers(phrase(model, p, text, s, **options)) if s else p  # type: ignore[arg-type]
+    def slerped(**options: Any) -> Style:
+        return lambda p, s: p.apply(phrase(model, p, text, **options), s)
 
     def placed(p: Point, s: float) -> Point:
-        return p.with_steers(place(direction, p, scale=s, window=LATE)) if s else p
+        return p.apply(direction.at(p, window=LATE), s)
 
     def guided(p: Point, s: float) -> Point:
-        return p.with_guides(guide(place(direction, p, scale=1.0), s, quantile=0.0)) if s else p
+        return p.apply(guide(p, direction.at(p), quantile=0.0), s)
 
     def sega(p: Point, s: float) -> Point:
-        return p.with_guides(toward(model, text, s, quantile=0.0)) if s else p
+        return p.apply(toward(model, text, quantile=0.0), s)
 
     def held(make: Style) -> Style:
         return lambda p, s: make(p, s).held(1.0) if s else p

@@ -18,7 +18,7 @@ from astrogate.methods.image.encode import encode
 from astrogate.ops.quantise import Codebook, relative_error
 from astrogate.studies.image import measures as measures
 from astrogate.studies.kit.report import page
-from astrogate.studies.world.card import drawings, reconstruct
+from astrogate.studies.world.scenes import drawings, reconstruct
 from astrogate.train.parts.upsampler import Corruption
 
 #: Chosen on other captions and pictures than those reported.
@@ -173,7 +173,8 @@ def _upsampling(stack: UnCLIP, *, count: int = 24) -> Table:
     for stage, corruption in enumerate(_CORRUPTIONS[: stack.upsamplers]):
         side = stack.size * 4 ** (stage + 1)
         large = drawings(scenes[: count // 4**stage], side)[0]
-        for kind, told in (("none", "clean"), corruption):
+        pairs: tuple[tuple[Corruption, str], ...] = (("none", "clean"), corruption)
+        for kind, told in pairs:
             for name, found in measures.upsampling(stack, large, stage=stage, corruption=kind).items():
                 given = f"{side // 4} to {side}, {told}"
                 rows.append([name, given, str(found.psnr), str(found.ssim), f"{found.seconds:.2f}"])

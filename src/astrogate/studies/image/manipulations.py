@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from astrogate.core.point import Point
@@ -21,13 +20,14 @@ from astrogate.methods.image.prior import prior
 from astrogate.methods.image.probe import probe
 from astrogate.methods.image.textdiff import textdiff
 from astrogate.methods.image.vary import vary
-from astrogate.rendering.render import render, to_images
+from astrogate.rendering.pixels import to_images
+from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 from astrogate.studies.image import measures as measures
 from astrogate.studies.image.card import GUIDANCE, THETA, Table, survival_table
 from astrogate.studies.image.typography import attacks, painted
 from astrogate.studies.kit.report import Section, inline, report
-from astrogate.studies.world.card import drawings
+from astrogate.studies.world.scenes import drawings
 
 _ETAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _DOG = Scene(subject="dog", colour="orange", hat="red", scene="meadow", medium="painting", seed=11)
@@ -76,8 +76,8 @@ def unclip(
     return report("unCLIP, reproduced", intro, sections)
 
 
-def _draw(stack: UnCLIP, points: Sequence[Point], recipe: Recipe = measures.UNGUIDED) -> list[Frame]:
-    return list(render(stack, points, recipe=recipe, batch_size=16))
+def _draw(stack: UnCLIP, points: Sequence[Point], recipe: Recipe | None = None) -> list[Frame]:
+    return list(render(stack, points, recipe=recipe or measures.UNGUIDED, batch_size=16))
 
 
 def _tabled(title: str, text: str, table: Table, source: str = "") -> Section:
@@ -118,7 +118,9 @@ def _diffs(stack: UnCLIP, oracle: Oracle, points: Sequence[Point]) -> list[Secti
     heads, sections = [f"{theta:g}" for theta in thetas], list[Section]()
     for point, (_, before, after) in zip(points, _DIFFS, strict=True):
         bases = (before, "a picture", "")
-        frames = _draw(stack, [textdiff(stack, point, base, after, theta) for base in bases for theta in thetas])
+        frames = _draw(
+            stack, [point.apply(edit, theta) for edit in [textdiff(stack, b, after) for b in bases] for theta in thetas]
+        )
         rows = [f"from “{base}”" if base else "from nothing" for base in bases]
         page = inline(sheet(frames, columns=len(thetas), labels=heads, rows=rows))
         sections.append(Section(f"Text diff (figure 5): to “{after}”", page, "x_T is fixed; the columns are theta."))
@@ -150,9 +152,7 @@ def _typography(stack: UnCLIP, scenes: list[Scene]) -> list[Section]:
     labelled = torch.stack([picture, painted(picture, "cat", shown=False), painted(picture, "cat")])
     points = [vary(stack.point_at(z), 3) for z in stack.embed(labelled)]
     drawn = [_draw(stack, group, replace(measures.UNGUIDED, eta=1.0)) for group in points]
-    frames = [
-        frame for own, group in zip(to_images(labelled), drawn, strict=True) for frame in (_as_frame(own), *group)
-    ]
+    frames = [shown for own, group in zip(to_images(labelled), drawn, strict=True) for shown in (own, *group)]
     words = ["cat" if scene.subject != "cat" else "dog" for scene in scenes]
     found = attacks(stack, drawings(scenes, stack.size)[0], [scene.subject for scene in scenes], words)
     rows = [[kind, str(attack.right), str(attack.word)] for kind, attack in found.items()]
@@ -164,10 +164,6 @@ def _typography(stack: UnCLIP, scenes: list[Scene]) -> list[Section]:
     page = inline(sheet(frames, columns=4, labels=["shown", "", "", ""], rows=["as it is", "empty label", "the word"]))
     head = ("picture", "named rightly", "named as the word")
     return [_tabled("Typographic attack (figure 6)", text, (head, rows), page)]
-
-
-def _as_frame(image: Image.Image) -> Frame:
-    return Frame(image, None, None)  # type: ignore[arg-type]
 
 
 def _priors(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,10 @@ from astrogate.methods.image.encode import encode
 from astrogate.methods.image.prior import Kind, prior
 from astrogate.methods.image.textdiff import textdiff
 from astrogate.methods.image.vary import vary
-from astrogate.rendering.render import render, to_images, to_tensor
-from astrogate.studies.world.card import drawings, held_out_scenes
+from astrogate.ops.pixels import to_pictures, to_pixels
+from astrogate.rendering.pixels import to_images, to_tensor
+from astrogate.rendering.render import render
+from astrogate.studies.world.scenes import drawings, held_out_scenes
 from astrogate.train.parts.upsampler import Corruption, low_of
 
 #: Manipulations draw as DALL-E 2's: unguided, so that a picture comes back.
@@ -199,7 +202,8 @@ def text_diffs(
     theta: float,
 ) -> Diffed:
     """Encoded pictures changed from one caption to another, against their reconstructions, `still`."""
-    seen = still_read(stack, reader, [textdiff(stack, point, before, after, theta) for point in points])
+    edit = textdiff(stack, before, after)
+    seen = still_read(stack, reader, [point.apply(edit, theta) for point in points])
     labels = zip(still.labels("subject"), seen.labels("subject"), strict=True)
     flipped = bootstrap(mean, [float(was != subject and now == subject) for was, now in labels])
     return Diffed(theta, flipped, _same(still, seen, "scene"), _same(still, seen, "medium"))
@@ -255,8 +259,7 @@ def upsampling(stack: UnCLIP, large: Tensor, *, stage: int = 0, corruption: Corr
     small = _eight_bits(torch.stack([low_of(picture, corruption, rng) for picture in large]).clamp(0, 1))
 
     def classic(small: Tensor, method: Image.Resampling) -> Tensor:
-        images = [image.resize(large.shape[-1:-3:-1], method) for image in to_images(small)]
-        return torch.stack([torch.from_numpy(np.asarray(i, np.float32) / 255).permute(2, 0, 1) for i in images])
+        return to_tensor(image.resize((large.shape[-1], large.shape[-2]), method) for image in to_images(small))
 
     ways: dict[str, Callable[[Tensor], Tensor]] = {
         "ours": lambda x: _eight_bits(stack.upscale(x, seeds=range(len(x)), stages=[stage])),
@@ -267,7 +270,7 @@ def upsampling(stack: UnCLIP, large: Tensor, *, stage: int = 0, corruption: Corr
 
 
 def _eight_bits(pictures: Tensor) -> Tensor:
-    return (255 * pictures).round() / 255
+    return to_pictures(to_pixels(pictures))
 
 
 def _enlarged(way: Callable[[Tensor], Tensor], small: Tensor, large: Tensor) -> Enlarged:
@@ -284,8 +287,9 @@ def ssim(a: Tensor, b: Tensor) -> list[float]:
     """Structural similarity of pictures [n, 3, h, w] in [0, 1], one a picture (Wang et al. 2004, by scikit-image)."""
     from skimage.metrics import structural_similarity
 
+    of: Callable[..., Any] = structural_similarity
     options = {"channel_axis": 0, "data_range": 1.0, "gaussian_weights": True, "use_sample_covariance": False}
-    return [float(structural_similarity(x, y, **options)) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
+    return [float(of(x, y, **options)) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
 
 
 def scenes_of(subject: str, count: int, *, seed: int = 4242) -> list[Scene]:

@@ -13,9 +13,10 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.scores import bootstrap, mean
 from astrogate.methods.image.encode import encode
 from astrogate.methods.image.prior import prior
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.image import measures as measures
-from astrogate.studies.world.card import drawings
+from astrogate.studies.world.scenes import drawings
 
 _SEED = 9_000
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import ImageDraw, ImageFont
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch import Tensor
 from astrogate.core.protocols import UnCLIP
 from astrogate.measure.scores import Estimate, bootstrap, mean
 from astrogate.menagerie.factors import SUBJECTS
-from astrogate.rendering.render import to_images
+from astrogate.rendering.pixels import to_images, to_tensor
 
 
 def painted(picture: Tensor, word: str, *, shown: bool = True) -> Tensor:
@@ -31,7 +30,7 @@ def painted(picture: Tensor, word: str, *, shown: bool = True) -> Tensor:
     draw.rectangle((middle[0] - half[0], middle[1] - half[1], middle[0] + half[0], middle[1] + half[1]), "white")
     if shown:
         draw.text(middle, word, "black", font, "mm")
-    return torch.from_numpy(np.asarray(image, np.float32) / 255).permute(2, 0, 1)
+    return to_tensor([image])[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ The dashboard stays off: it has let strangers in (CVE-2023-48022).
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -38,12 +39,12 @@ def on_ray(
         ray.init(
             address,
             runtime_env={"env_vars": one_thread},
-            logging_level="error",
+            logging_level=logging.ERROR,
             log_to_driver=False,
             **({} if address else local),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise AstrogateError(f"no Ray cluster at {address!r} ({error})", "start one, or leave --address out") from error
+        raise AstrogateError(f"no Ray cluster at {address!r} ({error})", "start one, or leave address out") from error
     kind: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_TRIES)(_Worker)
     try:
         actors = [kind.remote(make, store) for _ in range(min(workers, len(specs)))]
@@ -66,16 +67,17 @@ def on_ray(
 def _result(done: Any, spec: Spec | None) -> str:
     """The key of a finished item, "" of an actor that is up; what went wrong with it, in one line."""
     import ray
+    from ray.exceptions import RayError
 
     try:
         return ray.get(done)
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, AstrogateError):
             raise cause from None
         last = str(error).strip().splitlines()[-1]
         at = "" if spec is None else f" at {dict(spec)}"
-        raise AstrogateError(f"a worker failed{at} ({last})", "run it with --engine process to see more") from error
+        raise AstrogateError(f"a worker failed{at} ({last})", "run it in this process to see more") from error
 
 
 class _Worker:

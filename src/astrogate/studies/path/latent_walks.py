@@ -20,14 +20,15 @@ from astrogate.core.recipe import Frame, Recipe
 from astrogate.measure.clip import Clip
 from astrogate.measure.paths import score_noise
 from astrogate.methods.path.neighbourhood import EPSILONS, neighbourhood
-from astrogate.methods.path.pan import pan, wipe
-from astrogate.methods.path.walk import By, redrawn, walk
+from astrogate.methods.path.pan import pan
+from astrogate.methods.path.walk import By, walk
 from astrogate.ops.interpolate import lerp, nlerp, slerp
 from astrogate.ops.noise import scaled
-from astrogate.ops.timing import sample, uniform
 from astrogate.rendering.cache import FrameCache
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
+from astrogate.rendering.strip import spaced
 from astrogate.rendering.video import side_by_side
 from astrogate.studies.kit.report import Section, inline, inline_svg, inline_video, report
 from astrogate.studies.path.score import score_pictures, shrunk
@@ -63,7 +64,7 @@ def latent_walks(
     def ends(prompt: str) -> tuple[Point, Point]:
         """Both drawn from one generator, as the seed does."""
         point = model.point(prompt, seed=seed)
-        return point, redrawn(point, seed, draw=1)
+        return point, point.with_noise(seed, draw=1)
 
     start, end = ends(_PROMPT)
     sections = [_spread(draw, start)]
@@ -110,7 +111,7 @@ def _spread(draw: Draw, start: Point) -> Section:
 
 
 def _interpolations(draw: Draw, start: Point, end: Point) -> Section:
-    us = uniform(9)
+    us = spaced(0.0, 1.0, 9)
     points = [walk(start, end, by=rule)(u) for rule in _RULES for u in us]
     noise = [score_noise(walk(start, end, by=rule)(0.5).tensors["latents"]) for rule in _RULES]
     page = sheet(draw(points), columns=9, labels=[f"{u:.3g}" for u in us], rows=[_NAMES[r] for r in _RULES])
@@ -131,7 +132,7 @@ def _trajectories() -> Section:
     a, b = torch.randn((2, 2), generator=torch.Generator().manual_seed(3))
     figure, axis = plt.subplots(figsize=(5, 4), layout="constrained")
     for name, rule in (("linear", lerp), ("normalised", nlerp), ("slerp", slerp)):
-        way = torch.stack([rule(a, b, u) for u in uniform(41)])
+        way = torch.stack([rule(a, b, u) for u in spaced(0.0, 1.0, 41)])
         axis.plot(way[:, 0], way[:, 1], label=name, marker=".", markevery=4)
     axis.plot([0], [0], "k+")
     axis.set_aspect("equal")
@@ -144,7 +145,7 @@ def _trajectories() -> Section:
 
 
 def _texts(model: Model, draw: Draw, seed: int) -> Section:
-    us = uniform(9)
+    us = spaced(0.0, 1.0, 9)
     way = walk(*(model.point(text, seed=seed) for text in _TEXTS))
     page = sheet(draw([way(u) for u in us]), labels=[f"{u:.3g}" for u in us])
     return Section(f"Text interpolation: “{_TEXTS[0]}” to “{_TEXTS[1]}”", inline(page), "The noise stays.")
@@ -154,7 +155,7 @@ def _moves(draw: Draw, start: Point, end: Point) -> list[Section]:
     width = start.tensors["latents"].shape[-1]
     columns = list(range(0, width + 1, max(1, width // 32)))
     moved = [pan(start, end)(t / width) for t in columns]
-    mixed = [wipe(start, end)(1 - t / width) for t in columns]
+    mixed = [pan(start, end, by="columns")(1 - t / width) for t in columns]
     labels = [f"t = {t}" for t in columns]
     return [
         Section("Translation", text="The window moves over both noises.", slider=_slider(labels, draw(moved))),
@@ -178,7 +179,7 @@ def _smoothness(clip: Clip, draw: Draw, start: Point, ways: int = 4) -> Section:
 
 
 def _scores(model: Model, clip: Clip, draw: Draw, ends: tuple[Point, Point], n: int) -> list[Section]:
-    drawn = {rule: draw(list(sample(walk(*ends, by=rule), n))) for rule in _RULES}
+    drawn = {rule: draw(list(walk(*ends, by=rule).sample(n))) for rule in _RULES}
     found = {rule: asdict(score_pictures(shrunk(frames), clip, _SCORED)) for rule, frames in drawn.items()}
     names = [name for name in found["slerp"] if name != "fidelity"]
     rows = [[name, *(f"{found[rule][name]:.4g}" for rule in _RULES)] for name in names]

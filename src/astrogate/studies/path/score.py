@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -14,7 +13,7 @@ from astrogate.core.recipe import Frame
 from astrogate.measure.clip import Clip
 from astrogate.measure.paths import PathScore, score_path
 from astrogate.menagerie.oracle import load_oracle
-from astrogate.rendering.invert import fitted
+from astrogate.rendering.pixels import fitted, image_of, to_tensor
 
 #: The height at which frames are scored: what CLIP ViT-B and ViT-L take.
 SIDE = 224
@@ -27,19 +26,18 @@ def shrunk(frames: Iterable[Frame | Image.Image]) -> Tensor:
 
     Raises AstrogateError for fewer than two, and for different sizes.
     """
-    pictures: list[Tensor] = []
+    images: list[Image.Image] = []
     size: tuple[int, int] | None = None
-    for frame in frames:
-        image = frame if isinstance(frame, Image.Image) else frame.image
+    for image in map(image_of, frames):
         if size is not None and image.size != size:
             raise AstrogateError("the frames are of different sizes", "score frames of one size")
         size = image.size
         if image.height > SIDE:
             image = image.resize((round(SIDE * image.width / image.height), SIDE), Image.Resampling.BOX)
-        pictures.append(torch.from_numpy(np.asarray(image, np.float32) / 255).permute(2, 0, 1))
-    if len(pictures) < 2:
+        images.append(image)
+    if len(images) < 2:
         raise AstrogateError("there is one picture or none", "a path has two or more")
-    return torch.stack(pictures)
+    return to_tensor(images)
 
 
 def score_pictures(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,16 +21,17 @@ import numpy as np
 from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path as Way
 from astrogate.core.recipe import Recipe
-from astrogate.measure.clip import clip_for
+from astrogate.measure.clip import clip_for, own_part
 from astrogate.measure.paths import score_noise
 from astrogate.menagerie.captions import stated
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.methods.path.pace import pace
 from astrogate.methods.path.walk import By, walk
-from astrogate.models.loading.load import SHIPPED, load
-from astrogate.models.sampler.loop import digest_of
-from astrogate.ops.timing import eased, uniform
-from astrogate.rendering.render import render, to_tensor
+from astrogate.models.identity import digest_of
+from astrogate.models.loading.load import load
+from astrogate.models.loading.locate import SHIPPED
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
 from astrogate.studies.kit.jobs import Spec
 from astrogate.studies.path.score import score_pictures
 
@@ -100,13 +100,10 @@ class PathWork:
     def __init__(self, model: str = SHIPPED, clip: str | None = None, device: str | None = None) -> None:
         self.clip = clip_for(model, clip)
         self.model = load(model, device=device)
-        self.oracle = load_oracle() if model == SHIPPED else None
-
-    @cached_property
-    def digest(self) -> str:
-        """See `jobs.Work`."""
+        oracle = own_part(model, "oracle")
+        self.oracle = load_oracle(oracle) if oracle else None
         readers = [self.clip.model] if self.oracle is None else [self.clip.model, self.oracle.net]
-        return " ".join([str(_VERSION), self.model.weights, *(digest_of(reader) for reader in readers)])
+        self.digest = " ".join([str(_VERSION), self.model.weights, *(digest_of(reader) for reader in readers)])
 
     def __call__(self, spec: Spec) -> dict[str, Any]:
         """The scores of one path."""
@@ -114,7 +111,7 @@ class PathWork:
         start, end = (self.model.point(spec["prompt"], seed=seed) for seed in spec["seeds"])
         way = walk(start, end, by=spec["by"])
         times, jumps = self._times(way, spec, recipe)
-        points = list(way.sample(times))
+        points = list(map(way, times))
         pictures = to_tensor(render(self.model, points, recipe=recipe, batch_size=min(len(points), 16)))
         middle = points[len(points) // 2].tensors["latents"]
         return {
@@ -130,7 +127,7 @@ class PathWork:
         if spec["timing"] == "perceptual":
             found = pace(self.model, way, spec["frames"], self.clip, recipe=recipe, batch_size=16)
             return list(found.times), found.jumps
-        return (eased if spec["timing"] == "eased" else uniform)(spec["frames"]), ()
+        return way.times(spec["frames"], "eased" if spec["timing"] == "eased" else "uniform"), ()
 
     def _read(self, pictures: Any, prompt: str) -> dict[str, list[float]]:
         """The probability of every value that the prompt names, by factor, frame by frame."""

@@ -14,28 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from astrogate.core.files import write_text
 from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.clip import Clip
-from astrogate.measure.scores import Estimate, auc, bootstrap, mean, psnr, r2, retrieval
-from astrogate.menagerie.captions import WORDS, Caption, caption
-from astrogate.menagerie.drawing import draw_with_mask
+from astrogate.measure.scores import Estimate, auc, bootstrap, mean, psnr, retrieval
+from astrogate.menagerie.captions import WORDS, Caption
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, MEDIA, SUBJECTS
 from astrogate.menagerie.facts import FACTS
 from astrogate.menagerie.oracle import load_oracle
-from astrogate.menagerie.world import Scene, scene_at, visible
-from astrogate.models.loading.load import load, shipped_folder
-from astrogate.rendering.png import save_png
-from astrogate.rendering.render import render, to_tensor
+from astrogate.menagerie.world import Scene, visible
+from astrogate.models.loading.load import load
+from astrogate.models.loading.locate import shipped_folder
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.record import save_png
+from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
+from astrogate.studies.world.scenes import drawings, held_out_scenes, reconstruct, truth_scores
 from astrogate.studies.world.strips import PAIRS, score_strips
 
 _POLES = {factor: " / ".join(words) for factor, words in PAIRS.items()}
-_SEED = 99
 #: What each preset should reach, by factor.
 _GOALS = {
     "cpu": {"subject": 0.85, "scene": 0.85, "hat": 0.85, "colour": 0.75, "medium": 0.75, **dict.fromkeys(_POLES, 0.85)},
@@ -57,37 +57,6 @@ _PROMPTS = (
     "temple hidden in the jungle Monet style",
     "futuristic high tech city architecture",
 )
-
-
-def held_out_scenes(count: int, *, seed: int = _SEED) -> tuple[list[Scene], list[Caption]]:
-    """Scenes of held-out combinations with a caption each."""
-    scenes = [scene_at(seed, i, held=True) for i in range(count)]
-    return scenes, [caption(s, np.random.default_rng((seed, i, 1))) for i, s in enumerate(scenes)]
-
-
-def drawings(scenes: list[Scene], size: int) -> tuple[Tensor, Tensor]:
-    """Pictures [n, 3, size, size] in [0, 1] and masks [n, size, size] of scenes."""
-    drawn = [draw_with_mask(scene, size) for scene in scenes]
-    pictures = torch.from_numpy(np.stack([d[0] for d in drawn])).permute(0, 3, 1, 2).float() / 255
-    return pictures, torch.from_numpy(np.stack([d[1] for d in drawn])).float() / 255
-
-
-def truth_scores(readings: Readings, scenes: list[Scene]) -> dict[str, Estimate]:
-    """How well readings match what was drawn, visible factors only: accuracy, or R2 for continuous ones."""
-    shown = [visible(scene) for scene in scenes]
-    scores: dict[str, Estimate] = {}
-    for name in CATEGORICAL:
-        labels = readings.labels(name)
-        hits = [a == getattr(s, name) for a, s, v in zip(labels, scenes, shown, strict=True) if name in v]
-        scores[name] = bootstrap(mean, np.asarray(hits, float))
-    for name in CONTINUOUS:
-        pairs = [
-            (getattr(s, name), float(r))
-            for r, s, v in zip(readings.values[name], scenes, shown, strict=True)
-            if name in v
-        ]
-        scores[name] = bootstrap(r2, *zip(*pairs, strict=True))
-    return scores
 
 
 def agreement(readings: Readings, scenes: list[Scene], captions: list[Caption]) -> dict[str, Estimate]:
@@ -119,12 +88,6 @@ def witness_agreement(a: Readings, b: Readings) -> dict[str, Estimate]:
     }
     alike["overall"] = [hit for hits in alike.values() for hit in hits]
     return {name: bootstrap(mean, np.asarray(hits, float)) for name, hits in alike.items()}
-
-
-def reconstruct(model: Model, pictures: Tensor) -> Tensor:
-    """Pictures [n, 3, h, w] in [0, 1] through the VAE and back."""
-    predictor: Any = model
-    return torch.cat([model.decode(predictor.latents(part)) for part in pictures.split(50)])
 
 
 def measure_card(

@@ -11,8 +11,9 @@ from astrogate.core.protocols import Model, Reader
 from astrogate.core.recipe import Recipe
 from astrogate.measure.scores import Estimate, bootstrap, mean, spearman
 from astrogate.methods.edit.contrast import contrast
-from astrogate.methods.edit.slide import scales, slide
-from astrogate.rendering.render import render, to_tensor
+from astrogate.rendering.pixels import to_tensor
+from astrogate.rendering.render import render
+from astrogate.rendering.strip import spaced
 
 #: The poles of Menagerie's continuous factors, high end first.
 PAIRS = {"build": ("fat", "thin"), "height": ("tall", "short"), "mood": ("happy", "sad")}
@@ -50,16 +51,11 @@ def score_strips(
     """Slide every subject and seed along every factor's direction and read the factor back."""
     scores: list[StripScore] = []
     for factor in factors:
-        direction = contrast(model, *PAIRS[factor])
-        points = [
-            point
-            for subject in subjects
-            for seed in seeds
-            for point in slide(model.point(template.format(subject=subject), seed=seed), direction, low, high, n=n)
-        ]
+        direction, steps = contrast(model, *PAIRS[factor]), spaced(low, high, n)
+        starts = [model.point(template.format(subject=s), seed=seed) for s in subjects for seed in seeds]
+        points = [start.apply(edit, s) for start in starts for edit in [direction.at(start)] for s in steps]
         frames = render(model, points, recipe=recipe, batch_size=4 * n)
         values = reader.read(to_tensor(frames)).values[factor].numpy().reshape(-1, n)
-        steps = scales(low, high, n)
         correlations = tuple(spearman(steps, row) for row in values)
         scores.append(StripScore(factor, correlations, tuple(float(v) for v in np.mean(values, 0)), tuple(steps)))
     return scores

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 
 _REMEDY = "begin with a model of the same kind, as wide or wider"
@@ -66,4 +66,5 @@ def weights_of(model: Path, part: str) -> dict[str, Tensor]:
     files = sorted((model / part).glob("*.safetensors"))
     if not files:
         raise AstrogateError(f"{model} has no weights of {part}", _REMEDY)
-    return {name: weight for file in files for name, weight in load_file(file).items()}
+    read = (archive.read(file, what="weights", remedy=_REMEDY)[0] for file in files)
+    return {name: weight for weights in read for name, weight in weights.items()}

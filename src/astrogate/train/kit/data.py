@@ -7,11 +7,12 @@ adds `masks` uint8 [n, h, w / 8] (packed bits), `classes` int8, `values` float32
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.files import whole_file, whole_folder, write_text
+from astrogate.ops.pixels import to_pictures
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,11 @@ class PictureData:
 
     def images(self, index: NDArray[np.int64], device: str = "cpu") -> Tensor:
         """Pictures as float32 [b, 3, h, w] in [-1, 1], channels last in memory."""
-        batch = torch.from_numpy(np.asarray(self.arrays["images"][index])).to(device)
-        return batch.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        return to_pictures(self.arrays["images"][index], device).mul_(2).sub_(1)
 
     def crop(self, item: int, top: int, left: int, side: int) -> Tensor:
         """A square of one picture as float32 [3, side, side] in [-1, 1]; the rest of it is not read."""
-        square = np.array(self.arrays["images"][item, top : top + side, left : left + side])
-        return torch.from_numpy(square).permute(2, 0, 1).float().div_(127.5).sub_(1)
+        return to_pictures(self.arrays["images"][item, top : top + side, left : left + side]).mul_(2).sub_(1)
 
     def masks(self, index: NDArray[np.int64]) -> Tensor:
         """Subject masks as float32 [b, 1, h, w] in {0, 1}; all zero where the data set has none."""
@@ -58,9 +59,9 @@ class PictureData:
 
 
 def open_data(folder: Path) -> PictureData:
-    """Open a finished data set; raises FileNotFoundError if it is not whole."""
+    """Open a finished data set. Raises AstrogateError for one that is not whole."""
     if not (folder / "done.json").exists():
-        raise FileNotFoundError(f"{folder} holds no finished data set: build it first")
+        raise AstrogateError(f"{folder} holds no finished data set", "build it first")
     arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
     return PictureData(folder, arrays)
 
@@ -75,14 +76,16 @@ def build_data(
     folder: Path,
     count: int,
     recipe: dict[str, object],
-    make: Callable[[range], Arrays],
+    work: Callable[[range], Callable[[], Arrays]],
     *,
     workers: int,
     chunk: int = 1000,
+    notes: Mapping[str, str] | None = None,
 ) -> PictureData:
-    """Fill a data set by calling `make(items)` for every chunk, in processes; what is there for `recipe` is kept.
+    """Fill a data set chunk by chunk, in processes; what is there for `recipe` is kept.
 
-    `make` travels to each process once.
+    `work(items)` makes a chunk's arrays when it is called. It is pickled: it should hold what its items need, no more.
+    `notes` are text files, by name, that are kept in the data set.
     """
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
@@ -91,39 +94,36 @@ def build_data(
 
     if (kept := finished(folder, recipe)) is not None:
         return kept
-    done = folder / "done.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in (done, *folder.glob("*.npy")):
-        stale.unlink(missing_ok=True)
-    arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
     chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_take, initargs=(make,)) as pool:
-        for items, part in zip(chunks, tqdm(pool.map(_made, chunks), total=len(chunks), desc="data"), strict=True):
+    with whole_folder(folder) as fresh, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
+        parts: Iterator[Arrays] = pool.map(operator.call, map(work, chunks))
+        for items, part in zip(chunks, tqdm(parts, total=len(chunks), desc="data"), strict=True):
             for name, values in part.items():
                 if name not in arrays:
                     shape = (count, *values.shape[1:])
-                    arrays[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", values.dtype, shape)
+                    arrays[name] = np.lib.format.open_memmap(fresh / f"{name}.npy", "w+", values.dtype, shape)
                 arrays[name][items.start : items.stop] = values
-    for array in arrays.values():
-        array.flush()
-    temporary = done.with_suffix(".tmp")
-    temporary.write_text(json.dumps(recipe))
-    os.replace(temporary, done)
+        for array in arrays.values():
+            array.flush()
+        for name, text in {**(notes or {}), "done.json": json.dumps(recipe)}.items():
+            write_text(fresh / name, text)
     return open_data(folder)
 
 
-def _take(make: Callable[[range], Arrays]) -> None:
-    """In a process of the pool: what to call for each chunk."""
-    global _make
-    _make = make
+def keep_rows(path: Path, count: int, parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+    """Write parts of an array of `count` rows one after the other into one `.npy` file, whole or not at all; open it.
 
-
-def _made(items: range) -> Arrays:
-    assert _make is not None
-    return _make(items)
-
-
-_make: Callable[[range], Arrays] | None = None
+    Nothing is made where the file is there.
+    """
+    if not path.exists():
+        with whole_file(path) as file:
+            for i, part in enumerate(parts):
+                if i == 0:
+                    header = {"descr": part.dtype.str, "fortran_order": False, "shape": (count, *part.shape[1:])}
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(part.tobytes())
+    return np.load(path, mmap_mode="r")
 
 
 def chunk_of(size: int) -> int:
@@ -142,7 +142,7 @@ class Batches:
     def __post_init__(self) -> None:
         if self.count < self.size:
             raise AstrogateError(
-                f"{self.count} items do not fill a batch of {self.size}", "train on more, or with a smaller --batch"
+                f"{self.count} items do not fill a batch of {self.size}", "train on more, or with a smaller batch"
             )
 
     def at(self, step: int) -> NDArray[np.int64]:

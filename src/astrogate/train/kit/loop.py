@@ -12,22 +12,26 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast, broadcast_object_list, gather_object, reduce
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
-from astrogate.core.files import whole_file, write_text
+from astrogate.core.files import write_text
 from astrogate.train.kit.sam import ascended
+
+_FORMAT = "astrogate-training-1"
+_FIELDS = {"step": int, "seconds": float, "of": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +83,8 @@ def fit(
         parameters, lr=schedule.lr, betas=(0.9, 0.99), weight_decay=schedule.weight_decay, fused=True
     )
     average = AveragedModel(modules, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema))
-    state = folder / f"{name}-state.safetensors"
-    first, spent = _restore(state, of, modules, average, optimiser, parameters)
+    state = _State(folder / f"{name}-state.safetensors", of, modules, average, optimiser, parameters)
+    first, spent = state.restored()
     if crew.num_processes > 1:
         first, spent = _shared(first, spent, modules, average)
     settings = {"seed": seed, "processes": crew.num_processes, "threads": torch.get_num_threads(), **asdict(schedule)}
@@ -108,7 +112,8 @@ def fit(
                     _backward(loss, optimiser, seed, turn)
             if crew.num_processes > 1:
                 for parameter in (p for p in parameters if p.grad is not None):
-                    parameter.grad = reduce(parameter.grad, "mean")
+                    mean_of: Any = reduce(parameter.grad, "mean")
+                    parameter.grad = mean_of
             nn.utils.clip_grad_norm_(parameters, schedule.clip)
             optimiser.step()
             average.update_parameters(modules)
@@ -125,10 +130,10 @@ def fit(
             if crew.is_main_process and time.monotonic() - saved > 60 * schedule.checkpoint_minutes:
                 saved = time.monotonic()
                 _finite(running, name, step)
-                _save(state, of, modules, average, optimiser, parameters, step + 1, spent + saved - started)
+                state.save(step + 1, spent + saved - started)
     _finite(running, name, schedule.steps)
     if crew.is_main_process:
-        _save(state, of, modules, average, optimiser, parameters, schedule.steps, spent + time.monotonic() - started)
+        state.save(schedule.steps, spent + time.monotonic() - started)
     crew.wait_for_everyone()
     result = average.module
     assert isinstance(result, nn.ModuleDict)
@@ -150,7 +155,7 @@ def _finite(running: Tensor, name: str, step: int) -> float:
     """The sum of losses. Raises AstrogateError where it is not a number, before anything is kept."""
     total = float(running)
     if not math.isfinite(total):
-        raise AstrogateError(f"{name}: the loss is not a number at step {step}", "use a lower rate, see --lr")
+        raise AstrogateError(f"{name}: the loss is not a number at step {step}", "use a lower rate (lr)")
     return total
 
 
@@ -177,48 +182,39 @@ def _cut_curve(curve: Path, first: int) -> None:
     write_text(curve, "\n".join(["step,seconds,loss", *kept]) + "\n")
 
 
-def _save(
-    path: Path,
-    of: str,
-    modules: nn.Module,
-    average: AveragedModel,
-    optimiser: torch.optim.Optimizer,
-    parameters: list[Tensor],
-    step: int,
-    seconds: float,
-) -> None:
-    tensors = {f"model.{k}": v for k, v in modules.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
-    for i, p in enumerate(parameters):
-        tensors |= {f"optimiser.{i}.{k}": v for k, v in optimiser.state.get(p, {}).items()}
-    contiguous = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    with whole_file(path) as file:
-        file.write(save(contiguous, {"step": str(step), "seconds": str(seconds), "of": of}))
+@dataclass(frozen=True, slots=True, eq=False)
+class _State:
+    """All that a run resumes from, and the file that it is kept in; `of` says what is trained on what."""
 
+    path: Path
+    of: str
+    modules: nn.Module
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    parameters: Sequence[Tensor]
 
-def _restore(
-    path: Path,
-    of: str,
-    modules: nn.Module,
-    average: AveragedModel,
-    optimiser: torch.optim.Optimizer,
-    parameters: list[Tensor],
-) -> tuple[int, float]:
-    """Load a checkpoint, if there is one: the step to go on from and the seconds spent before it."""
-    if not path.exists():
-        return 0, 0.0
-    from safetensors import safe_open
+    def save(self, step: int, seconds: float) -> None:
+        """Keep the state after `step` steps in `seconds`."""
+        tensors = {f"model.{k}": v for k, v in self.modules.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for i, p in enumerate(self.parameters):
+            tensors |= {f"optimiser.{i}.{k}": v for k, v in self.optimiser.state.get(p, {}).items()}
+        archive.write(self.path, tensors, {"step": step, "seconds": seconds, "of": self.of}, format=_FORMAT)
 
-    with safe_open(path, framework="pt") as file:
-        meta = file.metadata()
-    if meta.get("of", of) != of:
-        raise AstrogateError(f"{path} is of another training: other data, models, sizes or seed", "name another --run")
-    tensors = load_file(path)
-    modules.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-    average.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("average.")})
-    for i, p in enumerate(parameters):
-        prefix = f"optimiser.{i}."
-        kept = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-        if kept:
-            optimiser.state[p] = {k: v.to(p.device) for k, v in kept.items()}
-    return int(meta["step"]), float(meta["seconds"])
+    def restored(self) -> tuple[int, float]:
+        """The step to resume from and the seconds spent before it: (0, 0) where nothing is kept."""
+        if not self.path.exists():
+            return 0, 0.0
+        what, remedy = "a training's state", "delete it to start again"
+        tensors, meta = archive.read(self.path, format=_FORMAT, fields=_FIELDS, what=what, remedy=remedy)
+        if meta["of"] != self.of:
+            raise AstrogateError(
+                f"{self.path} is of another training: other data, models, sizes or seed",
+                "name another folder for this run",
+            )
+        self.modules.load_state_dict(archive.below("model", tensors))
+        self.average.load_state_dict(archive.below("average", tensors))
+        for i, p in enumerate(self.parameters):
+            if kept := archive.below(f"optimiser.{i}", tensors):
+                self.optimiser.state[p] = {k: v.to(p.device) for k, v in kept.items()}
+        return meta["step"], meta["seconds"]

@@ -20,11 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.core.files import write_text
-from astrogate.rendering.picture import read_picture
+from astrogate.rendering.pixels import picture_files, read_picture
 from astrogate.train.kit.data import Arrays, PictureData, build_data, chunk_of, finished
 
-_KINDS = {".png", ".jpg", ".jpeg", ".webp"}
 _SHOWN = 5
 
 
@@ -34,7 +32,7 @@ def picture_data(
     """Build, or open, the data set `folder` of the pictures in `source`, cropped to squares of `size` pixels.
 
     Every picture keeps `captions` of its captions; fewer are repeated. Without a `tokenizer` captions are not needed.
-    What is left out is told and listed in `folder/left-out.txt`. Raises AstrogateError where nothing is left.
+    What is left out is told, and listed in the data set's `left-out.txt`. Raises AstrogateError where nothing is left.
     """
     if size < 8:
         raise AstrogateError(f"pictures of {size} pixels", "choose 8 or more")
@@ -50,22 +48,19 @@ def picture_data(
     }
     left = folder / "left-out.txt"
     if (kept := finished(folder, recipe)) is not None:
-        _tell(left)
+        _tell(left.read_text().splitlines() if left.exists() else [], left)
         return kept
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         faults = list(pool.map(_Fault(size), found, chunksize=32))
     lines = [f"{path.relative_to(source)}: {fault}" for path, fault in zip(found, faults, strict=True) if fault]
     lines += [f"{path.relative_to(source)}: no caption" for path in pictures_of(source) if path not in found]
-    if lines:
-        write_text(left, "\n".join(lines) + "\n")
-    else:
-        left.unlink(missing_ok=True)
-    _tell(left)
     paths = [path for path, fault in zip(found, faults, strict=True) if not fault]
+    _tell(lines, left if paths else None)
     if not paths:
         what = "with a caption " if tokenizer is not None else ""
         raise AstrogateError(
-            f"{source} holds no picture {what}of {size} pixels or more", "put NAME.txt beside NAME.png, or use --size"
+            f"{source} holds no picture {what}of {size} pixels or more",
+            "put NAME.txt beside NAME.png, or lower the size",
         )
     tokens = None
     if tokenizer is not None:
@@ -73,15 +68,20 @@ def picture_data(
         length = tokenizer.model_max_length
         ids = tokenizer(texts, padding="max_length", truncation=True, max_length=length)["input_ids"]
         tokens = np.array(ids, np.int32).reshape(len(paths), captions, length)
-    make = _Chunk(paths, tokens, size)
-    return build_data(folder, len(paths), recipe, make, workers=workers, chunk=chunk_of(size))
+
+    def work(items: range) -> _Chunk:
+        part = slice(items.start, items.stop)
+        return _Chunk(paths[part], None if tokens is None else tokens[part], size)
+
+    notes = {left.name: "\n".join(lines) + "\n"} if lines else {}
+    return build_data(folder, len(paths), recipe, work, workers=workers, chunk=chunk_of(size), notes=notes)
 
 
 def pictures_of(source: Path) -> list[Path]:
     """The picture files of a folder and those below it, by name. Raises AstrogateError where there is no folder."""
     if not source.is_dir():
         raise AstrogateError(f"there is no folder {source}", "name a folder of pictures and captions")
-    return sorted(path for path in source.rglob("*") if path.suffix.lower() in _KINDS)
+    return picture_files(source, deep=True)
 
 
 def captioned(source: Path) -> dict[Path, list[str]]:
@@ -109,10 +109,10 @@ def _listed(path: Path) -> dict[str, str]:
         ) from error
 
 
-def _tell(left: Path) -> None:
-    if left.exists():
-        lines = left.read_text().splitlines()
-        shown = ", ".join(lines[:_SHOWN]) + (f" ... all are listed in {left}" if len(lines) > _SHOWN else "")
+def _tell(lines: list[str], listed: Path | None) -> None:
+    if lines:
+        rest = f" ... all are listed in {listed}" if listed else " ..."
+        shown = ", ".join(lines[:_SHOWN]) + (rest if len(lines) > _SHOWN else "")
         warn(f"{len(lines)} left out: {shown}", AstrogateWarning, stacklevel=3)
 
 
@@ -133,13 +133,15 @@ class _Fault:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
+    """The pictures of some files, with their captions' tokens."""
+
     paths: list[Path]
     tokens: NDArray[np.int32] | None
     size: int
 
-    def __call__(self, items: range) -> Arrays:
-        images = {"images": np.stack([self._square(self.paths[i]) for i in items])}
-        return images if self.tokens is None else {**images, "tokens": self.tokens[items]}
+    def __call__(self) -> Arrays:
+        images = {"images": np.stack([self._square(path) for path in self.paths])}
+        return images if self.tokens is None else {**images, "tokens": self.tokens}
 
     def _square(self, path: Path) -> NDArray[np.uint8]:
         """The middle of a picture, the right way up, [size, size, 3]."""

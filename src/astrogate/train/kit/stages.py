@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from astrogate.core.files import write_text
+from astrogate.core.files import whole_folder, write_text
 
 #: The file in a finished stage that says what it was trained on: a digest for each part.
 TRAINED_ON = "trained_on.json"
 
 
 def keep_stage(run: Path, name: str, save: Callable[[Path], object], trained_on: Mapping[str, str]) -> None:
-    """Save a stage into a folder beside its own, with the digests of what it was trained on, then rename.
-
-    So a finished stage is a whole one; its checkpoint has then served its turn.
-    """
-    part = run / f".{name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    save(part)
-    write_text(part / TRAINED_ON, json.dumps(dict(trained_on)))
-    shutil.rmtree(run / name, ignore_errors=True)
-    part.rename(run / name)
+    """Save a stage with the digests of what it was trained on, whole or not at all; then drop its checkpoint."""
+    with whole_folder(run / name) as part:
+        save(part)
+        write_text(part / TRAINED_ON, json.dumps(dict(trained_on)))
     (run / f"{name}-state.safetensors").unlink(missing_ok=True)
 
 

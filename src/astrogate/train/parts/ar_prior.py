@@ -40,7 +40,7 @@ def train_ar_prior(
     torch.manual_seed(on.seed)
     model, order, edges = model.to(on.device), on.batches(schedule), edges.to(on.device)
     if on.device == "cpu":
-        model.set_attn_implementation("eager")  # as `unet.for_training`: .39 s a step, not .66
+        model.set_attn_implementation("eager")  # as `denoising.for_training`: 0.39 s per step, not 0.66
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         index = order.at(step)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from astrogate.models.unclip.conditions import FORGIVEN, ImageConditions
+from astrogate.train.kit.denoising import drawn_latents, for_training, snr_weights
 from astrogate.train.kit.loop import Schedule, fit
 from astrogate.train.parts.embeddings import Embedded
-from astrogate.train.parts.unet import drawn_latents, for_training, snr_weights
 
 
 def train_decoder(
@@ -35,7 +35,7 @@ def train_decoder(
 ) -> tuple[Any, ImageConditions]:
     """Train a `UNet2DConditionModel` of class embedding "projection" and its conditions.
 
-    `moments` are the latents' means and deviations (`unet.cache_moments`).
+    `moments` are the latents' means and deviations (`denoising.cache_moments`).
     """
     torch.manual_seed(on.seed)
     device = on.device

@@ -5,6 +5,7 @@ z_i = projected image embedding of unit length, z_t = that of the text, states =
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,30 +16,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from astrogate.core.files import whole_file
 from astrogate.measure.clip import Clip
 from astrogate.models.unclip.towers import Texts
-from astrogate.train.kit.data import Batches, PictureData
+from astrogate.train.kit.data import Batches, PictureData, keep_rows
 from astrogate.train.kit.loop import Schedule
 
 
-def cache_embeddings(clip: Clip, data: PictureData, *, key: str, batch: int = 250) -> NDArray[np.float16]:
+def cache_embeddings(clip: Clip, data: PictureData, *, key: str, batch_size: int = 250) -> NDArray[np.float16]:
     """z_i of every picture: float16 [n, d], kept beside the data under `key`, which names the CLIP."""
-    path = data.folder / f"embeddings-{key}.npy"
-    if path.exists():
-        return np.load(path)
-    from tqdm import tqdm
 
-    starts = range(0, len(data), batch)
-    indices = (np.arange(start, min(start + batch, len(data))) for start in starts)
-    parts = [
-        clip.images((data.images(index) + 1) / 2, batch=batch).half().numpy()
-        for index in tqdm(indices, total=len(starts), desc="embeddings")
-    ]
-    out = np.concatenate(parts)
-    with whole_file(path) as file:
-        np.save(file, out)
-    return out
+    def parts() -> Iterator[NDArray[np.float16]]:
+        from tqdm import tqdm
+
+        for start in tqdm(range(0, len(data), batch_size), desc="embeddings"):
+            index = np.arange(start, min(start + batch_size, len(data)))
+            yield clip.images((data.images(index) + 1) / 2, batch_size=batch_size).half().numpy()
+
+    return keep_rows(data.folder / f"embeddings-{key}.npy", len(data), parts())
 
 
 @torch.no_grad()

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from astrogate.train.kit.denoising import for_training
 from astrogate.train.kit.loop import Schedule, fit
 from astrogate.train.parts.embeddings import Embedded
-from astrogate.train.parts.unet import for_training
 
 
 def prior_scheduler() -> Any:

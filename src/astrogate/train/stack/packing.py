@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.files import whole_folder
+from astrogate.models.families.astrogate_unclip import OWN
 from astrogate.models.loading.checks import digest
-from astrogate.models.loading.load import OWN, UNCLIP_SHIPPED, shipped_folder
+from astrogate.models.loading.locate import UNCLIP_SHIPPED, shipped_folder
 from astrogate.models.unclip.load import own_part
 from astrogate.train.kit.stages import TRAINED_ON, forget_paths
 
@@ -51,51 +53,43 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
     if target.exists() and not ours and any(target.iterdir()):
         raise AstrogateError(f"{target} holds something else", "name a new folder, or a stack of ours to replace")
     if not (run / "decoder").is_dir() and not (target / "decoder").is_dir():
-        raise AstrogateError(f"{run} holds no decoder", "train it first: astrogate train decoder")
+        raise AstrogateError(f"{run} holds no decoder", "train the part decoder first")
     before = json.loads((target / "card.json").read_text())["trained_on"] if ours else {}
-    fresh = target.with_name(f".{target.name}.part")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    trained_on: dict[str, dict[str, str]] = {}
-    kept: dict[str, dict[str, str]] = {}
-    for part, place in _PLACES.items():
-        source = run / place if (run / place).is_dir() else target / part
-        if not source.is_dir() or (shipped and part == "scheduler"):
-            continue
-        if source == target / part:
-            kept[part] = before.get(part, {})
-        else:
-            trained_on[part] = json.loads((run / place.split("/")[0] / TRAINED_ON).read_text())
-            _check_needs(part, run, trained_on[part], known)
-        own_part(part, source, torch.float16).save_pretrained(fresh / part)
-        if (source / "codebook.safetensors").exists():
-            shutil.copy(source / "codebook.safetensors", fresh / part)
-    for part in () if shipped else ("text_encoder", "image_encoder", "tokenizer", "feature_extractor", "vae"):
-        own_part(part, frozen["vae" if part == "vae" else "clip"], torch.float16).save_pretrained(fresh / part)
-    (fresh / "model_index.json").write_text(json.dumps({"_class_name": OWN}))
-    forget_paths(fresh)
-    if shipped:
-        shutil.copy(shipped_folder() / "language.json", fresh)
-    else:  # what is in the stack stands for the folders that it came from
-        stands = {"clip": ("text_encoder", "image_encoder"), "vae": ("vae",)}
-        known = {part: digest(fresh / part) for parts in stands.values() for part in parts}
-        trained_on = {k: {part: known[part] for name in v for part in stands[name]} for k, v in trained_on.items()}
-    for part, needs in kept.items():
-        _check_needs(part, target, needs, known)
-    _write_card(fresh, trained_on | kept, UNCLIP_SHIPPED if shipped else "stack")
-    sizes = {path: path.stat().st_size for path in fresh.rglob("*") if path.is_file()}
-    if shipped and (sum(sizes.values()) > _LIMIT or max(sizes.values()) > _FILE_LIMIT):
-        largest = max(sizes, key=lambda path: sizes[path])
-        raise AstrogateError(
-            f"the stack is {sum(sizes.values()) / 2**20:.2f} MiB, its largest file {largest.name}",
-            "keep it within 22 MiB, and a file within 16",
-        )
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    with whole_folder(target) as fresh:
+        trained_on: dict[str, dict[str, str]] = {}
+        kept: dict[str, dict[str, str]] = {}
+        for part, place in _PLACES.items():
+            source = run / place if (run / place).is_dir() else target / part
+            if not source.is_dir() or (shipped and part == "scheduler"):
+                continue
+            if source == target / part:
+                kept[part] = before.get(part, {})
+            else:
+                trained_on[part] = json.loads((run / place.split("/")[0] / TRAINED_ON).read_text())
+                _check_needs(part, run, trained_on[part], known)
+            own_part(part, source, torch.float16).save_pretrained(fresh / part)
+            if (source / "codebook.safetensors").exists():
+                shutil.copy(source / "codebook.safetensors", fresh / part)
+        for part in () if shipped else ("text_encoder", "image_encoder", "tokenizer", "feature_extractor", "vae"):
+            own_part(part, frozen["vae" if part == "vae" else "clip"], torch.float16).save_pretrained(fresh / part)
+        (fresh / "model_index.json").write_text(json.dumps({"_class_name": OWN}))
+        forget_paths(fresh)
+        if shipped:
+            shutil.copy(shipped_folder() / "language.json", fresh)
+        else:  # what is in the stack stands for the folders that it came from
+            stands = {"clip": ("text_encoder", "image_encoder"), "vae": ("vae",)}
+            known = {part: digest(fresh / part) for parts in stands.values() for part in parts}
+            trained_on = {k: {part: known[part] for name in v for part in stands[name]} for k, v in trained_on.items()}
+        for part, needs in kept.items():
+            _check_needs(part, target, needs, known)
+        _write_card(fresh, trained_on | kept, UNCLIP_SHIPPED if shipped else "stack")
+        sizes = {path: path.stat().st_size for path in fresh.rglob("*") if path.is_file()}
+        if shipped and (sum(sizes.values()) > _LIMIT or max(sizes.values()) > _FILE_LIMIT):
+            largest = max(sizes, key=lambda path: sizes[path])
+            raise AstrogateError(
+                f"the stack is {sum(sizes.values()) / 2**20:.2f} MiB, its largest file {largest.name}",
+                "keep it within 22 MiB, and a file within 16",
+            )
     return sum(sizes.values())
 
 

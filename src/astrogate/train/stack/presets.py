@@ -1,13 +1,13 @@
 """Sizes and schedules of a stack of unCLIP, and the stock modules that its stages train.
 
 The shipped stack has 22 MiB in fp16. `cpu` takes under three hours on two cores, `cuda` under 25 minutes on a large
-GPU. A decoder of the preset `cpu` should begin with a text-to-image model's U-Net (`--init`): from noise it takes at
+GPU. A decoder of the preset `cpu` should start from a text-to-image model's U-Net (`init`): from noise it takes at
 least twice the time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from astrogate.train.kit.loop import Schedule
@@ -32,42 +32,37 @@ class UnclipPreset:
     device: str
 
 
-UNCLIP_PRESETS = {
-    "cpu": UnclipPreset(
-        prior=(5, 4, 48),
-        ar=(6, 4),
-        buckets=1024,
-        levels=16,
-        decoder=(48, 96, 144),
-        upsampler=(32, 64, 64),
-        large=(6_000, 400),
-        schedules={
-            "prior": Schedule(steps=14_000, batch=64, lr=1e-3, minutes=35, warmup=200, decay=0.6, ema=0.999),
-            "ar_prior": Schedule(steps=8_000, batch=64, lr=1e-3, minutes=25, warmup=200, decay=0.6, ema=0.998),
-            "decoder": Schedule(steps=24_000, batch=64, lr=8e-4, minutes=70, warmup=300, decay=0.5, ema=0.999),
-            "upsampler": Schedule(steps=8_000, batch=8, lr=8e-4, minutes=40, warmup=100, decay=0.6, ema=0.998),
-            "upsampler_2": Schedule(steps=4_000, batch=4, lr=8e-4, minutes=40, warmup=100, decay=0.6, ema=0.998),
-        },
-        device="cpu",
-    ),
-    "cuda": UnclipPreset(
-        prior=(5, 4, 48),
-        ar=(6, 4),
-        buckets=1024,
-        levels=16,
-        decoder=(48, 96, 144),
-        upsampler=(24, 48, 48),
-        large=(20_000, 1_500),
-        schedules={
-            "prior": Schedule(steps=60_000, batch=1024, lr=1e-3, minutes=4, warmup=500, decay=0.6, ema=0.9995),
-            "ar_prior": Schedule(steps=30_000, batch=512, lr=1e-3, minutes=4, warmup=500, decay=0.6, ema=0.9995),
-            "decoder": Schedule(steps=60_000, batch=512, lr=1e-3, minutes=9, warmup=500, decay=0.5, ema=0.9995),
-            "upsampler": Schedule(steps=20_000, batch=64, lr=8e-4, minutes=3, warmup=200, decay=0.6, ema=0.999),
-            "upsampler_2": Schedule(steps=10_000, batch=32, lr=8e-4, minutes=3, warmup=200, decay=0.6, ema=0.999),
-        },
-        device="cuda",
-    ),
-}
+_CPU = UnclipPreset(
+    prior=(5, 4, 48),
+    ar=(6, 4),
+    buckets=1024,
+    levels=16,
+    decoder=(48, 96, 144),
+    upsampler=(32, 64, 64),
+    large=(6_000, 400),
+    schedules={
+        "prior": Schedule(steps=14_000, batch=64, lr=1e-3, minutes=35, warmup=200, decay=0.6, ema=0.999),
+        "ar_prior": Schedule(steps=8_000, batch=64, lr=1e-3, minutes=25, warmup=200, decay=0.6, ema=0.998),
+        "decoder": Schedule(steps=24_000, batch=64, lr=8e-4, minutes=70, warmup=300, decay=0.5, ema=0.999),
+        "upsampler": Schedule(steps=8_000, batch=8, lr=8e-4, minutes=40, warmup=100, decay=0.6, ema=0.998),
+        "upsampler_2": Schedule(steps=4_000, batch=4, lr=8e-4, minutes=40, warmup=100, decay=0.6, ema=0.998),
+    },
+    device="cpu",
+)
+_CUDA = replace(
+    _CPU,
+    device="cuda",
+    upsampler=(24, 48, 48),
+    large=(20_000, 1_500),
+    schedules={
+        "prior": Schedule(steps=60_000, batch=1024, lr=1e-3, minutes=4, warmup=500, decay=0.6, ema=0.9995),
+        "ar_prior": Schedule(steps=30_000, batch=512, lr=1e-3, minutes=4, warmup=500, decay=0.6, ema=0.9995),
+        "decoder": Schedule(steps=60_000, batch=512, lr=1e-3, minutes=9, warmup=500, decay=0.5, ema=0.9995),
+        "upsampler": Schedule(steps=20_000, batch=64, lr=8e-4, minutes=3, warmup=200, decay=0.6, ema=0.999),
+        "upsampler_2": Schedule(steps=10_000, batch=32, lr=8e-4, minutes=3, warmup=200, decay=0.6, ema=0.999),
+    },
+)
+UNCLIP_PRESETS = {"cpu": _CPU, "cuda": _CUDA}
 
 
 def build_prior(preset: UnclipPreset, clip: Any) -> Any:

@@ -5,6 +5,7 @@ Half of every batch are VAE reconstructions (of noised latents, so that the rule
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from astrogate.menagerie.factors import CATEGORICAL
-from astrogate.train.kit.data import Batches, PictureData
+from astrogate.ops.pixels import to_pictures, to_pixels
+from astrogate.train.kit.data import Batches, PictureData, keep_rows
 from astrogate.train.kit.loop import Schedule, fit
 
 
@@ -26,25 +28,21 @@ def cache_reconstructions(
 
     They are kept beside the data under `key`, which names the VAE.
     """
-    path = data.folder / f"reconstructions-{key}.npy"
-    if path.exists():
-        return np.load(path, mmap_mode="r")
-    from tqdm import tqdm
 
-    generator = torch.Generator().manual_seed(seed)
-    temporary = path.with_suffix(".tmp")
-    out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, *data.arrays["images"].shape[1:]))
-    with torch.no_grad():
+    @torch.no_grad()
+    def parts() -> Iterator[NDArray[np.uint8]]:
+        from tqdm import tqdm
+
+        generator = torch.Generator().manual_seed(seed)
         for start in tqdm(range(0, count, 100), desc="reconstructions"):
             index = np.arange(start, min(start + 100, count))
             latents = vae.encode(data.images(index, device)).latent_dist.mean.cpu()
             spread = noise * torch.rand(len(index), 1, 1, 1, generator=generator) / vae.config.scaling_factor
             latents = latents + spread * torch.randn(latents.shape, generator=generator)
             pictures = vae.decode(latents.to(device)).sample.clamp(-1, 1).cpu()
-            out[index] = ((pictures + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    out.flush()
-    temporary.rename(path)
-    return np.load(path, mmap_mode="r")
+            yield to_pixels((pictures + 1) / 2)
+
+    return keep_rows(data.folder / f"reconstructions-{key}.npy", count, parts())
 
 
 def reading_loss(
@@ -80,7 +78,7 @@ def train_oracle(
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         a, b = drawn.at(step), rebuilt.at(step)
-        again = torch.from_numpy(np.asarray(reconstructions[b])).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        again = to_pictures(reconstructions[b], device).mul_(2).sub_(1)
         x = _jitter(torch.cat([data.images(a, device), again]))
         classes, values, shown = (
             torch.from_numpy(np.concatenate([data.arrays[n][a], data.arrays[n][b]])) for n in names
@@ -89,7 +87,8 @@ def train_oracle(
         target = (classes.long(), values, shown.float(), mask)
         return reading_loss(net(x), *(t.to(device) for t in target))
 
-    net = net.to(device, memory_format=torch.channels_last)
+    move: Any = net.to  # torch's annotations leave memory_format out
+    net = move(device, memory_format=torch.channels_last)
     return fit(nn.ModuleDict({"net": net}), loss, schedule, folder=folder, name=name, seed=seed)["net"]
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
+from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
+from astrogate.core.files import whole_folder
 from astrogate.menagerie.captions import WORDS
 from astrogate.models.loading.checks import digest
 from astrogate.train.kit.stages import TRAINED_ON, forget_paths
@@ -27,88 +28,82 @@ _LIMIT, _FILE_LIMIT = 30 * 2**20, 16 * 2**20
 def assemble(run: Path, target: Path, preset: str) -> int:
     """Replace `target` by what `run` holds, whole or not at all; returns the size in bytes.
 
-    Raises AstrogateError for a run without VAE or CLIP, for a stage that was trained on other parts than the run's, and
-    for a set that is too large.
+    Raises AstrogateError for a run without VAE or CLIP, for a stage that was trained on other parts than the run's, for
+    a target that holds something else, and for a set that is too large.
     """
     from astrogate.train.world.presets import PRESETS, build_scheduler
 
     _check_run(run)
-    fresh = target.with_name(f".{target.name}.part")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    packers = {"vae": _pack_vae, "clip": _pack_clip, "unet": _pack_unet, "oracle": _pack_oracle}
-    for part, pack in packers.items():
-        if (run / part).exists():
-            pack(run, fresh)
-    build_scheduler().save_pretrained(fresh / "scheduler")
-    (fresh / "model_index.json").write_text(json.dumps(_index(), indent=1))
-    (fresh / "language.json").write_text(json.dumps(list(WORDS)))
-    forget_paths(fresh)
-    parts = {path.name: digest(path) for path in sorted(fresh.iterdir()) if path.is_dir()}
-    names = {"clip": ("clip", "text_encoder")}
-    trained_on = {
-        part: {name: parts[name] for need in NEEDS[part] for name in names.get(need, (need,))}
-        for part in ("unet", "oracle")
-        if part in parts
-    }
-    card = {
-        "astrogate": "menagerie",
-        "preset": preset,
-        "size": PRESETS[preset].size,
-        "parameters": sum(_count(path) for path in fresh.rglob("*.safetensors")),
-        "parts": parts,
-        "trained_on": trained_on,
-    }
-    (fresh / "card.json").write_text(json.dumps(card, indent=1))
-    sizes = {path: path.stat().st_size for path in fresh.rglob("*") if path.is_file()}
-    if sum(sizes.values()) > _LIMIT or max(sizes.values()) > _FILE_LIMIT:
-        largest = max(sizes, key=lambda path: sizes[path])
-        raise AstrogateError(
-            f"the set is {sum(sizes.values()) / 2**20:.2f} MiB, its largest file {largest.name}",
-            "keep it within 30 MiB, and a file within 16",
-        )
-    shutil.rmtree(target, ignore_errors=True)
-    fresh.rename(target)
+    there = target / "card.json"
+    ours = there.exists() and json.loads(there.read_text()).get("astrogate") == "menagerie"
+    if target.exists() and not ours and any(target.iterdir()):
+        raise AstrogateError(f"{target} holds something else", "name a new folder, or a packed Menagerie to replace")
+    with whole_folder(target) as fresh:
+        packers = {"vae": _pack_vae, "clip": _pack_clip, "unet": _pack_unet, "oracle": _pack_oracle}
+        for part, pack in packers.items():
+            if (run / part).exists():
+                pack(run, fresh)
+        build_scheduler().save_pretrained(fresh / "scheduler")
+        (fresh / "model_index.json").write_text(json.dumps(_index(), indent=1))
+        (fresh / "language.json").write_text(json.dumps(list(WORDS)))
+        forget_paths(fresh)
+        parts = {path.name: digest(path) for path in sorted(fresh.iterdir()) if path.is_dir()}
+        names = {"clip": ("clip", "text_encoder")}
+        trained_on = {
+            part: {name: parts[name] for need in NEEDS[part] for name in names.get(need, (need,))}
+            for part in ("unet", "oracle")
+            if part in parts
+        }
+        card = {
+            "astrogate": "menagerie",
+            "preset": preset,
+            "size": PRESETS[preset].size,
+            "parameters": sum(_count(path) for path in fresh.rglob("*.safetensors")),
+            "parts": parts,
+            "trained_on": trained_on,
+        }
+        (fresh / "card.json").write_text(json.dumps(card, indent=1))
+        sizes = {path: path.stat().st_size for path in fresh.rglob("*") if path.is_file()}
+        if sum(sizes.values()) > _LIMIT or max(sizes.values()) > _FILE_LIMIT:
+            largest = max(sizes, key=lambda path: sizes[path])
+            raise AstrogateError(
+                f"the set is {sum(sizes.values()) / 2**20:.2f} MiB, its largest file {largest.name}",
+                "keep it within 30 MiB, and a file within 16",
+            )
     return sum(sizes.values())
 
 
 def _check_run(run: Path) -> None:
     for part in ("vae", "clip"):
         if not (run / part).exists():
-            raise AstrogateError(f"{run} has no {part}", f"train --stage {part}, or take it over with --resume")
+            raise AstrogateError(f"{run} has no {part}", f"train the stage {part}, or start from a whole model")
     for part in NEEDS:
         record = run / part / TRAINED_ON
         for need, expected in json.loads(record.read_text() if record.exists() else "{}").items():
             if digest(run / need) != expected:
-                raise AstrogateError(f"{part} in {run} was trained on another {need}", f"train --stage {part} again")
+                raise AstrogateError(f"{part} in {run} was trained on another {need}", f"train the stage {part} again")
 
 
 def _count(path: Path) -> int:
-    return sum(t.numel() for t in load_file(path).values())
-
-
-def _fresh(folder: Path) -> Path:
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
+    return sum(t.numel() for t in archive.read(path, what="weights", remedy="train it again")[0].values())
 
 
 def _pack_vae(run: Path, target: Path) -> None:
     from diffusers import AutoencoderKL
 
-    AutoencoderKL.from_pretrained(run / "vae").half().save_pretrained(_fresh(target / "vae"))
+    AutoencoderKL.from_pretrained(run / "vae").half().save_pretrained(target / "vae")
 
 
 def _pack_unet(run: Path, target: Path) -> None:
     from diffusers import UNet2DConditionModel
 
     unet = UNet2DConditionModel.from_pretrained(run / "unet").half()
-    unet.save_pretrained(_fresh(target / "unet"), max_shard_size="15MB")
+    unet.save_pretrained(target / "unet", max_shard_size="15MB")
 
 
 def _pack_oracle(run: Path, target: Path) -> None:
-    folder = _fresh(target / "oracle")
+    folder = target / "oracle"
+    folder.mkdir()
     for name in ("config.json", "oracle.safetensors"):
         shutil.copy(run / "oracle" / name, folder)
 
@@ -118,7 +113,7 @@ def _pack_clip(run: Path, target: Path) -> None:
     from transformers import CLIPModel, CLIPTextModel
 
     clip = CLIPModel.from_pretrained(run / "clip", dtype=torch.float16)
-    clip.save_pretrained(_fresh(target / "clip"))
+    clip.save_pretrained(target / "clip")
     size = clip.config.vision_config.image_size
     processor: dict[str, Any] = {
         "image_processor_type": "CLIPImageProcessor",
@@ -135,15 +130,15 @@ def _pack_clip(run: Path, target: Path) -> None:
         "resample": 3,
     }
     (target / "clip" / "preprocessor_config.json").write_text(json.dumps(processor, indent=1))
-    folder = _fresh(target / "text_encoder")
+    folder = target / "text_encoder"
     encoder = CLIPTextModel(clip.config.text_config).half()
     states = clip.text_model.state_dict()
     getattr(encoder, "text_model", encoder).load_state_dict(states)
     encoder.save_pretrained(folder)
-    nested = {f"text_model.{k}": v.contiguous() for k, v in states.items()}
-    save_file(nested, folder / "model.safetensors", {"format": "pt"})
+    archive.write(folder / "model.safetensors", {f"text_model.{k}": v for k, v in states.items()}, format="pt")
     files = [path for path in sorted((run / "tokenizer").iterdir()) if path.name != TRAINED_ON]
-    for folder in (_fresh(target / "tokenizer"), target / "clip"):
+    (target / "tokenizer").mkdir()
+    for folder in (target / "tokenizer", target / "clip"):
         for path in files:
             shutil.copy(path, folder)
 

@@ -65,15 +65,12 @@ def build_vae(preset: Preset) -> Any:
     from diffusers import AutoencoderKL
 
     stages = len(preset.vae)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * stages,
-        up_block_types=("UpDecoderBlock2D",) * stages,
-        block_out_channels=preset.vae,
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=preset.size,
-    )
+    blocks: dict[str, Any] = {
+        "down_block_types": ("DownEncoderBlock2D",) * stages,
+        "up_block_types": ("UpDecoderBlock2D",) * stages,
+        "block_out_channels": preset.vae,
+    }
+    return AutoencoderKL(**blocks, layers_per_block=1, latent_channels=4, norm_num_groups=8, sample_size=preset.size)
 
 
 def build_clip(preset: Preset, tokenizer: Any) -> Any:

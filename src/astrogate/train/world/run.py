@@ -1,7 +1,7 @@
 """Train Menagerie's stack, stage by stage: data, VAE, CLIP, U-Net, the oracle and its witness.
 
 Every stage leaves the folder `RUN/NAME`, whole or not at all, and is skipped when it is there. With `start`, what the
-run lacks comes from the shipped weights: stages that are not asked for count as finished, those that are begin from
+run misses comes from the shipped weights: stages that are not asked for count as finished, the others start from
 there. `packing.assemble` turns a run into the folder that ships.
 """
 
@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from astrogate.core.errors import AstrogateError
 from astrogate.menagerie.captions import WORDS
@@ -23,9 +26,11 @@ from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, save_oracle
 from astrogate.models.loading.checks import digest
 from astrogate.train.kit.data import PictureData
+from astrogate.train.kit.denoising import cache_moments, load_vae
+from astrogate.train.kit.loop import Schedule
 from astrogate.train.kit.stages import keep_stage
 from astrogate.train.parts.clip import train_clip
-from astrogate.train.parts.unet import cache_moments, train_unet
+from astrogate.train.parts.unet import train_unet
 from astrogate.train.parts.vae import train_vae
 from astrogate.train.world.oracle import cache_reconstructions, train_oracle
 from astrogate.train.world.packing import NEEDS
@@ -34,46 +39,109 @@ from astrogate.train.world.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.world.witness import Witness
 from astrogate.train.world.world_data import MAX_LENGTH, world_data
 
-STAGES = ("vae", "clip", "unet", "oracle", "witness")
-
 
 def train_menagerie(
-    preset: Preset, run: Path, *, stages: tuple[str, ...] = STAGES, seed: int = 0, start: Path | None = None
+    preset: Preset, run: Path, *, stages: tuple[str, ...] | None = None, seed: int = 0, start: Path | None = None
 ) -> None:
-    """Run the named stages into the folder `run`; `start` holds shipped weights to go on from."""
+    """Run stages, by default all of `STAGES`, into the folder `run`; `start` holds shipped weights to start from.
+
+    Raises AstrogateError for an unknown stage, and for one that needs a part which the run misses.
+    """
+    chosen = tuple(STAGES) if stages is None else stages
+    if unknown := [name for name in chosen if name not in STAGES]:
+        raise AstrogateError(f"unknown stage {unknown[0]!r}", f"choose from {', '.join(STAGES)}")
     if start is not None:
-        _take_over(run, start, stages)
-    _check_order(run, stages)
-    tokenizer = build_tokenizer(WORDS, max_length=MAX_LENGTH)
-    cores = os.cpu_count() or 1
+        _take_over(run, start, chosen)
+    _check_order(run, chosen)
+    tokenizer, cores = build_tokenizer(WORDS, max_length=MAX_LENGTH), os.cpu_count() or 1
     data = world_data(run / "data", preset.pictures, size=preset.size, seed=1, captions=6, workers=cores)
-    common: dict[str, Any] = {"folder": run, "seed": seed, "device": preset.device}
-    for name in STAGES:
-        if name not in stages or (run / name).exists():
-            continue
-        torch.manual_seed(seed)
-        schedule = preset.schedules[name]
-        first = start / name if start is not None and (start / name).is_dir() else None
-        if name == "vae":
-            vae = train_vae(_begin(build_vae(preset), first), data, schedule, **common)
-            _keep(run, name, vae.save_pretrained)
-        elif name == "clip":
-            clip = _begin(build_clip(preset, tokenizer), first)
-            clip = train_clip(clip, data, schedule, groups=look_alikes(data), **common)
-            _keep(run, "tokenizer", lambda folder: save_tokenizer(tokenizer, folder))
-            _keep(run, name, clip.save_pretrained)
-        elif name == "unet":
-            unet = _train_unet(preset, run, data, _begin(build_unet(), first), tokenizer, common)
-            _keep(run, name, unet.save_pretrained)
-        else:
-            key = digest(run / "vae")[:8]
-            rebuilt = cache_reconstructions(
-                _load_vae(run, preset), data, preset.rebuilt, key=key, seed=seed, device=preset.device
-            )
-            net = OracleNet(preset.size) if name == "oracle" else Witness(preset.size)
-            own = common | {"seed": seed + STAGES.index(name)}
-            net = train_oracle(net, data, rebuilt, schedule, name=name, **own)
-            _keep(run, name, lambda folder, net=net: save_oracle(net, folder))
+    for name, train in STAGES.items():
+        if name in chosen and not (run / name).exists():
+            torch.manual_seed(seed)
+            train(_Stage(name, preset, run, data, tokenizer, seed, start))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stage:
+    """One stage of a run, about to be trained."""
+
+    name: str
+    preset: Preset
+    run: Path
+    data: PictureData
+    tokenizer: Any
+    seed: int
+    start: Path | None
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.preset.schedules[self.name]
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The options that every training takes."""
+        return {"folder": self.run, "seed": self.seed, "device": self.preset.device}
+
+    def begun(self, module: Any) -> Any:
+        """The module as built, or with the shipped weights that it starts from, in float32."""
+        folder = None if self.start is None else self.start / self.name
+        return module if folder is None or not folder.is_dir() else type(module).from_pretrained(folder).float()
+
+    def vae(self) -> tuple[Any, str]:
+        """The run's VAE and a key for what is cached of it."""
+        return load_vae(self.run / "vae", self.preset.device), digest(self.run / "vae")[:8]
+
+    def keep(self, save: Callable[[Path], object]) -> None:
+        """Save the stage's result."""
+        _keep(self.run, self.name, save)
+
+
+def _vae(stage: _Stage) -> None:
+    vae = train_vae(stage.begun(build_vae(stage.preset)), stage.data, stage.schedule, **stage.common)
+    stage.keep(vae.save_pretrained)
+
+
+def _clip(stage: _Stage) -> None:
+    clip, groups = stage.begun(build_clip(stage.preset, stage.tokenizer)), look_alikes(stage.data)
+    clip = train_clip(clip, stage.data, stage.schedule, groups=groups, **stage.common)
+    _keep(stage.run, "tokenizer", lambda folder: save_tokenizer(stage.tokenizer, folder))
+    stage.keep(clip.save_pretrained)
+
+
+def _unet(stage: _Stage) -> None:
+    from transformers import CLIPModel
+
+    unet, (vae, key) = stage.begun(build_unet()), stage.vae()
+    unet = train_unet(
+        unet,
+        CLIPModel.from_pretrained(stage.run / "clip").text_model.float(),
+        build_scheduler(),
+        stage.data,
+        cache_moments(vae, stage.data, key=key, device=stage.preset.device),
+        stage.schedule,
+        empty=stage.tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
+        **stage.common,
+    )
+    stage.keep(unet.save_pretrained)
+
+
+def _reader(stage: _Stage, *, kind: Callable[[int], nn.Module], offset: int) -> None:
+    """A reader of factors; `offset` is added to the seed, so that no two readers are trained alike."""
+    (vae, key), (seed, device) = stage.vae(), (stage.seed, stage.preset.device)
+    rebuilt = cache_reconstructions(vae, stage.data, stage.preset.rebuilt, key=key, seed=seed, device=device)
+    own = stage.common | {"seed": seed + offset}
+    net = train_oracle(kind(stage.preset.size), stage.data, rebuilt, stage.schedule, name=stage.name, **own)
+    stage.keep(lambda folder: save_oracle(net, folder))
+
+
+#: The stages in their order, and how each is trained.
+STAGES: dict[str, Callable[[_Stage], None]] = {
+    "vae": _vae,
+    "clip": _clip,
+    "unet": _unet,
+    "oracle": partial(_reader, kind=OracleNet, offset=3),
+    "witness": partial(_reader, kind=Witness, offset=4),
+}
 
 
 def _take_over(run: Path, start: Path, stages: tuple[str, ...]) -> None:
@@ -88,38 +156,14 @@ def _check_order(run: Path, stages: tuple[str, ...]) -> None:
     for name in stages:
         for part in NEEDS.get(name, ()):
             if part not in stages and not (run / part).exists():
-                raise AstrogateError(f"stage {name} needs {part}, which {run} lacks", f"add --stage {part} or --resume")
+                raise AstrogateError(
+                    f"stage {name} needs {part}, which {run} misses", f"train {part}, too, or start from a whole model"
+                )
 
 
 def _keep(run: Path, name: str, save: Callable[[Path], object]) -> None:
     """Save a stage with the digests of the run's own stages that it was trained on."""
     keep_stage(run, name, save, {need: digest(run / need) for need in NEEDS.get(name, ())})
-
-
-def _begin(module: Any, folder: Path | None) -> Any:
-    """The module as built, or with the weights of `folder`, in float32."""
-    return module if folder is None else type(module).from_pretrained(folder).float()
-
-
-def _load_vae(run: Path, preset: Preset) -> Any:
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL.from_pretrained(run / "vae").float().to(preset.device)
-
-
-def _train_unet(preset: Preset, run: Path, data: PictureData, unet: Any, tokenizer: Any, common: dict[str, Any]) -> Any:
-    from transformers import CLIPModel
-
-    return train_unet(
-        unet,
-        CLIPModel.from_pretrained(run / "clip").text_model.float(),
-        build_scheduler(),
-        data,
-        cache_moments(_load_vae(run, preset), data, key=digest(run / "vae")[:8], device=preset.device),
-        preset.schedules["unet"],
-        empty=tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
-        **common,
-    )
 
 
 def look_alikes(data: PictureData) -> list[NDArray[np.int64]]:

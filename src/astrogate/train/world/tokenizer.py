@@ -31,7 +31,7 @@ def build_tokenizer(words: Iterable[str], *, max_length: int) -> Any:
         show_progress=False,
     )
     bare.train_from_iterator(sorted(words), trainer)
-    merges = [tuple(pair) for pair in json.loads(bare.to_str())["model"]["merges"]]
+    merges: Any = [tuple(pair) for pair in json.loads(bare.to_str())["model"]["merges"]]
     single = list(_ALPHABET) + [f"{c}</w>" for c in _ALPHABET]
     tokens = [
         *single,

@@ -21,23 +21,26 @@ _VERSION = 4
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
+    """Some items of the world, drawn and described."""
+
+    items: range
     size: int
     seed: int
     captions: int
 
-    def __call__(self, items: range) -> Arrays:
+    def __call__(self) -> Arrays:
         tokenizer = build_tokenizer(WORDS, max_length=MAX_LENGTH)
-        scenes = [scene_at(self.seed, i) for i in items]
+        scenes = [scene_at(self.seed, i) for i in self.items]
         drawn = [draw_with_mask(scene, self.size) for scene in scenes]
         texts: list[str] = []
-        for i, scene in zip(items, scenes, strict=True):
+        for i, scene in zip(self.items, scenes, strict=True):
             rng = np.random.default_rng((self.seed, i, 1))
             texts += [caption(scene, rng).text for _ in range(self.captions)]
         ids = tokenizer(texts, padding="max_length", truncation=True, max_length=MAX_LENGTH)["input_ids"]
         return {
             "images": np.stack([picture for picture, _ in drawn]),
             "masks": np.packbits(np.stack([mask for _, mask in drawn]) > 0, axis=2),
-            "tokens": np.array(ids, np.uint16).reshape(len(items), self.captions, MAX_LENGTH),
+            "tokens": np.array(ids, np.uint16).reshape(len(self.items), self.captions, MAX_LENGTH),
             **labels(scenes),
         }
 
@@ -64,4 +67,8 @@ def world_data(folder: Path, count: int, *, size: int, seed: int, captions: int,
         "captions": captions,
         "words": sha256(" ".join(WORDS).encode()).hexdigest()[:16],
     }
-    return build_data(folder, count, recipe, _Chunk(size, seed, captions), workers=workers, chunk=chunk_of(size))
+
+    def work(items: range) -> _Chunk:
+        return _Chunk(items, size, seed, captions)
+
+    return build_data(folder, count, recipe, work, workers=workers, chunk=chunk_of(size))

@@ -1,0 +1,83 @@
+"""Again: draw what a file holds, by its record; `found` says what it was asked for, and what has changed since.
+
+On the same machine, with the same versions and files, the result is the same to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from astrogate.actions.output import versions
+from astrogate.actions.request import Plan, Request, digest
+from astrogate.actions.table import request_of
+from astrogate.core.errors import AstrogateError
+from astrogate.rendering.record import read_record
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record's request, whether it was changed, what it was made with that is otherwise now, and the whole record."""
+
+    request: Request
+    changed: bool
+    differs: tuple[str, ...]
+    record: Mapping[str, Any]
+
+
+def found(path: Path | str, /, **changes: Any) -> Found:
+    """What the record of a picture, a video or a folder of frames asks for, with some options changed.
+
+    Raises AstrogateError for a file without a record, for one that no longer fits, for files that it still needs and
+    that are not there, and for one that runs another package's code, unless that is named again.
+    """
+    path = Path(path)
+    told = read_record(path)
+    asked, files, made = (_object(told.get(key)) for key in ("request", "files", "versions"))
+    if not asked:
+        raise AstrogateError(f"{path} has no record of a request", "name a file that Astrogate drew by a command")
+    first = request_of(asked, str(path))
+    request = first.changed(**changes) if changes else first
+    if (code := getattr(first, "method", ())) and "method" not in changes:
+        names = ", ".join(code)
+        raise AstrogateError(f"{path} runs code of others, {names}", f"set method={names} if you trust it")
+    differs: list[str] = []
+    known = request.files()
+    for name, kept in files.items():
+        if name in known and known[name].exists():
+            if digest(known[name]) != kept:
+                differs.append(f"the file {name} has changed")
+        elif name in known or name not in first.files():
+            raise AstrogateError(
+                f"{path} was made with the file {name}, which is not there", "put it back there, or change the option"
+            )
+    now = versions()
+    for name, was in made.items():
+        if now.get(name) != was:
+            differs.append(f"{name} was {was} and is {now.get(name, 'missing')}")
+    return Found(request, request != first, tuple(differs), told)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def again(path: Path | str, /, *, model: Any = None, **changes: Any) -> Any:
+    """Draw again what a file holds, with some options changed: a Strip, or for a path the list of its frames.
+
+    A picture file of a canvas comes again as one frame.
+
+    `model` None is the one that its record names. Raises AstrogateError as `found` does.
+    """
+    from astrogate.rendering.strip import Strip
+
+    request = found(path, **changes).request
+    request.check()
+    plan: Plan = request.plan(request.load() if model is None else model)
+    if plan.whole is not None and Path(path).suffix.lower() == ".png":
+        return list(plan.whole())
+    frames = tuple(plan.frames())
+    return Strip(frames, plan.columns, plan.rows, plan.facts, plan.middle) if plan.columns else list(frames)

@@ -1,0 +1,179 @@
+"""The options that requests share, each stated once: loading, sampling, seeds, how edits are held."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from astrogate.actions.request import HoldPair, Plan, Request, option
+from astrogate.core.errors import AstrogateError
+from astrogate.core.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from astrogate.core.direction import Direction
+    from astrogate.core.edit import Edit
+    from astrogate.core.point import Point
+    from astrogate.core.protocols import Model
+    from astrogate.core.recipe import Frame
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+
+class Loading(Request):
+    """What every request says that loads a model."""
+
+    model: str = option("menagerie", "A diffusers folder, a file, or a hub id.")
+    device: str | None = option(None, "cpu, cuda, mps; by default a CUDA GPU if there is one.")
+    dtype: Dtype = option("float32", "What the model computes in.")
+    config: str | None = option(None, "For a single file: a diffusers folder of its kind.")
+    offload: bool = option(False, "Offload idle parts to main memory.")
+    offline: bool = option(False, "Never ask the hub; use the local cache.")
+
+    def load(self) -> Model:
+        """The model."""
+        from astrogate.models.loading.load import load
+
+        return load(
+            self.model,
+            device=self.device,
+            dtype=self.dtype,
+            config=self.config,
+            offload=self.offload,
+            offline=self.offline,
+        )
+
+
+class Sampling(Loading):
+    """What every request says that draws from prompts."""
+
+    negative: str = option("", "Negative prompt.")
+    size: int | None = option(None, "Side of a picture in pixels.  [default: the model's own]")
+    steps: int | None = option(None, "Denoising steps.  [default: the model's own]")
+    guidance: float | None = option(None, "Guidance scale; 1 is none.  [default: the model's own]")
+    true_cfg: float = option(1.0, "For Flux: guidance by the negative prompt.")
+    scheduler: str | None = option(None, "A diffusers scheduler, e.g. DPMSolverMultistep.")
+    batch_size: int = option(8, "Pictures drawn at once.", ge=1)
+
+    def recipe(self, model: Model | None = None) -> Recipe:
+        """The sampler settings, what is not given being the model's own; checked."""
+        own = Recipe() if model is None else model.recipe
+        given = {"num_inference_steps": self.steps, "guidance_scale": self.guidance, "scheduler": self.scheduler}
+        return replace(
+            own,
+            height=self.size,
+            width=self.size,
+            true_cfg_scale=self.true_cfg,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+
+    def check(self) -> None:
+        """See `Request.check`."""
+        super().check()
+        self.recipe()
+
+    def point(self, model: Model, prompt: str, seed: int) -> Point:
+        """The point of a prompt and a seed."""
+        return model.point(prompt, seed=seed, negative=self.negative, height=self.size, width=self.size)
+
+    def drawn(self, model: Model, points: Sequence[Point], columns: Sequence[str], **options: Any) -> Plan:
+        """The plan of drawing points row by row, a column per label."""
+
+        def frames() -> Iterator[Frame]:
+            from astrogate.rendering.render import render
+
+            return render(model, points, recipe=self.recipe(model), batch_size=self.batch_size)
+
+        return Plan(frames, len(points), tuple(columns), **options)
+
+
+class Seeded(Sampling):
+    """What every request says that draws one strip or more, one per seed."""
+
+    seed: int = option(0, "The first seed.", ge=0)
+    seeds: int = option(1, "How many seeds, one after the other.", ge=1, le=1000)
+
+    def points(self, model: Model, prompt: str) -> list[Point]:
+        """The prompt's points, one per seed."""
+        return [self.point(model, prompt, seed) for seed in self.chosen()]
+
+    def chosen(self) -> range:
+        """The seeds."""
+        return range(self.seed, self.seed + self.seeds)
+
+    def rows(self) -> tuple[str, ...]:
+        """A label per seed, if there are several."""
+        return tuple(f"seed {seed}" for seed in self.chosen()) if self.seeds > 1 else ()
+
+
+class Editing(Seeded):
+    """What every request says whose strips edit a picture."""
+
+    hold: HoldPair | None = option(None, "Keep the rest as in the unedited picture: 1, or 0.5:0.2.")
+
+    def points(self, model: Model, prompt: str) -> list[Point]:
+        """The prompt's points, one per seed, held as asked for."""
+        points = super().points(model, prompt)
+        return points if self.hold is None else [point.held(*self.hold) for point in points]
+
+    def strip(
+        self,
+        model: Model,
+        points: Sequence[Point],
+        edits: Edit | Sequence[Edit],
+        scales: tuple[float, float] | None,
+        n: int,
+        line: str,
+    ) -> Plan:
+        """The plan of a strip along edits, one row per point, over a range or by default their own."""
+        from astrogate.core.edit import Edit
+        from astrogate.rendering.strip import along, labels, spaced, span, told
+
+        moving = [edits] if isinstance(edits, Edit) else list(edits)
+        steps = spaced(*span(moving, *(scales or (None, None))), n)
+        every = [along(point, moving, scale) for point in points for scale in steps]
+        return self.drawn(
+            model,
+            every,
+            labels(steps),
+            rows=self.rows(),
+            middle=steps.index(0) if 0 in steps else 0,
+            facts={"along": [told(edit) for edit in moving], "scales": steps, "seeds": list(self.chosen())},
+            line=f"{line}, {len(points)} x {n} pictures",
+        )
+
+
+def direction_of(model: Model, spec: str) -> Direction:
+    """A saved direction by its file, or the contrast of two words by "WORD:OPPOSITE" ("WORD:" is against no word)."""
+    from astrogate.core.direction import Direction
+    from astrogate.methods.edit.contrast import contrast
+
+    if is_file(spec):
+        return Direction.load(spec)
+    toward, _, away = spec.partition(":")
+    return contrast(model, toward, away or None)
+
+
+def edit_by(name: str, model: Model, point: Point) -> Edit:
+    """The edit of a point that a method of another package finds. Raises AstrogateError for what finds none."""
+    from astrogate.core.edit import Edit
+    from astrogate.core.plugins import named
+
+    method = named(name, "astrogate.methods")
+    found = method(model, point) if callable(method) else None
+    if not isinstance(found, Edit):
+        raise AstrogateError(f"{name!r} finds no edit", "let it take a model and a point, and return an Edit")
+    return found
+
+
+def is_file(spec: str) -> bool:
+    """Whether a direction is named by its file."""
+    return Path(spec).exists() or spec.endswith(".safetensors") or ":" not in spec
+
+
+def check_words(toward: str | None, away: str | None) -> None:
+    """Raise AstrogateError where one of two words is missing."""
+    if (toward is None) != (away is None):
+        raise AstrogateError(f"the word to go {'toward' if toward is None else 'away from'} is missing", "name both")

@@ -1,0 +1,115 @@
+"""A plan's frames as a file: a sheet (.png), a video, or a folder of frames; each holds the record that made it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astrogate.actions.request import Plan, Request, digest
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from astrogate.core.recipe import Frame
+
+#: What passes frames on, and may count them.
+Watch = Callable[[Iterable["Frame"], int], Iterable["Frame"]]
+
+#: The packages whose versions decide about a picture.
+_PACKAGES = ("astrogate", "torch", "diffusers", "transformers")
+
+
+def perform(
+    request: Request,
+    output: Path,
+    *,
+    model: Any = None,
+    watch: Watch | None = None,
+    made: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Draw a request into a file or a folder, whole or not at all, and return its plan.
+
+    `model` None is the one that it asks for; `watch` sees frames as they are drawn; `made` is the record of the file
+    that is drawn again, whose command line stays. Raises AstrogateError for what can't be drawn or written, before
+    anything is drawn where that can be known.
+    """
+    request.check()
+    check_output(output)
+    found = record(request)
+    if made is not None:
+        found["command"] = made.get("command", "")
+    if output.suffix and output.suffix.lower() != ".png":
+        from astrogate.rendering.video import check_video
+
+        check_video(output)
+    plan = request.plan(request.load() if model is None else model)
+    write(plan, output, {**found, **plan.facts}, watch or _unwatched)
+    return plan
+
+
+def _unwatched(frames: Iterable[Frame], total: int) -> Iterable[Frame]:
+    return frames
+
+
+def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> None:
+    """Draw a plan's frames into a file or a folder; `more` joins the record."""
+    from astrogate.rendering.record import read_record, records, save_png
+    from astrogate.rendering.sheet import sheet
+    from astrogate.rendering.strip import Strip
+    from astrogate.rendering.video import video
+
+    if output.suffix.lower() == ".png":
+        if plan.whole is not None:
+            (frame,) = watch(plan.whole(), 1)
+            save_png(frame.image, output, frame=frame, more=more)
+            return
+        frames = tuple(watch(plan.frames(), plan.total))
+        if plan.columns:
+            Strip(frames, plan.columns, plan.rows, more, plan.middle).save(output)
+        else:
+            save_png(sheet(frames, columns=min(plan.total, 10)), output, frame=frames[0], more=more)
+    elif output.suffix:
+        video(watch(plan.frames(), plan.total), output, fps=plan.fps, more=more)
+    else:
+        old = [path for path in output.glob("*.png") if path.stem.isdigit()] if output.is_dir() else []
+        if len(old) > plan.total:
+            raise AstrogateError(f"{output} holds {len(old)} other frames", "empty it, or name another folder")
+        if (first := output / "00000.png").exists():  # as it was spelled when the folder was begun
+            with suppress(AstrogateError):
+                more = {**more, "command": read_record(first).get("command", "")}
+        for i, frame in enumerate(watch(plan.frames(), plan.total)):
+            target, told = output / f"{i:05}.png", {**more, "frame": i}
+            if target.exists() and not records(target, frame, told):
+                raise AstrogateError(f"{target} is of something else", "empty the folder, or name another one")
+            save_png(frame.image, target, frame=frame, more=told)
+
+
+def record(request: Request) -> dict[str, Any]:
+    """What makes a request's result again: the request, its files' digests, the versions, the command line."""
+    return {
+        "request": request.to_json(),
+        "files": {name: digest(path) for name, path in request.files().items()},
+        "versions": versions(),
+        "command": shlex.join(["astrogate", *sys.argv[1:]]) if Path(sys.argv[0]).name == "astrogate" else "",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Which versions of what decides about a picture are installed, and how many threads work."""
+    import torch
+
+    return {**{name: version(name) for name in _PACKAGES}, "threads": str(torch.get_num_threads())}
+
+
+def check_output(path: Path) -> None:
+    """Raise AstrogateError where a file or a folder of frames cannot be written, before any work."""
+    target = path if path.suffix else path / "00000.png"
+    folder = next(p for p in (target.absolute().parent, *target.absolute().parent.parents) if p.exists())
+    odd = target.exists() and not target.is_file()
+    if odd or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise AstrogateError(f"cannot write {path}", "name a writable file")

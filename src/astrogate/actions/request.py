@@ -1,0 +1,234 @@
+"""A request: what is asked for, as validated data that goes to JSON and back.
+
+Each option is stated once, with its help; doors (`app.cli` ...) read them off the fields. A request becomes a plan once
+there is a model, and a plan becomes frames as they are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from astrogate.core.protocols import Model
+    from astrogate.core.recipe import Frame
+
+
+#: Shows values that are asked for, however long or deep.
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 80
+
+
+def option(default: Any, help: str, *, flag: str = "", **limits: Any) -> Any:
+    """A field with a default; `flag` is a short name of its own at the command line, `limits` are pydantic's."""
+    return Field(default, description=help, json_schema_extra={"flag": flag} if flag else None, **limits)
+
+
+def needed(help: str, **limits: Any) -> Any:
+    """A field that must be given by its name."""
+    return Field(description=help, **limits)
+
+
+def argument(help: str, *, default: Any = ..., **limits: Any) -> Any:
+    """A field that is given by its place."""
+    return Field(default, description=help, json_schema_extra={"argument": True}, **limits)
+
+
+def _pair(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise AstrogateError(
+            f"{SHORT.repr(text)} is not a range", "write two numbers with a colon, e.g. 0:1 or =-2:2"
+        ) from None
+    return low, high
+
+
+def _hold(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    share, _, attend = text.partition(":")
+    try:
+        return float(share), float(attend or 1.0)
+    except ValueError:
+        raise AstrogateError(
+            f"{SHORT.repr(text)} is no hold", "write a share, e.g. 1, or a share and a start, 0.5:0.2"
+        ) from None
+
+
+def _curve(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        return tuple((float(u), float(w)) for u, w in (pair.split(":") for pair in text.split(",") if text))
+    except ValueError:
+        raise AstrogateError(
+            f"{SHORT.repr(text)} is not a curve", "write pairs of share and weight, e.g. 0.2:0,0.5:1"
+        ) from None
+
+
+def _set(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    spec, _, scale = text.rpartition("=")
+    try:
+        return spec, float(scale)
+    except ValueError:
+        raise AstrogateError(f"{SHORT.repr(text)} has no scale", "write e.g. tall:short=1.5") from None
+
+
+def _several(text: Any) -> Any:
+    return (text,) if isinstance(text, str) else text
+
+
+def _numbers(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise AstrogateError(
+            f"{SHORT.repr(text)} are no whole numbers", "write them with commas, e.g. 1,4,16"
+        ) from None
+
+
+#: Two numbers "low:high"; a share and a start "0.5:0.2"; pairs "u:w,..."; a direction and its scale "a:b=1"; "1,2,4".
+Range = Annotated[tuple[float, float], BeforeValidator(_pair), "LOW:HIGH"]
+HoldPair = Annotated[tuple[float, float], BeforeValidator(_hold), "SHARE[:START]"]
+CurvePairs = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_curve), "U:W,..."]
+Setting = Annotated[tuple[str, float], BeforeValidator(_set), "SPEC=SCALE"]
+Numbers = Annotated[tuple[int, ...], BeforeValidator(_numbers), "N,N,..."]
+#: A file that is read, whose content a record names by its digest.
+InputFile = Annotated[Path, "PATH"]
+#: Several, of which one alone may stand for a tuple of one.
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Settings = Annotated[tuple[Setting, ...], BeforeValidator(_several)]
+Files = Annotated[tuple[InputFile, ...], BeforeValidator(_several)]
+Curves = Annotated[tuple[CurvePairs, ...], BeforeValidator(_several)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What a request comes to, before anything is drawn.
+
+    `frames` draws, `total` of them, row by row; `columns` and `rows` are labels, `columns` empty for a path, whose
+    frames follow one another; `whole`, where there is one, draws what a picture file shows instead. `middle` is the
+    frame whose settings stand for all, `facts` join the record, `line` is what to say at the end, `fps` the frames per
+    second of a video.
+    """
+
+    frames: Callable[[], Iterator[Frame]]
+    total: int
+    columns: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    middle: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    line: str = ""
+    whole: Callable[[], Iterator[Frame]] | None = None
+    fps: float = 24.0
+
+
+class Request(BaseModel):
+    """One thing to do. `kind` is its name, `brief` its help in one line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    kind: ClassVar[str]
+    brief: ClassVar[str]
+
+    def check(self) -> None:
+        """Raise AstrogateError for what can be refused before a model is loaded."""
+        for path in self.files().values():
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise AstrogateError(f"{path} is no ordinary file", "name a file, or a folder")
+
+    def load(self) -> Model:
+        """The model that it asks for."""
+        raise TypeError(f"{self.kind} needs no model")
+
+    def plan(self, model: Model) -> Plan:
+        """What it comes to with a model."""
+        raise TypeError(f"{self.kind} draws nothing")
+
+    def files(self) -> dict[str, Path]:
+        """The files that it reads, by the text that names them."""
+        return {str(value): value for value in _values(self) if isinstance(value, Path)}
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `request_of` makes it again from."""
+        return {"kind": self.kind, **self.model_dump(mode="json")}
+
+    @classmethod
+    def of(cls, /, **given: Any) -> Self:
+        """The request with these options. Raises AstrogateError, with the remedy, for those that it does not take."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise _told(cls, error) from None
+
+    def changed(self, /, **given: Any) -> Self:
+        """This request with some options changed. Raises as `of`."""
+        return self.of(**{**self.model_dump(), **given})
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of all files in a folder with their names. Raises AstrogateError where there is none."""
+    if not path.exists():
+        raise AstrogateError(f"{path} does not exist", "name a file that is there")
+    total = hashlib.sha256()
+    try:
+        for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if part.is_file():
+                total.update(part.name.encode() * path.is_dir() + part.read_bytes())
+    except OSError as error:
+        raise AstrogateError(
+            f"{path} can't be read ({error.strerror or error})", "name a file that is there"
+        ) from error
+    return total.hexdigest()
+
+
+def _values(request: Request) -> Iterator[Any]:
+    for name in type(request).model_fields:
+        value = getattr(request, name)
+        yield from value if isinstance(value, tuple) else (value,)
+
+
+def _told(cls: type[Request], error: ValidationError) -> AstrogateError:
+    """The first thing that is wrong with the options given, and what to do."""
+    first = error.errors()[0]
+    name, context, value = str(first["loc"][0]), first.get("ctx", {}), first.get("input")
+    absent = first["type"] == "missing" and len(first["loc"]) == 1
+    shown = value if isinstance(value, str) and _is_number(value) else SHORT.repr(value)
+    problem = f"{cls.kind} misses {name!r}" if absent else f"{SHORT.repr(name)[1:-1].replace('_', '-')} {shown}"
+    remedies: Mapping[str, str] = {
+        "missing": f"give it: {cls.model_fields[name].description}" if absent else "give all of its parts",
+        "extra_forbidden": f"choose from {', '.join(cls.model_fields)}",
+        "literal_error": f"choose {context.get('expected', '')}",
+        "greater_than_equal": f"use {context.get('ge')} or more",
+        "greater_than": f"use more than {context.get('gt')}",
+        "less_than": f"use less than {context.get('lt')}",
+        "less_than_equal": f"use {context.get('le')} or less",
+        "finite_number": "use a finite number",
+        "int_parsing": "give a whole number",
+        "int_from_float": "give a whole number",
+        "float_parsing": "give a number",
+        "bool_parsing": "say true or false",
+    }
+    return AstrogateError(problem, remedies.get(first["type"], first["msg"]))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,110 @@
+"""Archive: tensors with JSON metadata in one safetensors file; nothing else here reads or writes one.
+
+A file of ours has one JSON object, its format and metadata, under the key "astrogate": one, as safetensors writes
+several in any order. A file that other programs read has "format": "pt", as transformers asks for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType, UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.files import whole_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_KEY = "astrogate"
+
+
+def write(
+    path: Path | str,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    format: str | None = None,
+) -> None:
+    """Write tensors and metadata, whole or not at all. Raises AstrogateError for metadata that JSON does not hold."""
+    import torch
+    from safetensors.torch import save
+
+    try:
+        text = {"format": "pt"} if format is None else {_KEY: json.dumps({"format": format, **metadata})}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise AstrogateError(
+            f"{path} cannot hold its metadata ({error})", "use texts, numbers, lists and dicts, not too deep"
+        ) from error
+    copies = {  # also of tensors that share memory, which a file cannot
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    with whole_file(Path(path)) as file:
+        file.write(save(copies, text))
+
+
+def read(
+    path: Path | str,
+    *,
+    what: str,
+    remedy: str,
+    format: str | None = None,
+    fields: Mapping[str, Any] = MappingProxyType({}),
+    tensors: Collection[str] = (),
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read all tensors, on the CPU, and those metadata that `fields` name with their types, such as `list[str] | None`.
+
+    `format` None takes any file. Raises AstrogateError, with the `remedy`, for a file that is missing, cut off, of
+    another format (not `what`), that lacks one of `fields` or of `tensors`, or whose metadata are of other types.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        if not path.exists():
+            raise AstrogateError(f"{path} does not exist", remedy)
+        if not path.is_file():
+            raise ValueError("it is no file")
+        opened: Any = safe_open(path, framework="pt")
+        with opened as file:
+            text: dict[str, str] = file.metadata() or {}
+            kept: Any = json.loads(text.get(_KEY, "{}"))
+            if not _fits(kept, dict) or format not in (None, kept.get("format")):
+                raise AstrogateError(f"{path} is not {what}", remedy)
+            found: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        for names, there in ((tensors, found), (fields, kept)):
+            if missing := [name for name in names if name not in there]:
+                raise ValueError(f"it has no {', '.join(missing)}")
+        for name, kind in fields.items():
+            if not _fits(kept[name], kind):
+                raise ValueError(f"its {name} is {json.dumps(kept[name])[:40]}")
+        return found, {name: kept[name] for name in fields}
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise AstrogateError(f"{path} could not be read ({reason}); it may be cut off", remedy) from error
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix` and a dot, by the rest of their names."""
+    start = f"{prefix}."
+    return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a JSON value is of a type, to the depth that the type tells."""
+    if kind is Any:
+        return True
+    base, parts = get_origin(kind) or kind, get_args(kind)
+    if base is UnionType:
+        return any(_fits(value, part) for part in parts)
+    if base is float:
+        return type(value) in (int, float)
+    if type(value) is not (list if base is tuple else base):
+        return False
+    if base is tuple:
+        return len(value) == len(parts) and all(map(_fits, value, parts))
+    inner = list(value.values()) if base is dict else value if base is list else []
+    return not parts or all(_fits(each, parts[-1]) for each in inner)

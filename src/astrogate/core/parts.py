@@ -1,0 +1,159 @@
+"""The parts of an edit: Steers move what a denoiser is given, Guides what it predicts; a Hold keeps the rest.
+
+A steer by s moves a state x by
+
+    add     s v
+    turn    slerp(x, x + v, s) - x, below 0 slerp(x, x - v, |s|) - x     over all of x, or over each of its spans
+    toward  slerp(x, |x| v / |v|, s) - x
+    knots   linear from v_i to v_i+1 between the strengths s_i and s_i+1 (0 and no move among them)
+
+The maths is in `models.sampler.edits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Half = Literal["positive", "negative", "both"]
+Rule = Literal["add", "turn", "toward", "knots"]
+Curve = tuple[tuple[float, float], ...]
+Window = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steer:
+    """Move spaces of the denoiser's input by `vectors`, at a strength of `scale`, in a window of the sampling.
+
+    A vector has the shape of one item of its space, e.g. [tokens, width] for "prompt_embeds"; by the rule "knots" it
+    has one of these for each of `knots`, the rising strengths. `window` is a pair of shares of the steps, [start, end).
+    `curve` weighs the move over the sampling: pairs (share of the steps, weight), linear between them and constant
+    outside. `half` says which side of classifier-free guidance is moved. `spans` are the ranges of tokens of
+    "prompt_embeds" that the rule "turn" turns one by one; without any it turns the whole.
+    """
+
+    vectors: Mapping[str, Tensor]
+    scale: float = 1.0
+    window: Window = (0.0, 1.0)
+    half: Half = "positive"
+    curve: Curve = ()
+    rule: Rule = "add"
+    spans: tuple[tuple[int, int], ...] = ()
+    knots: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self.scale, self.window)
+        shares = [u for u, _ in self.curve]
+        if shares != sorted(set(shares)) or not all(0 <= u <= 1 and abs(w) <= 1000 for u, w in self.curve):
+            raise AstrogateError(f"curve {self.curve}", "use rising shares of the steps from 0 to 1, finite weights")
+        if self.rule not in ("add", "turn", "toward", "knots"):
+            raise AstrogateError(f"rule {self.rule!r} is unknown", "use add, turn, toward or knots")
+        if (self.rule == "knots") != bool(self.knots) or list(self.knots) != sorted(set(self.knots)):
+            raise AstrogateError(
+                f"knots {self.knots} for the rule {self.rule!r}", "give rising strengths to knots alone"
+            )
+        if any(len(vector) != len(self.knots) for vector in self.vectors.values() if self.knots):
+            raise AstrogateError(f"{len(self.knots)} knots", "give one vector per knot")
+
+    def weight(self, u: float) -> float:
+        """How much of the move acts when the share `u` of the steps is done: 0 outside the window."""
+        if not self.window[0] <= u < self.window[1]:
+            return 0.0
+        if not self.curve:
+            return 1.0
+        (x0, y0), *rest = self.curve
+        for x1, y1 in rest:
+            if u < x1:
+                return y0 + (y1 - y0) * max(0.0, u - x0) / (x1 - x0)
+            x0, y0 = x1, y1
+        return y0
+
+    def scaled(self, factor: float) -> Steer:
+        """The same steer, `factor` times as strong."""
+        return replace(self, scale=self.scale * factor)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guide:
+    """Add `scale * mask * (eps(edit) - eps(base))` to the prediction, in a window of the sampling.
+
+    `tensors` are the edit's conditioning by space, without batch, e.g. "prompt_embeds" [tokens, width]; with `added`
+    they are added to the point's own. `base` is the half of classifier-free guidance to measure against. The mask keeps
+    the places where the difference, averaged over channels, is above its quantile `quantile`: 0 is no mask. A guide
+    costs one more row of the denoiser.
+    """
+
+    tensors: Mapping[str, Tensor]
+    scale: float = 1.0
+    window: Window = (0.0, 1.0)
+    added: bool = False
+    base: Literal["positive", "negative"] = "positive"
+    quantile: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.scale, self.window)
+        if not 0 <= self.quantile < 1:
+            raise AstrogateError(f"quantile {self.quantile:g}", "use a share of the picture from 0 up to 1")
+
+    def acts(self, u: float) -> bool:
+        """Whether it acts when the share `u` of the steps is done."""
+        return self.window[0] <= u < self.window[1]
+
+    def scaled(self, factor: float) -> Guide:
+        """The same guide, `factor` times as strong."""
+        return replace(self, scale=self.scale * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """How far an edited picture is held to the unedited one, which is drawn beside it (`models.sampler.holding`).
+
+    `share` 0 is not at all, 1 as far as can be. From the share `attend` of the steps on, self-attention looks at the
+    unedited picture; 1 is never.
+    """
+
+    share: float = 0.0
+    attend: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, share in (("hold", self.share), ("attend", self.attend)):
+            if not 0 <= share <= 1:
+                raise AstrogateError(f"{name} {share:g}", "use a share from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What an edit does at one scale."""
+
+    steers: tuple[Steer, ...] = ()
+    guides: tuple[Guide, ...] = ()
+    hold: Hold | None = None
+
+    def scaled(self, factor: float) -> Parts:
+        """The same parts, `factor` times as strong; the hold stays."""
+        return Parts(
+            tuple(steer.scaled(factor) for steer in self.steers),
+            tuple(guide.scaled(factor) for guide in self.guides),
+            self.hold,
+        )
+
+    def spaces(self) -> frozenset[str]:
+        """The spaces that these parts move or replace."""
+        return frozenset(
+            [space for steer in self.steers for space in steer.vectors]
+            + [space for guide in self.guides for space in guide.tensors]
+        )
+
+
+def _check(scale: float, window: Window) -> None:
+    low, high = window
+    if not 0 <= low < high <= 1:
+        raise AstrogateError(f"window {low:g} to {high:g}", "use shares of the steps, 0 <= start < end <= 1")
+    if not abs(scale) <= 1000:
+        raise AstrogateError(f"scale {scale:g}", "use a finite number of at most 1000 either way")

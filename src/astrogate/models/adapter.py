@@ -1,0 +1,268 @@
+"""PipelineModel: any family that a pipeline of diffusers draws, by its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point
+from astrogate.core.recipe import Recipe
+from astrogate.core.seeds import noise
+from astrogate.core.segment import Segment
+from astrogate.models import identity
+from astrogate.models.codec import Autoencoder
+from astrogate.models.family import Family
+from astrogate.models.registry import require
+from astrogate.models.sampler.locks import alone, lock_of
+from astrogate.models.sampler.loop import sample, stacked
+from astrogate.models.sampler.step import predict
+from astrogate.models.text.encoding import encoded, ends, segments, shortened
+from astrogate.models.text.prompts import check_length, check_prompt, check_words
+
+
+@final
+class PipelineModel:
+    """One loaded checkpoint. `language` is a closed vocabulary to warn about, empty for open ones."""
+
+    def __init__(
+        self,
+        family: Family,
+        pipe: Any,
+        name: str,
+        *,
+        language: frozenset[str] = frozenset(),
+        recipe: Recipe | None = None,
+    ) -> None:
+        self.family, self.pipe, self.name, self.language = family, pipe, name, language
+        self.recipe = recipe or family.recipe
+        self.lock = lock_of(self.denoiser)
+        pipe.set_progress_bar_config(disable=True)
+        if family.upcast and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
+            pipe.vae.to(torch.float32)
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name}, {self.family.name}, {self.size} px, {self.dtype}, {self.device}>"
+
+    @property
+    def can(self) -> frozenset[str]:
+        """What it can do, of `models.family.ABILITIES`."""
+        return self.family.can
+
+    @property
+    def spaces(self) -> frozenset[str]:
+        """The tensors of its points."""
+        return self.family.spaces
+
+    @property
+    def denoiser(self) -> Any:
+        """The U-Net or the transformer."""
+        return getattr(self.pipe, self.family.denoiser)
+
+    @property
+    def dtype(self) -> str:
+        """See `core.protocols.Model`."""
+        return str(self.denoiser.dtype).removeprefix("torch.")
+
+    @property
+    def device(self) -> torch.device:
+        """Where it works."""
+        return self.pipe._execution_device
+
+    @property
+    def codec(self) -> Autoencoder:
+        """Between its pictures and latents."""
+        return Autoencoder(self.pipe.vae)
+
+    @property
+    def size(self) -> int:
+        """The side of a picture, in pixels, at the model's own resolution."""
+        side = self.denoiser.config.get("sample_size") or self.pipe.default_sample_size
+        return int(side * self.pipe.vae_scale_factor)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """See `core.protocols.Model`."""
+        parts = (*self.family.encoders, self.family.denoiser)
+        return identity.fingerprint({part: getattr(self.pipe, part) for part in parts})
+
+    @property
+    def weights(self) -> str:
+        """See `core.protocols.Model`."""
+        return identity.weights(identity.modules(self.pipe), self.pipe.scheduler)
+
+    @alone
+    def point(
+        self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None
+    ) -> Point:
+        """Encode a prompt as the pipeline would, and draw its noise. See `core.protocols.Model`.
+
+        Without a negative prompt its states are those that the pipeline takes then: zeros for some checkpoints.
+        """
+        check_prompt(prompt)
+        check_words((prompt, negative), self.language)
+        factor, unit = self.pipe.vae_scale_factor, self.family.packing * self.family.patch
+        height, width = sides(height, width, self.size, factor * unit)
+        first = self.family.texts[0]
+        with torch.no_grad():
+            for text in (prompt, negative):
+                check_length(text, getattr(self.pipe, first.tokenizer), first.tokens(self.pipe))
+            states = encoded(self.pipe, self.family, [prompt], negative=negative)
+            segments = self.segments(prompt)
+        channels = self.denoiser.config.in_channels // self.family.packing**2
+        drawn = noise((channels, height // factor, width // factor), seed)
+        origin = {"model": self.name, "prompt": prompt, "negative": negative}
+        tensors = {"latents": drawn, **{space: value[0].cpu() for space, value in states.items()}}
+        return Point(tensors, self.fingerprint, segments, seed=seed, origin=origin)
+
+    @alone
+    def encode(
+        self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False
+    ) -> Mapping[str, Tensor]:
+        """Text states by space, and `end` [n]; padding "longest" drops what no state of a causal encoder needs.
+
+        See `core.protocols.Model`.
+        """
+        check_words(prompts, self.language)
+        short = padding == "longest" and self.family.causal
+        with torch.set_grad_enabled(gradient):
+            with shortened(self.pipe, prompts) if short else nullcontext():
+                states = encoded(self.pipe, self.family, list(prompts))
+            end = ends(self.pipe, self.family, prompts)
+        return {**{space: value if gradient else value.cpu() for space, value in states.items()}, "end": end}
+
+    @alone
+    def segments(self, prompt: str) -> tuple[Segment, ...]:
+        """See `core.protocols.Model`."""
+        return segments(self.pipe, self.family, prompt)
+
+    @alone
+    def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
+        """Run the pipeline's sampler over one batch of points; edits act, the model is left as it was."""
+        self._check(points, recipe)
+        return sample(self.pipe, self.family, points, recipe, self.fingerprint)
+
+    def _check(self, points: Sequence[Point], recipe: Recipe) -> None:
+        """Raise AbilityError for what the points or the recipe ask for and the family can't do."""
+        asked = {
+            "steer": any(point.steers for point in points),
+            "guide": any(point.guides for point in points),
+            "hold": any(point.holding.share > 0 for point in points),
+            "attend": any(point.holding.share > 0 and point.holding.attend < 1 for point in points),
+            "control": any("image" in point.extras for point in points),
+            "ip_adapter": any("ip_adapter_image_embeds" in point.extras for point in points),
+            "pan": recipe.stride is not None,
+        }
+        require(self, *(ability for ability, wanted in asked.items() if wanted))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """See `core.protocols.Model`."""
+        return self.picture(latents).float().cpu()
+
+    @alone
+    def picture(self, latents: Tensor) -> Tensor:
+        """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1], differentiable, on the model's device."""
+        return self.codec.picture(latents.to(self.device))
+
+    @alone
+    @torch.no_grad()
+    def latents(self, pictures: Tensor) -> Tensor:
+        """Pictures [n, 3, H, W] in [0, 1] to the means of their latents [n, c, h, w], on the model's device."""
+        return self.codec.latents(pictures.to(self.device))
+
+    def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
+        """See `core.protocols.Predictor`."""
+        from diffusers import DDIMScheduler
+
+        require(self, "step")
+        scheduler: Any = DDIMScheduler.from_config(self.pipe.scheduler.config)
+        if scheduler.config.clip_sample:
+            raise AstrogateError(f"the scheduler of {self.name} clips its samples", "set clip_sample=False in it")
+        scheduler.set_timesteps(num_inference_steps)
+        timesteps, stride = scheduler.timesteps.tolist(), scheduler.config.num_train_timesteps // num_inference_steps
+        if any(a - stride != b for a, b in pairwise(timesteps)):
+            raise AstrogateError(
+                f"{num_inference_steps} steps of {self.name} are not evenly spaced", 'set timestep_spacing="leading"'
+            )
+        alphas = scheduler.alphas_cumprod
+        return [(int(t), float(alphas[int(t)])) for t in timesteps] + [(-1, float(scheduler.final_alpha_cumprod))]
+
+    @alone
+    def epsilon(
+        self, points: Sequence[Point], latents: Tensor, timestep: int, *, guidance_scale: float = 1.0, u: float = 0.0
+    ) -> Tensor:
+        """The guided noise in `latents`, with gradients where they are wanted. See `core.protocols.Predictor`."""
+        require(self, "step")
+        if any(point.extras for point in points) or getattr(self.pipe, "controlnet", None) is not None:
+            raise AstrogateError("a ControlNet or an IP-Adapter can't go step by step", "leave the extra picture out")
+        stacked(points, {"latents"}, self.fingerprint)
+        x = latents.to(self.device, self.denoiser.dtype)
+        a = float(self.pipe.scheduler.alphas_cumprod[timestep])
+
+        def call(x: Tensor, arguments: Mapping[str, Any]) -> Tensor:
+            out = self.denoiser(x, timestep, **arguments).sample
+            return a**0.5 * out + (1 - a) ** 0.5 * x if self.predicts_v else out
+
+        return predict(
+            self.denoiser,
+            points,
+            self.family.sites,
+            x,
+            conditions=lambda tensors, _: self.conditions(tensors, x),
+            call=call,
+            guidance_scale=guidance_scale,
+            u=u,
+        )
+
+    @property
+    def predicts_v(self) -> bool:
+        """Whether the denoiser predicts v and not noise. Raises AstrogateError for other predictions."""
+        kind = self.pipe.scheduler.config.prediction_type
+        if kind not in ("epsilon", "v_prediction"):
+            raise AstrogateError(f"a model that predicts {kind!r}", "use one that predicts epsilon or v")
+        return kind == "v_prediction"
+
+    def conditions(self, tensors: Mapping[str, Tensor], latents: Tensor) -> dict[str, Any]:
+        """The denoiser's arguments for conditioning [n, ...] by space, beside latents [.., c, h, w] and timestep."""
+        dtype, device = self.denoiser.dtype, self.device
+        rows = len(tensors["prompt_embeds"])
+        beside = latents[:1].expand(rows, *latents.shape[1:]).to(device, dtype)
+        found: dict[str, Any] = {} if self.family.added is None else dict(self.family.added(self.pipe, beside))
+        for space, site in self.family.sites.items():
+            *path, last = site.path
+            inner: dict[Any, Any] = found
+            for key in path:
+                inner = inner.setdefault(key, {})
+            value = tensors[space].to(device)
+            inner[last] = value.to(dtype) if value.is_floating_point() else value
+        return found
+
+    def module(self, site: str) -> nn.Module:
+        """See `core.protocols.Model`."""
+        return part(identity.modules(self.pipe), site, self.name)
+
+
+def part(parts: Mapping[str, nn.Module], site: str, name: str) -> nn.Module:
+    """A part by its dotted path, e.g. "unet.mid_block". Raises AstrogateError for a path that leads nowhere."""
+    head, *rest = site.split(".")
+    found: Any = parts.get(head)
+    for step in rest:
+        found = getattr(found, step, None)
+    if not isinstance(found, nn.Module):
+        raise AstrogateError(f"{name} has no module {site!r}", f"try {', '.join(parts)}, or a path below")
+    return found
+
+
+def sides(height: int | None, width: int | None, default: int, factor: int) -> tuple[int, int]:
+    """Height and width in pixels. Raises AstrogateError for what is no multiple of `factor`."""
+    height, width = height or default, width or default
+    if height % factor or width % factor:
+        raise AstrogateError(f"{width} x {height} pixels", f"choose multiples of {factor} for this model")
+    return height, width

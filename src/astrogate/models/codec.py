@@ -1,0 +1,131 @@
+"""Between pictures and latents, by an autoencoder's own statistics.
+
+latents = (E(2 picture - 1) - mean) scale / std        mean, std by channel, where the config has them
+latents = (E(2 picture - 1) - shift) scale             elsewhere; decoding is the way back
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Coder(Protocol):
+    """Between pictures and what a denoiser draws: an autoencoder, or the pixels themselves."""
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side for one of the latents."""
+        ...
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """Pictures [n, 3, H, W] in [0, 1] to latents [n, c, h, w]."""
+        ...
+
+    def picture(self, latents: Tensor) -> Tensor:
+        """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1], differentiable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Autoencoder:
+    """An AutoencoderKL."""
+
+    vae: Any
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side for one of the latents."""
+        return _factor(self.vae)
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """Pictures [n, 3, H, W] in [0, 1] to the means of their latents [n, c, h, w]."""
+        shift, scale = self._statistics(pictures)
+        return (self.posterior(pictures).mode() - shift) * scale
+
+    def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and deviations [n, c, h, w] of the latents of pictures [n, 3, H, W] in [0, 1], in float32."""
+        shift, scale = self._statistics(pictures.float())
+        posterior = self.posterior(pictures)
+        return (posterior.mean.float() - shift) * scale, posterior.std.float() * scale
+
+    def posterior(self, pictures: Tensor) -> Any:
+        """The encoder's distribution for pictures in [0, 1], as it is."""
+        return self.vae.encode((2 * pictures - 1).to(self.vae.dtype)).latent_dist
+
+    def picture(self, latents: Tensor) -> Tensor:
+        """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1], differentiable."""
+        latents = latents.to(self.vae.dtype)
+        config = self.vae.config
+        if self._by_channel():
+            mean, std = (latents.new_tensor(values)[:, None, None] for values in self._by_channel())
+            latents = latents * std / config.scaling_factor + mean
+        else:
+            latents = latents / config.scaling_factor
+            if getattr(config, "shift_factor", None):
+                latents = latents + config.shift_factor
+        return _unit(self.vae.decode(latents).sample)
+
+    def _by_channel(self) -> Sequence[Sequence[float]]:
+        """Mean and deviation by channel, where the config has both."""
+        found = [getattr(self.vae.config, name, None) for name in ("latents_mean", "latents_std")]
+        return [values for values in found if values is not None] if None not in found else []
+
+    def _statistics(self, like: Tensor) -> tuple[Any, Any]:
+        """What is taken off encoded pictures, and what the rest is multiplied by."""
+        config = self.vae.config
+        if self._by_channel():
+            mean, std = (like.new_tensor(values)[:, None, None] for values in self._by_channel())
+            return mean, config.scaling_factor / std
+        return getattr(config, "shift_factor", None) or 0.0, config.scaling_factor
+
+
+@dataclass(frozen=True, slots=True)
+class Movq:
+    """A VQModel whose latents are drawn before they are quantised."""
+
+    movq: Any
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side for one of the latents."""
+        return _factor(self.movq)
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """See `Coder.latents`."""
+        return self.movq.encode(2 * pictures - 1).latents
+
+    def picture(self, latents: Tensor) -> Tensor:
+        """See `Coder.picture`."""
+        return _unit(self.movq.decode(latents, force_not_quantize=True).sample)
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """No autoencoder: pictures of `side` pixels, larger ones reduced to it."""
+
+    side: int
+    factor: int = 1
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """See `Coder.latents`."""
+        if pictures.shape[-2:] != (self.side, self.side):
+            pictures = F.interpolate(pictures, (self.side, self.side), mode="bicubic", antialias=True).clamp(0, 1)
+        return 2 * pictures - 1
+
+    def picture(self, latents: Tensor) -> Tensor:
+        """See `Coder.picture`."""
+        return _unit(latents)
+
+
+def _factor(autoencoder: Any) -> int:
+    return 2 ** (len(autoencoder.config.block_out_channels) - 1)
+
+
+def _unit(pictures: Tensor) -> Tensor:
+    """Pictures in [-1, 1] in [0, 1]."""
+    return (pictures * 0.5 + 0.5).clamp(0, 1)

@@ -1,0 +1,1 @@
+"""The rows of the families' table: a module each, its row called FAMILY."""

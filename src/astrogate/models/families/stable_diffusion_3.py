@@ -1,0 +1,29 @@
+"""Stable Diffusion 3 and 3.5 (Esser et al. 2024), with or without T5.
+
+The transformer attends to two CLIP encoders' states, side by side and padded to T5's width, with T5's states behind
+them on the sequence axis; the CLIP encoders' projected texts are a second condition.
+"""
+
+from __future__ import annotations
+
+from astrogate.models.family import Family, Site, Text
+
+FAMILY = Family(
+    name="Stable Diffusion 3",
+    pipelines=("StableDiffusion3Pipeline",),
+    encoders=("text_encoder", "text_encoder_2", "text_encoder_3"),
+    denoiser="transformer",
+    texts=(Text("tokenizer"), Text("tokenizer_3", 256, "t5")),
+    encoded=(
+        "prompt_embeds",
+        "negative_prompt_embeds",
+        "pooled_prompt_embeds",
+        "negative_pooled_prompt_embeds",
+    ),
+    sites={
+        "prompt_embeds": Site(("encoder_hidden_states",)),
+        "pooled_prompt_embeds": Site(("pooled_projections",)),
+    },
+    patch=2,
+    can=frozenset({"steer", "pooled", "guide", "hold", "attend", "offload"}),
+)

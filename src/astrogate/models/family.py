@@ -1,0 +1,180 @@
+"""A family of checkpoints is a row: what is particular about it, declared; final classes drive every row.
+
+`Family` says how a pipeline of diffusers is used, which draws (`models.adapter`); `StackFamily` of which parts a stack
+of unCLIP is made, which a loop of our own draws (`models.unclip.adapter`). `can` says what a family's models do: what
+is not in it is refused by `require`, in one kind of error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from astrogate.models.unclip.stack import Stack
+
+#: What models can do, as a sentence goes on behind "can ".
+ABILITIES = {
+    "steer": "be steered in its text",
+    "pooled": "be steered in its pooled text",
+    "guide": "be guided by edits during the sampling",
+    "hold": "be held to the unedited picture",
+    "attend": "look at the unedited picture with its self-attention",
+    "step": "predict noise step by step",
+    "invert": "find the noise of a picture",
+    "pan": "draw in overlapping windows",
+    "loss": "learn a concept by its denoising loss",
+    "pseudo_words": "read pseudo-words",
+    "control": "take a control image, by a ControlNet",
+    "ip_adapter": "take a picture, by an IP-Adapter",
+    "offload": "be kept in main memory until it works",
+    "embeds": "draw from an image embedding",
+    "imagine": "imagine image embeddings for a prompt, by a prior",
+    "upscale": "enlarge pictures with upsamplers of its own",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a tensor enters the denoiser: the path to it in a call, which starts with a keyword or a position.
+
+    A `fixed` one, such as a mask, is replaced with the text it belongs to, but never moved.
+    """
+
+    path: tuple[str | int, ...]
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text encoder whose tokens lie on the sequence axis of "prompt_embeds", by the name of its tokenizer.
+
+    `length` is how many (None: the tokenizer's own), which may depend on the checkpoint. `name` is that of the segment.
+    """
+
+    tokenizer: str
+    length: int | Callable[[Any], int] | None = None
+    name: str = ""
+
+    def tokens(self, pipe: Any) -> int:
+        """How many tokens the encoder of a pipeline reads."""
+        if self.length is None:
+            return int(getattr(pipe, self.tokenizer).model_max_length)
+        return self.length if isinstance(self.length, int) else self.length(pipe)
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """How the halves of classifier-free guidance reach the denoiser.
+
+    "joined" is one call with a batch of both, in `order`; "in turn" a call for each, in `order`. `scale` names the
+    setting of a recipe that asks for them, `none` the scale up to which there is but the positive half.
+    """
+
+    layout: Literal["joined", "in turn"] = "joined"
+    order: tuple[Literal["negative", "positive"], Literal["negative", "positive"]] = ("negative", "positive")
+    scale: str = "guidance_scale"
+    none: float = 1.0
+
+    def on(self, recipe: Recipe) -> bool:
+        """Whether a recipe guides."""
+        return float(getattr(recipe, self.scale)) > self.none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What every family declares.
+
+    `pipelines` are the classes that a checkpoint's index may name, `can` is a choice of `ABILITIES`, `recipe` what a
+    picture is drawn by unless something else is asked for.
+    """
+
+    name: str
+    pipelines: tuple[str, ...]
+    can: frozenset[str]
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.pipelines:
+            raise AstrogateError(f"the family {self.name!r} names no pipeline", "give its name and its pipelines")
+        if unknown := self.can - set(ABILITIES):
+            raise AstrogateError(
+                f"the family {self.name!r} can {', '.join(sorted(unknown))}", f"choose from {', '.join(ABILITIES)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family(Row):
+    """A family whose pictures a pipeline of diffusers draws: the first of `pipelines`.
+
+    `wraps` are further pipelines that its rows fit, with one condition more. `encoders` and `denoiser` are its parts,
+    `texts` the tokens of "prompt_embeds", `encoded` the names of what `encode_prompt` returns (None: not needed).
+    `sites` say where tensors enter the denoiser; the negative half has them by names that begin with "negative_".
+    `causal` encoders need no padding for states up to the end. `packing` is the side of the patches of latents that
+    become one token with its channels, `patch` that of those that the denoiser cuts itself. `timesteps` is how many of
+    the scheduler's make 1 of the denoiser's. `shared` arguments have no batch axis. `options` join each call of the
+    pipeline, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
+    [n, c, h, w]. `upcast` says that the autoencoder overflows in half precision.
+    """
+
+    wraps: tuple[str, ...] = ()
+    encoders: tuple[str, ...]
+    denoiser: str
+    texts: tuple[Text, ...]
+    encoded: tuple[str | None, ...]
+    sites: Mapping[str, Site]
+    causal: bool = False
+    guidance: Guidance = Guidance()
+    packing: int = 1
+    patch: int = 1
+    timesteps: int = 1
+    shared: frozenset[str] = frozenset()
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    loading: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    added: Callable[[Any, Tensor], Mapping[str, Any]] | None = None
+    upcast: bool = False
+
+    def __post_init__(self) -> None:
+        Row.__post_init__(self)
+        if missing := set(self.sites) - set(self.encoded):
+            raise AstrogateError(
+                f"the family {self.name!r} has sites for {', '.join(sorted(missing))}, which nothing encodes",
+                "name them in encoded",
+            )
+        if "prompt_embeds" not in self.sites or not self.texts or not self.encoders:
+            raise AstrogateError(
+                f"the family {self.name!r} says nothing of its text", "give encoders, texts and a site of prompt_embeds"
+            )
+        if ("pooled" in self.can) != ("pooled_prompt_embeds" in self.sites):
+            raise AstrogateError(
+                f"the family {self.name!r} contradicts itself about pooled text", "give a site and can, or neither"
+            )
+
+    @property
+    def spaces(self) -> frozenset[str]:
+        """The tensors of a point."""
+        return frozenset({"latents", *self.sites, *(f"negative_{space}" for space in self.sites)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackFamily(Row):
+    """A family of unCLIP: `parts` are where the class of each part is, by its name, the first `needed` of which must be
+    there; "scheduler" stands for the class that the part's own config names. `make` makes a stack of them.
+    """
+
+    parts: Mapping[str, str]
+    needed: int
+    make: Callable[[Mapping[str, Any]], Stack]
+
+    def __post_init__(self) -> None:
+        Row.__post_init__(self)
+        if not 1 <= self.needed <= len(self.parts):
+            raise AstrogateError(
+                f"the family {self.name!r} needs {self.needed} of {len(self.parts)} parts", "need 1 of them at least"
+            )

@@ -1,0 +1,83 @@
+"""Prompts as a pipeline itself encodes them, by a family's row: textual inversions and all."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from astrogate.core.segment import Segment
+from astrogate.models.family import Family
+from astrogate.models.loading.quiet import quiet
+from astrogate.models.text.prompts import segment
+
+
+def encoded(pipe: Any, family: Family, prompts: list[str], *, negative: str | None = None) -> dict[str, Tensor]:
+    """States [n, ...] by space for prompts and, unless it is None, a negative prompt ("" is none)."""
+    accepted = signature(pipe.encode_prompt).parameters
+    lengths = [text.tokens(pipe) for text in family.texts if text.length is not None]
+    given = {
+        "prompt": prompts,
+        "prompt_2": None,
+        "prompt_3": None,
+        "device": pipe._execution_device,
+        "num_images_per_prompt": 1,
+        "do_classifier_free_guidance": negative is not None,
+        **({"negative_prompt": [negative] * len(prompts)} if negative else {}),
+        **({"max_sequence_length": lengths[-1]} if lengths else {}),
+    }
+    with quiet():
+        found = pipe.encode_prompt(**{name: value for name, value in given.items() if name in accepted})
+    states = {
+        name: value
+        for name, value in zip(family.encoded, found, strict=False)
+        if name is not None and value is not None
+    }
+    if negative is None:
+        return {space: states[space] for space in family.sites}
+    if "negative_prompt" not in accepted:
+        states |= {f"negative_{space}": value for space, value in encoded(pipe, family, [negative]).items()}
+    return states
+
+
+@contextmanager
+def shortened(pipe: Any, prompts: Sequence[str]) -> Generator[None]:
+    """While open, tokenizers pad to the longest of the prompts, which suffices for states of causal encoders."""
+    found = [getattr(pipe, name) for name in pipe.components if name.startswith("tokenizer")]
+    tokenizers = {id(tokenizer): tokenizer for tokenizer in found if tokenizer is not None}.values()
+    before = [(tokenizer, tokenizer.model_max_length) for tokenizer in tokenizers]
+    read = [
+        tokenizer(pipe.maybe_convert_prompt(list(prompts), tokenizer), truncation=True).input_ids
+        for tokenizer in tokenizers
+    ]
+    longest = max((len(ids) for rows in read for ids in rows), default=0)
+    try:
+        for tokenizer, _ in before:
+            tokenizer.model_max_length = longest
+        yield
+    finally:
+        for tokenizer, length in before:
+            tokenizer.model_max_length = length
+
+
+def ends(pipe: Any, family: Family, prompts: Sequence[str]) -> Tensor:
+    """The index [n] of each prompt's end-of-text token in the first segment."""
+    first = family.texts[0]
+    tokenizer = getattr(pipe, first.tokenizer)
+    ids = tokenizer(list(prompts), truncation=True, max_length=first.tokens(pipe)).input_ids
+    return torch.tensor([len(row) - 1 for row in ids])
+
+
+def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
+    """A prompt's tokens, a segment for each of the family's texts whose tokenizer is there."""
+    found: list[Segment] = []
+    for text in family.texts:
+        tokenizer = getattr(pipe, text.tokenizer)
+        if tokenizer is not None:
+            start = found[-1].stop if found else 0
+            found.append(segment(prompt, tokenizer, length=text.tokens(pipe), start=start, name=text.name))
+    return tuple(found)

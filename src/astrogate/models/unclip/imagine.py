@@ -1,0 +1,64 @@
+"""Image embeddings for prompts, by a stack's priors (Ramesh et al. 2022, section 2.2), or by none; noise on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.seeds import generator
+from astrogate.models.text.prompts import check_length, check_prompt
+from astrogate.models.unclip.priors import Guided, best_of
+from astrogate.models.unclip.stack import Stack
+
+
+def imagined(
+    stack: Stack,
+    name: str,
+    prompts: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    kind: str,
+    candidates: int,
+    guidance_scale: float | None,
+    num_inference_steps: int,
+    negative: str,
+) -> Tensor:
+    """Embeddings [n, d]; see `UnCLIP.imagine`. `name` is the model's, for errors."""
+    if candidates < 1 or len(seeds) != len(prompts):
+        raise AstrogateError(f"{candidates} candidates, {len(seeds)} seeds", "use 1 or more, and one seed per prompt")
+    if kind not in (known := [*stack.priors, "none"]):
+        raise AstrogateError(f"{name} has no {kind!r} prior", f"choose one of {', '.join(known)}")
+    for prompt in prompts:
+        check_prompt(prompt)
+        if stack.towers.tokenizer is not None:
+            check_length(prompt, stack.towers.tokenizer)
+    text = stack.towers.texts(prompts)
+    if kind == "none":
+        return text.embeds.float().cpu()
+    empty, generators = stack.towers.texts([negative]), [generator(seed, kind) for seed in seeds]
+    scale = stack.prior_guidance if guidance_scale is None else guidance_scale
+    prior, captions = stack.priors[kind], Guided.of(text, empty, scale)
+    draws = [prior.draw(captions, generators, num_inference_steps=num_inference_steps) for _ in range(candidates)]
+    z = best_of(draws, text.embeds).float().cpu()
+    return torch.nn.functional.normalize(z, dim=-1) if stack.towers.unit else z
+
+
+def leveled(stack: Stack, name: str, z: Tensor, level: int, seed: int, device: torch.device) -> dict[str, Tensor]:
+    """What an embedding [d] with the noise of a level adds to a point, where the stack knows levels.
+
+    Raises AstrogateError for a level that it does not know.
+    """
+    if stack.noised is None:
+        if level:
+            raise AstrogateError(f"{name} knows no noise levels", "leave the noise level out")
+        return {}
+    if not 0 <= level <= stack.levels:
+        raise AstrogateError(f"noise level {level}", f"choose 0 to {stack.levels}")
+    levels = torch.tensor([level])
+    if level:
+        drawn = torch.randn(z.shape, generator=generator(seed, "noise level"))
+        z = stack.noised(z[None].to(device), levels.to(device), drawn[None].to(device))[0].cpu()
+    return {"image_embeds": z, "noise_level": levels.float(), "negative_noise_level": torch.zeros(1)}

@@ -1,0 +1,154 @@
+"""Files that say how they were made: the record of a frame, and of what it was asked for, as JSON.
+
+A PNG has it as the text `astrogate`, and beside it what A1111's web UI reads, `parameters`; a video as its comment, a
+GIF as a comment behind its frames, a WebP as a chunk `ASTG`. A folder of frames has that of its first.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.files import whole_file
+from astrogate.core.recipe import Frame
+
+_KEY, _CHUNK, _GIF_MARK = "astrogate", b"ASTG", b"\x09astrogate"
+
+
+def record(frame: Frame) -> dict[str, Any]:
+    """Where a frame's point came from, its edits, and the recipe."""
+    point, hold = frame.point, frame.point.holding
+    return {
+        "point": {**point.origin, "seed": point.seed, "draw": point.draw, "fingerprint": point.model},
+        "edits": [{"name": edit.name, "scale": scale, **edit.origin} for edit, scale in point.edits],
+        "hold": [hold.share, hold.attend],
+        "recipe": frame.recipe.to_json(),
+        "recipe_hash": frame.recipe.hash,
+    }
+
+
+def parameters(frame: Frame) -> str:
+    """The settings in the form that A1111's web UI reads."""
+    origin, recipe = frame.point.origin, frame.recipe
+    lines = [str(origin.get("prompt", ""))]
+    if origin.get("negative"):
+        lines.append(f"Negative prompt: {origin['negative']}")
+    lines.append(
+        f"Steps: {recipe.num_inference_steps}, Sampler: {recipe.scheduler or 'default'}, "
+        f"CFG scale: {recipe.guidance_scale:g}, Seed: {frame.point.seed}, "
+        f"Size: {frame.image.width}x{frame.image.height}, Model: {origin.get('model', '')}"
+    )
+    return "\n".join(lines)
+
+
+def records(path: Path, frame: Frame, more: Mapping[str, Any]) -> bool:
+    """Whether a PNG file is one that `save_png` wrote with this record."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get(_KEY) == text_of(frame, more)
+    except (OSError, SyntaxError, ValueError):
+        return False
+
+
+def text_of(frame: Frame, more: Mapping[str, Any] | None = None) -> str:
+    """The record as a file has it; `more` joins that of the frame."""
+    return json.dumps({**record(frame), **(more or {})})
+
+
+def save_png(image: Image.Image, path: Path, *, frame: Frame, more: Mapping[str, Any] | None = None) -> None:
+    """Write a picture or a sheet, whole or not at all; `frame` stands for its settings, `more` joins the record."""
+    info = PngInfo()
+    info.add_text("parameters", parameters(frame))
+    info.add_text(_KEY, text_of(frame, more))
+    with whole_file(path) as file:
+        image.save(file, "PNG", pnginfo=info)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record of a picture, a video or a folder of frames.
+
+    Raises AstrogateError for a file that is missing, can't be read, or has none.
+    """
+    source = path / "00000.png" if path.is_dir() else path
+    if not source.exists():
+        raise AstrogateError(f"{source} does not exist", "name a file or a folder of frames that Astrogate drew")
+    if not source.is_file():
+        raise AstrogateError(f"{source} is no ordinary file", "name a picture or a video")
+    try:
+        text = _text_in(source)
+    except (OSError, SyntaxError, ValueError, LookupError, struct.error, Image.DecompressionBombError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AstrogateError(f"{path} can't be read ({told})", "name a picture or a video") from error
+    if text is None:
+        raise AstrogateError(f"{path} has no record", "name a file that Astrogate drew, as it was written")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AstrogateError(f"the record of {path} is damaged", "name the file as it was written") from error
+    if not isinstance(found, dict):
+        raise AstrogateError(f"the record of {path} is damaged", "name the file as it was written")
+    return found  # pyright: ignore[reportUnknownVariableType]
+
+
+def _text_in(path: Path) -> str | None:
+    """The text of the record in a file, by what its first bytes say it is; None where there is none."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head.startswith(b"\x89PNG"):
+            with Image.open(path, formats=["PNG"]) as image:
+                image.load()
+                return image.info.get(_KEY)
+        if head.startswith(b"GIF8"):
+            return _behind_gif(file)
+        if head.startswith(b"RIFF") and head[8:] == b"WEBP":
+            return _in_riff(file)
+    if head[4:8] != b"ftyp" and not head.startswith(b"\x1aE\xdf\xa3"):
+        raise ValueError("it is no PNG, MP4, WebM, GIF or WebP")
+    from astrogate.rendering.video import comment_in
+
+    return comment_in(path)
+
+
+def with_record(file: BinaryIO, suffix: str, text: str) -> None:
+    """Put a record behind the frames of a finished GIF or WebP, open for reading and writing."""
+    data = text.encode()
+    if suffix == ".gif":
+        file.seek(-1, 2)  # over the trailer
+        blocks = b"".join(bytes([len(data[i : i + 255])]) + data[i : i + 255] for i in range(0, len(data), 255))
+        file.write(b"!\xfe" + _GIF_MARK + blocks + b"\0;")
+    elif suffix == ".webp":
+        file.seek(0, 2)
+        file.write(_CHUNK + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2))
+        size = file.tell() - 8
+        file.seek(4)
+        file.write(struct.pack("<I", size))
+
+
+def _behind_gif(file: BinaryIO) -> str | None:
+    file.seek(0)
+    data = file.read()
+    start = data.rfind(b"!\xfe" + _GIF_MARK)
+    if start < 0:
+        return None
+    at, text = start + 2 + len(_GIF_MARK), b""
+    while data[at]:
+        text += data[at + 1 : at + 1 + data[at]]
+        at += 1 + data[at]
+    return text.decode()
+
+
+def _in_riff(file: BinaryIO) -> str | None:
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        size = struct.unpack("<I", head[4:])[0]
+        if head[:4] == _CHUNK:
+            return file.read(size).decode()
+        file.seek(size + size % 2, 1)
+    return None

@@ -1,0 +1,170 @@
+"""Strip: frames in rows and columns with labels. `strip` slides along edits, `grid` along two at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from astrogate.core.edit import Edit
+from astrogate.core.errors import AstrogateError
+from astrogate.core.point import Point
+from astrogate.core.protocols import Model
+from astrogate.core.recipe import Frame, Recipe
+from astrogate.rendering.cache import FrameCache
+from astrogate.rendering.record import save_png
+from astrogate.rendering.render import render
+from astrogate.rendering.sheet import sheet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strip:
+    """Frames, row by row, a label for each column and, where there are several, for each row.
+
+    `record` joins what a file says of how it was made; `middle` is the frame whose settings stand for all.
+    """
+
+    frames: tuple[Frame, ...]
+    columns: tuple[str, ...]
+    rows: tuple[str, ...] = ()
+    record: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    middle: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.frames or len(self.frames) != len(self.columns) * max(1, len(self.rows)):
+            raise AstrogateError(
+                f"{len(self.frames)} frames in {len(self.columns)} columns and {len(self.rows)} rows",
+                "give one frame per column and row",
+            )
+
+    def __repr__(self) -> str:
+        return f"<Strip of {len(self.frames)} frames, {self.columns[0]} to {self.columns[-1]}>"
+
+    def image(self, *, tile: int = 128) -> Image.Image:
+        """One picture of all, with the labels; see `sheet`."""
+        return sheet(self.frames, columns=len(self.columns), labels=self.columns, rows=self.rows, tile=tile)
+
+    def save(self, path: Path | str, *, tile: int = 128) -> None:
+        """Write it as a PNG file with its record, whole or not at all."""
+        save_png(self.image(tile=tile), Path(path), frame=self.frames[self.middle], more=self.record)
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.image().save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<th>{escape(label)}</th>" for label in self.columns)
+        rows = self.rows or ("",)
+        body = "".join(
+            f"<tr><th>{escape(row)}</th>"
+            + "".join(
+                f"<td>{frame._repr_html_()}</td>"  # pyright: ignore[reportPrivateUsage]
+                for frame in self.frames[i * len(self.columns) : (i + 1) * len(self.columns)]
+            )
+            + "</tr>"
+            for i, row in enumerate(rows)
+        )
+        return f"<table><tr><th></th>{cells}</tr>{body}</table>"
+
+
+def strip(
+    model: Model,
+    points: Point | Sequence[Point],
+    edits: Edit | Sequence[Edit],
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    n: int = 7,
+    recipe: Recipe | None = None,
+    batch_size: int = 8,
+    cache: FrameCache | None = None,
+    progress: bool = False,
+) -> Strip:
+    """Draw `n` scales of an edit, or of several that move together, one row per point.
+
+    The scales go evenly from `low` to `high`, by default over the range that all the edits share. Raises
+    AstrogateError for scales that an edit does not go to.
+    """
+    starts = [points] if isinstance(points, Point) else list(points)
+    moving = [edits] if isinstance(edits, Edit) else list(edits)
+    scales = spaced(*span(moving, low, high), n)
+    every = [along(start, moving, scale) for start in starts for scale in scales]
+    frames = tuple(render(model, every, recipe=recipe, batch_size=batch_size, cache=cache, progress=progress))
+    rows = tuple(f"seed {start.seed}" for start in starts) if len(starts) > 1 else ()
+    record = {"along": [told(edit) for edit in moving], "scales": scales, "seeds": [start.seed for start in starts]}
+    return Strip(frames, tuple(labels(scales)), rows, record, scales.index(0) if 0 in scales else 0)
+
+
+def grid(
+    model: Model,
+    point: Point,
+    across: Edit,
+    down: Edit,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    n: int = 5,
+    recipe: Recipe | None = None,
+    batch_size: int = 8,
+    cache: FrameCache | None = None,
+    progress: bool = False,
+) -> Strip:
+    """Draw a point under two edits at once: one varies within a row, the other from row to row, at `n` scales each."""
+    scales = spaced(*span([across, down], low, high), n)
+    points = [point.apply(across, a).apply(down, d) for d in scales for a in scales]
+    frames = tuple(render(model, points, recipe=recipe, batch_size=batch_size, cache=cache, progress=progress))
+    record = {"across": told(across), "down": told(down), "scales": scales, "seeds": [point.seed]}
+    heads = tuple(labels(scales))
+    return Strip(frames, heads, heads, record, len(frames) // 2)
+
+
+def along(point: Point, edits: Iterable[Edit], scale: float) -> Point:
+    """A point with edits at one scale."""
+    for edit in edits:
+        point = point.apply(edit, scale)
+    return point
+
+
+def span(edits: Sequence[Edit], low: float | None = None, high: float | None = None) -> tuple[float, float]:
+    """The range to show: what is asked for, else what all the edits' own ranges share.
+
+    Raises AstrogateError without an edit, and for scales that one does not go to.
+    """
+    if not edits:
+        raise AstrogateError("no edit to slide along", "name at least one")
+    low = max(edit.range[0] for edit in edits) if low is None else low
+    high = min(edit.range[1] for edit in edits) if high is None else high
+    for edit in edits:
+        edit.strength(low)
+        edit.strength(high)
+    return low, high
+
+
+def spaced(low: float, high: float, n: int) -> list[float]:
+    """`n` evenly spaced scales; a middle that should be 0 is exactly 0. Raises AstrogateError for absurd ones."""
+    if not 1 <= n <= 10_000:
+        raise AstrogateError(f"{n} pictures", "ask for 1 to 10000")
+    for value in (low, high):
+        if not math.isfinite(value) or abs(value) > 1000:
+            raise AstrogateError(f"scale {value:g}", "use finite scales of at most 1000 either way")
+    if n == 1:
+        return [high]
+    steps = [low + (high - low) * i / (n - 1) for i in range(n)]
+    return [0.0 if abs(s) < 1e-12 * (abs(low) + abs(high)) else s for s in steps]
+
+
+def labels(values: Iterable[float]) -> list[str]:
+    """Scales as a reader wants them: signed, short, and a plain 0."""
+    return [f"{value:+.2g}" if value else "0" for value in values]
+
+
+def told(edit: Edit) -> dict[str, Any]:
+    """What a record says of an edit."""
+    return {"name": edit.name, **edit.origin}
