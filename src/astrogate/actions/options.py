@@ -55,7 +55,7 @@ class Sampling(Loading):
     guidance: float | None = option(None, "Guidance scale; 1 is none.  [default: the model's own]")
     true_cfg: float = option(1.0, "For Flux: guidance by the negative prompt.")
     scheduler: str | None = option(None, "A diffusers scheduler, e.g. DPMSolverMultistep.")
-    batch_size: int = option(8, "Pictures drawn at once.", ge=1)
+    batch_size: int | None = option(None, "Pictures drawn at once.  [default: 8, or what suits the run]", ge=1)
 
     def recipe(self, model: Model | None = None) -> Recipe:
         """The sampler settings, what is not given being the model's own; checked."""
@@ -74,6 +74,11 @@ class Sampling(Loading):
         super().check()
         self.recipe()
 
+    @property
+    def at_once(self) -> int:
+        """How many pictures are drawn at once where nothing else is asked for."""
+        return self.batch_size or 8
+
     def point(self, model: Model, prompt: str, seed: int) -> Point:
         """The point of a prompt and a seed."""
         return model.point(prompt, seed=seed, negative=self.negative, height=self.size, width=self.size)
@@ -84,7 +89,7 @@ class Sampling(Loading):
         def frames() -> Iterator[Frame]:
             from astrogate.rendering.render import render
 
-            return render(model, points, recipe=self.recipe(model), batch_size=self.batch_size)
+            return render(model, points, recipe=self.recipe(model), batch_size=self.at_once)
 
         return Plan(frames, len(points), tuple(columns), **options)
 

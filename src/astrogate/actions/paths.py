@@ -48,7 +48,6 @@ class Walk(Sampling):
     loop: bool = option(False, "Come back to the start.")
     timing: Literal["uniform", "eased", "perceptual", "retimed"] = option("uniform", "Where on the path frames are.")
     n: int = option(60, "Frames.", flag="-n", ge=2, le=100_000)
-    batch_size: int | None = option(None, "Pictures drawn at once.  [default: 8, or what suits fast]", ge=1)
     fast: bool = option(False, "bfloat16, and for long runs torch.compile, where they pay.")
     fps: float = option(24.0, "Frames per second of a video.", ge=0.1, le=240)
     cache: Path = option(Path("runs/frames"), _CACHE)
@@ -232,6 +231,6 @@ class Pan(Seeded):
         way = pan(*points, closed=self.loop, by="columns" if self.how == "columns" else "window")
 
         def frames() -> Iterator[Frame]:
-            return render(model, way.sample(self.n), recipe=recipe, batch_size=self.batch_size, cache=kept)
+            return render(model, way.sample(self.n), recipe=recipe, batch_size=self.at_once, cache=kept)
 
         return Plan(frames, self.n, line=self.how, fps=self.fps)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, final
 
@@ -43,6 +42,7 @@ class PipelineModel:
         self.family, self.pipe, self.name, self.language = family, pipe, name, language
         self.recipe = recipe or family.recipe
         self.lock = lock_of(self.denoiser)
+        self._fingerprint: str | None = None
         pipe.set_progress_bar_config(disable=True)
         if family.upcast and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
             pipe.vae.to(torch.float32)
@@ -86,11 +86,13 @@ class PipelineModel:
         side = self.denoiser.config.get("sample_size") or self.pipe.default_sample_size
         return int(side * self.pipe.vae_scale_factor)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """See `core.protocols.Model`."""
-        parts = (*self.family.encoders, self.family.denoiser)
-        return identity.fingerprint({part: getattr(self.pipe, part) for part in parts})
+        if self._fingerprint is None:
+            parts = (*self.family.encoders, self.family.denoiser)
+            self._fingerprint = identity.fingerprint({part: getattr(self.pipe, part) for part in parts})
+        return self._fingerprint
 
     @property
     def weights(self) -> str:

@@ -14,7 +14,7 @@ def to_pictures(pixels: ArrayLike | Image.Image, device: str = "cpu") -> Tensor:
 
     They are channels last in memory.
     """
-    return torch.from_numpy(np.array(pixels, np.uint8)).to(device).movedim(-1, -3).float().div_(255)
+    return torch.as_tensor(np.array(pixels, np.uint8)).to(device).movedim(-1, -3).float().div_(255)
 
 
 def to_pixels(pictures: Tensor) -> NDArray[np.uint8]:

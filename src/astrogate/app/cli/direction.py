@@ -160,7 +160,7 @@ def calibrate(
         clip,
         ceiling=method.CEILING if ceiling is None else ceiling,
         recipe=setup.recipe(model),
-        batch_size=setup.batch_size,
+        batch_size=setup.at_once,
         placing={"on": on, "window": window},
     )
     result.save(output or path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, final
 
 import torch
@@ -49,6 +49,7 @@ class UnCLIP:
         self.recipe = family.recipe
         self._modules = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
         self.lock = lock_of(self.denoiser)
+        self._fingerprint: str | None = None
         self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
         self._texts = frozenset(self._caption(""))
         own = sorted({_IMAGE, *self._texts} | ({"noise_level"} if stack.noised is not None else set()))
@@ -80,9 +81,10 @@ class UnCLIP:
     @property
     def picture_size(self) -> int:
         """The side of a picture that is to be encoded: the model's own, or where pixels are drawn what CLIP sees."""
-        tower = self.stack.towers.vision
-        larger = tower is not None and self.stack.coder.factor == 1
-        return max(self.size, int(tower.config.image_size)) if larger else self.size
+        tower: Any = self.stack.towers.vision
+        if tower is None or self.stack.coder.factor > 1:
+            return self.size
+        return max(self.size, int(tower.config.image_size))
 
     @property
     def spaces(self) -> frozenset[str]:
@@ -99,9 +101,12 @@ class UnCLIP:
         kept = self.stack.parts.get("codebook")
         return None if kept is None else kept[0]
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        return identity.fingerprint(dict(sorted(self._modules.items())))
+        """See `core.protocols.Model`."""
+        if self._fingerprint is None:
+            self._fingerprint = identity.fingerprint(dict(sorted(self._modules.items())))
+        return self._fingerprint
 
     @property
     def weights(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -97,7 +97,7 @@ def build_data(
     chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
     with whole_folder(folder) as fresh, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
-        parts: Iterator[Arrays] = pool.map(operator.call, map(work, chunks))
+        parts: Any = pool.map(operator.call, map(work, chunks))
         for items, part in zip(chunks, tqdm(parts, total=len(chunks), desc="data"), strict=True):
             for name, values in part.items():
                 if name not in arrays:

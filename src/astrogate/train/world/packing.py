@@ -112,7 +112,7 @@ def _pack_clip(run: Path, target: Path) -> None:
     """CLIPModel with its tokenizer and image processor, and the pipeline's text encoder and tokenizer."""
     from transformers import CLIPModel, CLIPTextModel
 
-    clip = CLIPModel.from_pretrained(run / "clip", dtype=torch.float16)
+    clip: Any = CLIPModel.from_pretrained(run / "clip", dtype=torch.float16)
     clip.save_pretrained(target / "clip")
     size = clip.config.vision_config.image_size
     processor: dict[str, Any] = {

@@ -129,7 +129,7 @@ def _reader(stage: _Stage, *, kind: Callable[[int], nn.Module], offset: int) -> 
     """A reader of factors; `offset` is added to the seed, so that no two readers are trained alike."""
     (vae, key), (seed, device) = stage.vae(), (stage.seed, stage.preset.device)
     rebuilt = cache_reconstructions(vae, stage.data, stage.preset.rebuilt, key=key, seed=seed, device=device)
-    own = stage.common | {"seed": seed + offset}
+    own: dict[str, Any] = stage.common | {"seed": seed + offset}
     net = train_oracle(kind(stage.preset.size), stage.data, rebuilt, stage.schedule, name=stage.name, **own)
     stage.keep(lambda folder: save_oracle(net, folder))
 
