@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from astrogate.studies.kit.jobs import Store, key_of
+from astrogate.core.keys import key_of
+from astrogate.studies.kit.jobs import Store
 from astrogate.studies.kit.ray_engine import on_ray
 from astrogate.studies.path.sweep import PathWork
 

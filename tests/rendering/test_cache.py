@@ -154,7 +154,7 @@ def test_a_broken_frame_is_drawn_again(tiny: Model, tmp_path: Path) -> None:
     files[1].write_bytes(b"")
     with Image.open(files[2]) as image:
         info = PngInfo()
-        info.add_text("sha256", image.text["sha256"])
+        info.add_text("checksum", image.text["checksum"])
         ImageOps.invert(image.convert("RGB")).save(files[2], pnginfo=info)
     model = Counting(tiny)
     again = to_tensor(render(model, points(tiny, 4), recipe=RECIPE, batch_size=1, cache=cache))

@@ -6,7 +6,6 @@ there is a model, and a plan becomes frames as they are asked for.
 
 from __future__ import annotations
 
-import hashlib
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.keys import key_of
 
 if TYPE_CHECKING:
     from astrogate.core.protocols import Model
@@ -181,19 +181,18 @@ class Request(BaseModel):
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of all files in a folder with their names. Raises AstrogateError where there is none."""
+    """The key of a file, or of all files in a folder with their names. Raises AstrogateError where there is none."""
     if not path.exists():
         raise AstrogateError(f"{path} does not exist", "name a file that is there")
-    total = hashlib.sha256()
     try:
-        for part in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if part.is_file():
-                total.update(part.name.encode() * path.is_dir() + part.read_bytes())
+        if path.is_file():
+            return key_of(path.read_bytes())
+        parts = (part for part in sorted(path.rglob("*")) if part.is_file())
+        return key_of([[str(part.relative_to(path)), key_of(part.read_bytes())] for part in parts])
     except OSError as error:
         raise AstrogateError(
             f"{path} can't be read ({error.strerror or error})", "name a file that is there"
         ) from error
-    return total.hexdigest()
 
 
 def _values(request: Request) -> Iterator[Any]:

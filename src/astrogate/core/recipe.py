@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from base64 import b64encode
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.keys import key_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -73,7 +72,7 @@ class Recipe:
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name these settings."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+        return key_of(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 
 from astrogate.app.cli.options import taking
 from astrogate.core.errors import AstrogateError
+from astrogate.core.keys import key_of
 
 if TYPE_CHECKING:
     from astrogate.train.stack.presets import UnclipPreset
@@ -94,7 +94,7 @@ class Run:
         if self.data is None:
             return self.folder or Path("runs") / f"unclip-menagerie-{self.preset}"
         whole = self.data.resolve()
-        mark = sha256(str(whole).encode()).hexdigest()[:6]  # two folders may have one name
+        mark = key_of(str(whole))  # two folders may have one name
         return self.folder or Path("runs") / f"unclip-{whole.name}-{mark}-{self.preset}"
 
 

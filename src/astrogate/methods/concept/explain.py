@@ -7,7 +7,6 @@ beside this one: the plan, the pictures, the dictionary, the start of the weight
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from astrogate.core import archive
 from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import write_text
+from astrogate.core.keys import key_of
 from astrogate.core.protocols import Model
 from astrogate.measure.clip import Clip, clip_for
 from astrogate.methods.concept import pictures as gallery
@@ -213,7 +213,7 @@ def _shown(
     def of_user(folder: Path | None, count: int) -> tuple[Tensor, str]:
         assert folder is not None
         found = gallery.own(folder, count, model.size)
-        return found, hashlib.sha256((found * 255).round().byte().numpy().tobytes()).hexdigest()
+        return found, key_of(found)
 
     if mine and validation is not None and not judges:
         raise AstrogateError(f"{validation} holds none of your pictures", "put some in, or leave validation out")
@@ -227,18 +227,14 @@ def _shown(
 
 
 def _key(model: Model, clip: Clip, place: Place, plan: Plan, words: Vocabulary, shown: _Shown) -> str:
-    """Eight hexadecimal digits that name a run: all that its result depends on."""
+    """The name of a run: all that its result depends on."""
     resolved = replace(plan, dtype=plan.dtype or model.dtype, recipe=plan.recipe.resolved(model.dtype))
-    made = [model.weights, words.clip, asdict(place), resolved.to_json(), words.words, shown.key]
-    digest = hashlib.sha256(json.dumps(made).encode())
-    digest.update(words.features.numpy().tobytes())
-    return digest.hexdigest()[:8]
+    return key_of(model.weights, words.clip, place, resolved, words.words, words.features, shown.key)
 
 
 def _latents(model: Model, shown: _Shown, root: Path, batch_size: int) -> tuple[Tensor, Tensor]:
     """Means and deviations of the latents of the pictures and of their mirror images, from an earlier run's file."""
-    key = hashlib.sha256(f"{model.weights} {shown.key} {len(shown.train)}".encode()).hexdigest()[:16]
-    path = root / "latents" / f"{key}.safetensors"
+    path = root / "latents" / f"{key_of(model.weights, shown.key, len(shown.train))}.safetensors"
     if not path.exists():
         made = moments(model, torch.cat([shown.train, shown.train.flip(-1)]), batch_size=batch_size)
         archive.write(path, dict(zip(("mean", "deviation"), made, strict=True)))

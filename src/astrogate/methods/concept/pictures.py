@@ -6,7 +6,6 @@ when it is not. Any other folder is the user's, whose pictures are taken as they
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.files import write_text
+from astrogate.core.keys import key_of
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
@@ -69,7 +69,7 @@ def drawn(
 
 def shared_folder(model: Model, points: Sequence[Point], recipe: Recipe, root: Path) -> Path:
     """The folder of these pictures below `root`, which all runs in it that draw the same have in common."""
-    return root / "pictures" / _key(model, points, recipe)[:16]
+    return root / "pictures" / _key(model, points, recipe)
 
 
 def is_own(folder: Path) -> bool:
@@ -111,5 +111,4 @@ def _read(path: Path) -> Image.Image | None:
 
 def _key(model: Model, points: Sequence[Point], recipe: Recipe) -> str:
     weights = model.weights
-    keys = [frame_key(point, recipe.resolved(model.dtype), weights) for point in points]
-    return hashlib.sha256("".join(keys).encode()).hexdigest()
+    return key_of([frame_key(point, recipe.resolved(model.dtype), weights) for point in points])

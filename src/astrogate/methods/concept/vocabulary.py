@@ -9,8 +9,6 @@ CLIP's weights, the words and the templates.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,6 +22,7 @@ from torch.nn import functional as F
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.keys import key_of
 from astrogate.core.protocols import Model
 from astrogate.measure.clip import Clip
 from astrogate.methods.concept.cutoffs import alike
@@ -141,8 +140,7 @@ def _singles(tokenizer: Any, words: Sequence[str]) -> list[int | None]:
 def _features(
     clip: Clip, words: Sequence[str], templates: Sequence[str], folder: Path | None, tell: Callable[[str], None]
 ) -> Tensor:
-    recipe = json.dumps([digest_of(clip.model), list(words), list(templates)])
-    key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    key = key_of(digest_of(clip.model), words, templates)
     path = None if folder is None else folder / f"vocabulary-{key}.safetensors"
     if path is not None and path.exists():
         return archive.read(path, tensors=("features",), what="features", remedy="delete it")[0]["features"]

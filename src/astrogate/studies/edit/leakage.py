@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from astrogate.core.keys import key_of
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
@@ -23,7 +24,7 @@ from astrogate.measure.scores import Estimate, bootstrap
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 from astrogate.studies.edit.editors import LATE, Attribute, Editor, Find
-from astrogate.studies.kit.jobs import Store, key_of
+from astrogate.studies.kit.jobs import Store
 
 #: Raise it when an editor's formula or a reading changes: every cell is then made again.
 _VERSION = 1

@@ -1,15 +1,14 @@
 """The items of a study, done once wherever they run: at least once, idempotent, kept by content.
 
-    key = SHA-256(spec, digest of what works on it)
+    key = key_of(spec, digest of what works on it)
 
-A result is one JSON file under its key, whole or absent, with the SHA-256 of its content in it; a broken one counts as
+A result is one JSON file under its key, whole or absent, with the key of its content in it; a broken one counts as
 absent. Any engine that calls `run_item` for every spec until all have returned finishes the study, and goes on with one
 that was cut off.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from astrogate.core.files import write_text
+from astrogate.core.keys import key_of
 
 Spec = Mapping[str, Any]
 
@@ -48,23 +48,14 @@ class Store:
         """An item's spec and result; None where there is none or a broken one."""
         try:
             kept = json.loads((self.folder / f"{key}.json").read_text())
-            return (kept["spec"], kept["result"]) if kept["sha256"] == _hash(kept["result"]) else None
+            return (kept["spec"], kept["result"]) if kept["checksum"] == key_of(kept["result"]) else None
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
     def put(self, key: str, spec: Spec, result: Mapping[str, Any]) -> None:
         """Keep a result, whole or not at all."""
-        kept = {"spec": dict(spec), "result": dict(result), "sha256": _hash(dict(result))}
+        kept = {"spec": dict(spec), "result": dict(result), "checksum": key_of(result)}
         write_text(self.folder / f"{key}.json", json.dumps(kept, indent=1))
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def key_of(spec: Spec, digest: str) -> str:
-    """The name of an item's result."""
-    return _hash([dict(spec), digest])[:32]
 
 
 def run_item(spec: Spec, work: Work, store: Store) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.keys import key_of
 from astrogate.rendering.pixels import picture_files, read_picture
 from astrogate.train.kit.data import Arrays, PictureData, build_data, chunk_of, finished
 
@@ -37,14 +37,12 @@ def picture_data(
     if size < 8:
         raise AstrogateError(f"pictures of {size} pixels", "choose 8 or more")
     found = captioned(source) if tokenizer is not None else {path: ["-"] for path in pictures_of(source)}
-    stamp = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns} {texts}" for path, texts in found.items()]
+    stamp = [[str(path), path.stat().st_size, path.stat().st_mtime_ns, texts] for path, texts in found.items()]
     recipe: dict[str, object] = {
         "size": size,
         "captions": captions if tokenizer is not None else 0,
-        "content": sha256("\n".join(stamp).encode()).hexdigest()[:16],
-        "tokenizer": ""
-        if tokenizer is None
-        else sha256(repr(sorted(tokenizer.get_vocab().items())).encode()).hexdigest(),
+        "content": key_of(stamp),
+        "tokenizer": "" if tokenizer is None else key_of(tokenizer.get_vocab()),
     }
     left = folder / "left-out.txt"
     if (kept := finished(folder, recipe)) is not None:

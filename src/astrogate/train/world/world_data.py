@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
+from astrogate.core.keys import key_of
 from astrogate.menagerie.captions import WORDS, caption
 from astrogate.menagerie.drawing import draw_with_mask
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
@@ -65,7 +65,7 @@ def world_data(folder: Path, count: int, *, size: int, seed: int, captions: int,
         "size": size,
         "seed": seed,
         "captions": captions,
-        "words": sha256(" ".join(WORDS).encode()).hexdigest()[:16],
+        "words": key_of(list(WORDS)),
     }
 
     def work(items: range) -> _Chunk:
