@@ -1,39 +1,46 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+DEMO := $(VENV)/.ready-demo
+DEV := $(VENV)/.ready-dev
 
 .PHONY: demo test lint docs measured clean
 
-demo: $(READY)
+demo: $(DEMO)
 	$(BIN)/astrogate demo -o demo
 
 test: lint
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --maxprocesses 4
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-docs: $(READY)
+docs: $(DEV)
 	$(BIN)/python -m astrogate.app.cli.reference > docs/.cli.part
 	mv docs/.cli.part docs/cli.md
 	$(BIN)/astrogate card -o docs/menagerie.md
 
 # The pages that take hours to measure.
-measured: $(READY)
+measured: $(DEV)
 	$(BIN)/astrogate bench leakage -o docs/leakage.md
 	$(BIN)/astrogate bench unclip -o docs/unclip.md
 	$(BIN)/astrogate bench concepts -o docs/planted.md
 	$(BIN)/astrogate sweep benchmarks/sweeps/interpolation.toml -o runs/sweep --page docs/interpolation.md
 
-$(READY): pyproject.toml constraints.txt
+# The library alone, which is all that the demo needs.
+$(DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $(DEMO)
+
+# With every extra, and what tests and checks.
+$(DEV): $(DEMO)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	touch $(READY)
+	touch $(DEV)
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache .import_linter_cache

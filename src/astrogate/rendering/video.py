@@ -17,6 +17,7 @@ from PIL import Image
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
+from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
 from astrogate.rendering.pixels import picture_files, read_picture
 from astrogate.rendering.record import text_of, with_record
@@ -49,17 +50,10 @@ FORMATS = {
 
 
 def check_video(path: Path) -> None:
-    """Raise AstrogateError for a name that no video can have, or where PyAV is missing for it."""
+    """Raise AstrogateError for a name that no video can have, or where what encodes it is missing."""
     if path.suffix.lower() not in FORMATS:
         raise AstrogateError(f"{path.name} is no video", f"name a file in {', '.join(FORMATS)}")
-    _check_av()
-
-
-def _check_av() -> None:
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise AstrogateError("PyAV is not installed", 'pip install "astrogate[video]"') from error
+    need("av", "video")
 
 
 def video(
@@ -92,8 +86,8 @@ def video(
 
 
 def comment_in(path: Path) -> str | None:
-    """The comment of an MP4 or WebM file; None where there is none. Raises AstrogateError without PyAV."""
-    _check_av()
+    """The comment of an MP4 or WebM file; None where there is none. Raises AstrogateError where PyAV is missing."""
+    need("av", "video")
     import av
 
     with av.open(str(path)) as container:
@@ -106,7 +100,7 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
     Raises AstrogateError for what holds no pictures.
     """
     if not path.is_dir():
-        _check_av()
+        need("av", "video")
     try:
         if path.is_dir():
             files = picture_files(path)

@@ -11,6 +11,7 @@ from astrogate.actions.options import Loading
 from astrogate.actions.output import check_output
 from astrogate.app.cli.options import RANGE, loads
 from astrogate.core.errors import AstrogateError
+from astrogate.core.packages import need
 
 _cells = click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
 _clip = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
@@ -68,6 +69,7 @@ def leakage(
 
     if seeds < 1:
         raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
+    need("matplotlib", "report")
     check_output(output)
     more = {name: leaderboard.editor_named(name) for name in methods}
     precision = "bfloat16" if loading.dtype == "float32" else loading.dtype
@@ -135,8 +137,6 @@ def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loa
 @click.option("--device", default=None)
 def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> None:
     """Priors, decoder, manipulations and upsampler against the world's own drawings. Needs the extra `bench`."""
-    from importlib.util import find_spec
-
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.methods.image.encode import unclip as as_unclip
     from astrogate.models.loading.load import load
@@ -146,8 +146,7 @@ def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> Non
 
     if captions < 20:
         raise AstrogateError(f"{captions} captions", "ask for 20 or more")
-    if find_spec("skimage") is None:
-        raise AstrogateError("scikit-image is not installed", "pip install astrogate[bench]")
+    need("skimage", "bench")
     check_output(output)
     stack = as_unclip(load(UNCLIP_SHIPPED, device=device))
     if tuning:

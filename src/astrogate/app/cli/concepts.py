@@ -12,6 +12,7 @@ from astrogate.actions.options import Loading
 from astrogate.actions.output import check_output
 from astrogate.app.cli.options import loads
 from astrogate.core.errors import AstrogateError
+from astrogate.core.packages import need
 from astrogate.methods.concept.plan import Judge, Plan, Start
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def explain(
     from astrogate.methods.concept.pseudo_point import place_of
     from astrogate.studies.concept.explanation import explanation
 
+    need("matplotlib", "report")
     check_output(output / "page.html")
     plan = Plan(pictures=train_pictures, validation=validation_pictures, **settings)
     place_of(prompt, concept, [""])

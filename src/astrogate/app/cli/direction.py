@@ -11,6 +11,7 @@ from astrogate.actions.options import Editing, Loading
 from astrogate.actions.output import check_output
 from astrogate.app.cli.options import RANGE, edits, loads, printable
 from astrogate.core.errors import AstrogateError
+from astrogate.core.packages import need
 
 _file = click.argument("path", type=click.Path(path_type=Path))
 
@@ -77,6 +78,7 @@ def show(path: Path, output: Path | None) -> None:
     from astrogate.studies.edit.landing import histogram, landing_svg
 
     if output is not None:
+        need("matplotlib", "report")
         check_output(output)
     found = Direction.load(path)
     click.echo(printable(f"{found.name}  (model {found.model})"))

@@ -20,6 +20,7 @@ from astrogate.app.cli.options import loads, printable
 from astrogate.app.cli.scores import score, sweep
 from astrogate.app.cli.training import train
 from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.packages import need
 
 
 class _Group(click.Group):
@@ -207,6 +208,7 @@ def latent_walks(
 
     if frames < 3:
         raise AstrogateError(f"{frames} frames", "ask for 3 or more")
+    need("matplotlib", "report")
     check_output(output / "latent-walks.html")
     recipe, clip = Recipe(steps, guidance, scheduler, dtype=loading.dtype), clip_for(loading.model, clip_folder)
     kept = FrameCache(cache)
@@ -250,6 +252,7 @@ def conceptor(output: Path, folder: Path, seed: int, device: str | None) -> None
     from astrogate.models.loading.locate import SHIPPED
     from astrogate.studies.concept.decompositions import conceptor as made
 
+    need("matplotlib", "report")
     check_output(output / "conceptor.html")
     clip = clip_for(SHIPPED, None)
     _page(output, "conceptor", made(load(device=device), load_oracle(), clip, folder, seed=seed, tell=click.echo))

@@ -12,6 +12,7 @@ from typing import Any
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
+from astrogate.core.packages import need
 from astrogate.core.protocols import Model
 from astrogate.models.family import Family, StackFamily
 from astrogate.models.loading.checks import check_folder, check_parts, check_tokenizers
@@ -44,6 +45,8 @@ def load(
 
     if dtype not in ("float32", "float16", "bfloat16"):
         raise AstrogateError(f"dtype {dtype!r} is unknown", "choose float32, float16 or bfloat16")
+    if offload:
+        need("accelerate", "offload")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=device)

@@ -15,7 +15,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.methods.concept.pseudo_point import basis_place, basis_points
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
-from astrogate.studies.kit.report import Section, inline, inline_svg, report
+from astrogate.studies.kit.report import Section, inline, inline_svg, pyplot, report
 
 #: The most pixels a side of what is on the page.
 _TILE = 256
@@ -68,10 +68,7 @@ def sections(
 
 def bars(top: Sequence[tuple[str, float]], pictures: Sequence[Image.Image]) -> Any:
     """A figure of the largest weights, each with a picture of its word."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    plt = pyplot()
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
     figure, axis = plt.subplots(figsize=(8, 0.5 * len(top) + 0.6), layout="constrained")

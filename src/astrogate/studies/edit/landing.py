@@ -8,7 +8,7 @@ import numpy as np
 
 from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
-from astrogate.studies.kit.report import svg
+from astrogate.studies.kit.report import pyplot, svg
 
 _BARS = " .:-=+*#%@"
 
@@ -30,15 +30,12 @@ def histogram(there: Sequence[float], back: Sequence[float], *, bins: int = 60) 
 
 def landing_svg(direction: Direction) -> str:
     """A figure with one panel a role. Raises AstrogateError for a direction that holds no landings."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     quality = direction.origin.get("quality", {})
     if not quality:
         raise AstrogateError(f"{direction.name!r} does not say where its poles land", "fit it on two subjects or more")
-    figure, axes = plt.subplots(len(quality), 1, figsize=(6, 2.2 * len(quality)), squeeze=False, layout="constrained")
+    figure, axes = pyplot().subplots(
+        len(quality), 1, figsize=(6, 2.2 * len(quality)), squeeze=False, layout="constrained"
+    )
     for axis, (role, found) in zip(axes[:, 0], quality.items(), strict=True):
         edges = _shared_edges(found["there"], found["back"], 40)
         for pole, values in (("away", found["back"]), ("toward", found["there"])):

@@ -37,7 +37,7 @@ from astrogate.rendering.render import render
 from astrogate.studies.edit.editors import LATE, OTHERS, Attribute, Editor, Options, ours
 from astrogate.studies.edit.floor import world_edit
 from astrogate.studies.edit.leakage import PROMPT, REPORTED, SEEDS, TUNED, Bench, Row, ratio, run_cells, table
-from astrogate.studies.kit.report import page, svg
+from astrogate.studies.kit.report import page, pyplot, svg
 from astrogate.studies.world.scenes import drawings, held_out_scenes
 
 #: What tuning on `TUNED` chose (docs/leakage.md).
@@ -212,12 +212,7 @@ def write_leaderboard(result: Mapping[str, Any], agreement: Mapping[str, Estimat
 
 def _figure(result: Mapping[str, Any]) -> str:
     """Leakage and background of every editor, as published and with the matched start, with intervals."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    figure, axes = pyplot().subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     names = [row["editor"] for row in result["matched"]["rows"]][::-1]
     for axis, measure in zip(axes, ("leakage", "background"), strict=True):
         for key, shift, colour in (("published", -0.15, "tab:gray"), ("matched", 0.15, "tab:blue")):

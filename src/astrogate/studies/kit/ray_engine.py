@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.packages import need
 from astrogate.studies.kit.jobs import Maker, Spec, Store, run_item
 
 #: How often an item that takes its worker down is tried again.
@@ -27,10 +28,9 @@ def on_ray(
 
     Raises AstrogateError where Ray is not installed or no cluster answers.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise AstrogateError("Ray is not installed", 'pip install "astrogate[ray]"') from error
+    need("ray", "ray")
+    import ray
+
     if workers < 1:
         raise AstrogateError(f"{workers} workers", "use 1 or more")
     one_thread = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}

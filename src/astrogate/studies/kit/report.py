@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from astrogate.core.packages import need
 from astrogate.rendering.video import video
 
 if TYPE_CHECKING:
@@ -54,10 +55,20 @@ def inline_video(frames: Iterable[Frame], *, fps: float = 24.0, tile: int = 256)
         return _uri("video/mp4", path.read_bytes())
 
 
-def svg(figure: Any) -> str:
-    """A matplotlib figure as SVG, the same text every time; the figure is closed."""
+def pyplot() -> Any:
+    """matplotlib's pyplot, which needs no screen. Raises AstrogateError where matplotlib is not installed."""
+    need("matplotlib", "report")
+    import matplotlib
+
+    matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    return plt
+
+
+def svg(figure: Any) -> str:
+    """A matplotlib figure as SVG, the same text every time; the figure is closed."""
+    plt = pyplot()
     buffer = io.StringIO()
     with plt.rc_context({"svg.hashsalt": "astrogate"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -30,7 +30,7 @@ from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 from astrogate.rendering.strip import spaced
 from astrogate.rendering.video import side_by_side
-from astrogate.studies.kit.report import Section, inline, inline_svg, inline_video, report
+from astrogate.studies.kit.report import Section, inline, inline_svg, inline_video, pyplot, report
 from astrogate.studies.path.score import score_pictures, shrunk
 
 #: The seed's own settings.
@@ -124,13 +124,8 @@ def _interpolations(draw: Draw, start: Point, end: Point) -> Section:
 
 
 def _trajectories() -> Section:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     a, b = torch.randn((2, 2), generator=torch.Generator().manual_seed(3))
-    figure, axis = plt.subplots(figsize=(5, 4), layout="constrained")
+    figure, axis = pyplot().subplots(figsize=(5, 4), layout="constrained")
     for name, rule in (("linear", lerp), ("normalised", nlerp), ("slerp", slerp)):
         way = torch.stack([rule(a, b, u) for u in spaced(0.0, 1.0, 41)])
         axis.plot(way[:, 0], way[:, 1], label=name, marker=".", markevery=4)

@@ -15,12 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast, broadcast_object_list, gather_object, reduce
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
@@ -28,7 +26,11 @@ from tqdm import tqdm
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import write_text
+from astrogate.core.packages import need
 from astrogate.train.kit.sam import ascended
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 _FORMAT = "astrogate-training-1"
 _FIELDS = {"step": int, "seconds": float, "of": str}
@@ -76,6 +78,10 @@ def fit(
     Writes `folder/NAME-state.safetensors` (resumed from, if there), `NAME-loss.csv` and `NAME-run.json`. `of` says what
     is trained on what: raises AstrogateError for a state of something else, and for a loss that is not a number.
     """
+    need("accelerate", "train")
+    from accelerate import PartialState
+    from accelerate.utils import reduce
+
     folder.mkdir(parents=True, exist_ok=True)
     parameters = [p for p in modules.parameters() if p.requires_grad]
     crew = PartialState(cpu=parameters[0].device.type == "cpu")
@@ -161,11 +167,15 @@ def _finite(running: Tensor, name: str, step: int) -> float:
 
 def _agreed(progress: float, crew: PartialState) -> float:
     """The first process's progress, so that all stop at the same step."""
+    from accelerate.utils import broadcast_object_list
+
     return progress if crew.num_processes == 1 else broadcast_object_list([progress])[0]
 
 
 def _shared(first: int, spent: float, *modules: nn.Module) -> tuple[int, float]:
     """Where the first process goes on from, and its weights for all. Raises AstrogateError where others differ."""
+    from accelerate.utils import broadcast, broadcast_object_list, gather_object
+
     every = gather_object([first])
     if len(set(every)) > 1:
         raise AstrogateError(f"processes would go on from steps {every}", "give all of them one shared folder")

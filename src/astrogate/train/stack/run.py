@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.packages import need
 from astrogate.models.loading.checks import check_folder, digest
 from astrogate.train.kit.stages import TRAINED_ON, keep_stage
 from astrogate.train.stack.presets import UnclipPreset
@@ -32,6 +33,7 @@ def train_part(
     `init` is a stack's folder, whose part it starts from; a decoder may start from a text-to-image model's U-Net.
     Raises AstrogateError for an unknown part, a source that it can't be trained on, and a run of something else.
     """
+    need("accelerate", "train")
     from accelerate import PartialState
 
     if name not in PARTS:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.packages import need
 from astrogate.menagerie.captions import WORDS
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, save_oracle
@@ -50,6 +51,7 @@ def train_menagerie(
     chosen = tuple(STAGES) if stages is None else stages
     if unknown := [name for name in chosen if name not in STAGES]:
         raise AstrogateError(f"unknown stage {unknown[0]!r}", f"choose from {', '.join(STAGES)}")
+    need("accelerate", "train")
     if start is not None:
         _take_over(run, start, chosen)
     _check_order(run, chosen)
