@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 DEMO := $(VENV)/.ready-demo
 DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test lint docs measured clean
+.PHONY: demo test lint stub docs measured clean
 
 demo: $(DEMO)
 	$(BIN)/astrogate demo -o demo
@@ -18,7 +18,12 @@ lint: $(DEV)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-docs: $(DEV)
+# Type checkers read the public names here. Run it when the table in __init__.py has changed.
+stub: $(DEMO)
+	$(BIN)/python -m astrogate.app.stub > src/astrogate/.stub.part
+	mv src/astrogate/.stub.part src/astrogate/__init__.pyi
+
+docs: $(DEV) stub
 	$(BIN)/python -m astrogate.app.cli.reference > docs/.cli.part
 	mv docs/.cli.part docs/cli.md
 	$(BIN)/astrogate card -o docs/menagerie.md

@@ -174,7 +174,7 @@ def own_part(model_name: str, part: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def clip_for(model_name: str, folder: Path | str | None, *, device: str = "cpu") -> Clip:
+def clip_for(model_name: str, folder: Path | str | None = None, *, device: str = "cpu") -> Clip:
     """The CLIP that compares and reads a model's pictures: the one in `folder` (None: the model's own).
 
     Raises AstrogateError for None where the model's folder holds no `clip`.

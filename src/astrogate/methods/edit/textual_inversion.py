@@ -3,8 +3,8 @@
     v = argmin  mean over prompts m, roles r of  |e_r("a m of a V s") - (e_r("a m of a s") + k d_r)|^2 / |k d_r|^2
 
 by gradient through the frozen text encoder (Gal et al. 2023 fit such embeddings to pictures). A word acts before the
-encoder and a direction behind it, so the fit is not exact: `Inverted.loss` is what is left of the move on prompts of
-subjects that it was not fitted on, as a share of the move.
+encoder and a direction behind it, so the fit is not exact: `TextualInversion.loss` is what is left of the move on
+prompts of subjects that it was not fitted on, as a share of the move.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROLES = ("subject", "end")
 
 
 @dataclass(frozen=True, slots=True)
-class Inverted:
+class TextualInversion:
     """Vectors [tokens, width], one a text encoder, and the share of the move that they miss on held-out subjects."""
 
     vectors: tuple[Tensor, ...]
@@ -44,7 +44,7 @@ def textual_inversion(
     steps: int = 200,
     rate: float = 0.01,
     seed: int = 0,
-) -> Inverted:
+) -> TextualInversion:
     """Fit a pseudo-word that stands before a subject; the last quarter of `subjects` is held out.
 
     The word starts as the direction's own (`toward`), which must be in its origin.
@@ -97,7 +97,7 @@ def textual_inversion(
             vector.grad = gradient
         optimiser.step()
     left = sum(float(missed([(m, s) for s in kept], gradient=False)) for m in media) / len(media)
-    return Inverted(tuple(vector.detach().cpu() for vector in vectors), left**0.5)
+    return TextualInversion(tuple(vector.detach().cpu() for vector in vectors), left**0.5)
 
 
 def _vector(direction: Direction, role: str) -> Tensor:
