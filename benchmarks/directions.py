@@ -1,4 +1,4 @@
-"""Seed 000's direction (200 random draws, one prompt at a time) beside `contrast` (the complete grid, batched).
+"""The post's direction (200 random draws, one prompt at a time) beside `contrast` (the complete grid, batched).
 
 Same model, same process, warmed, interleaved; process CPU time, median of repeats. Run: python benchmarks/directions.py
 """
@@ -19,13 +19,13 @@ DRAWS, REPEATS = 200, 7
 
 
 def state(model: ag.Model, prompt: str) -> Tensor:
-    """The end-of-text state of one prompt, padded to full length, as the seed's loop computes it."""
+    """The end-of-text state of one prompt, padded to full length, as the post's loop computes it."""
     encoded = model.encode([prompt])
     return encoded["prompt_embeds"][0, int(encoded["end"][0])]
 
 
 def seed_loop(model: ag.Model, rng: random.Random) -> Tensor:
-    """The seed's loop: random media and subjects, one prompt at a time."""
+    """The post's loop: random media and subjects, one prompt at a time."""
     differences: list[Tensor] = []
     for _ in range(DRAWS):
         medium, subject = rng.choice(MEDIA), rng.choice(SUBJECTS)
@@ -54,7 +54,7 @@ def main() -> None:
     ratios = [a / b for a, b in times]
     print(f"seed's loop {loop:.3f} s CPU, ours {grid:.4f} s CPU, threads {torch.get_num_threads()}")
     print(f"ours is {loop / grid:.1f} times cheaper (repeats {min(ratios):.1f} to {max(ratios):.1f})")
-    for name, vector in (("ours", ours), ("the seed's", theirs)):
+    for name, vector in (("ours", ours), ("the post's", theirs)):
         print(f"{name:10} relative error to the full grid's mean {float((vector - truth).norm() / truth.norm()):.1e}")
 
 

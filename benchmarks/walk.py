@@ -1,4 +1,4 @@
-"""300 frames from noise to noise, beside the seed's plain diffusers loop: cost, equal frames, fast mode, retiming.
+"""300 frames from noise to noise, beside a plain loop over diffusers: cost, equal frames, fast mode, retiming.
 
 Same weights, scheduler and steps, same process, warmed; process CPU time, medians of interleaved repeats.
 Run: python benchmarks/walk.py [frames [repeats]]

@@ -32,10 +32,10 @@ from astrogate.studies.edit.editors import (
     Options,
     attribute_control,
     clip_slider,
+    mean_difference,
     ours,
     prompt_edit,
     prompt_weighting,
-    seed_000,
 )
 from astrogate.studies.edit.interactions import interactions, lines
 from astrogate.studies.edit.leakage import Bench, ratio, run_cells, table
@@ -106,7 +106,7 @@ def test_clip_slider_weighs_tokens_by_their_cosine_to_the_end(tiny: Model) -> No
     move, states, end = vectors(moved(clip_slider, tiny, point, 2.0)), point.tensors["prompt_embeds"], 6
     cosine = torch.nn.functional.cosine_similarity(states, states[end][None], dim=-1)
     assert torch.allclose(move, cosine[:, None] * move[end], atol=1e-5)
-    whole = vectors(moved(seed_000, tiny, point, 2.0))[end]
+    whole = vectors(moved(mean_difference, tiny, point, 2.0))[end]
     assert torch.nn.functional.cosine_similarity(move[end], whole, dim=0) > 0.98
 
 
@@ -132,7 +132,7 @@ def bench(tiny: Model, tmp_path: Path) -> Bench:
 
 
 def test_cells_are_kept_and_a_run_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = {"up": Editor(seed_000, (1, 4, 16))}
+    sweep = {"up": Editor(mean_difference, (1, 4, 16))}
     attributes = (FAT, Attribute("thin", "fat", Target("build", sign=-1)))
     said: list[str] = []
     cells = run_cells(bench, sweep, attributes, matched=False, report=said.append)
@@ -193,14 +193,15 @@ def test_the_page_holds_every_cell(bench: Bench, tmp_path: Path, monkeypatch: py
     """On the tiny model, with two editors and three attributes that its language has."""
     kept = (FAT, Attribute("thin", "fat", Target("build", sign=-1)), Attribute("happy", "sad", Target("mood")))
     monkeypatch.setattr(leaderboard, "REPORTED", kept)
-    monkeypatch.setattr(leaderboard, "OTHERS", {k: OTHERS[k] for k in ("seed 000", "prompt edit")})
+    monkeypatch.setattr(leaderboard, "OTHERS", {k: OTHERS[k] for k in ("mean difference", "prompt edit")})
     said: list[str] = []
     result = leaderboard.run_leaderboard(bench, said.append, Options("grid", "all", hold=Hold()))
     target = tmp_path / "page" / "leakage.md"
     leaderboard.write_leaderboard(result, {"colour": Estimate(0.5, 0.25, 0.75, 9)}, target)
     text = target.read_text()
     assert len(said) == 18
-    for word in ("| colour | 0.50 [0.25, 0.75] |", "fat, dog", "thin, cat", "happy, dog", "seed 000", "prompt edit"):
+    named = ("fat, dog", "thin, cat", "happy, dog", "mean difference", "prompt edit")
+    for word in ("| colour | 0.50 [0.25, 0.75] |", *named):
         assert word in text
     rows = [line for line in text.splitlines() if line.startswith("| fat, ")]
     assert len(rows) == 2
@@ -209,7 +210,7 @@ def test_the_page_holds_every_cell(bench: Bench, tmp_path: Path, monkeypatch: py
     assert target.with_suffix(".svg").exists()
     assert "When the world itself is edited" in text
     assert result["floor"]["cells"] == 6
-    ours_first = result["matched"]["ratios"]["seed 000"]
+    ours_first = result["matched"]["ratios"]["mean difference"]
     assert ours_first["value"] == pytest.approx(1, abs=0.05) or ours_first["n"] == 0
 
 
@@ -217,7 +218,7 @@ def test_clip_reads_on_other_models(tiny: Model, clip: Clip, tmp_path: Path, mon
     monkeypatch.setattr(leaderboard, "SUBJECTS", ("dog", "cat"))
     bench = leaderboard.bench_of(tiny, leaderboard.zero_shot(clip), tmp_path, Recipe(2), (1, 2))
     assert set(bench.spread) == {"build", "height", "mood"}
-    cells = run_cells(replace(bench, subjects=("dog",)), {"a": Editor(seed_000, (1,))}, (FAT,), matched=False)
+    cells = run_cells(replace(bench, subjects=("dog",)), {"a": Editor(mean_difference, (1,))}, (FAT,), matched=False)
     assert set(cells) == {("a", "fat", "dog")}
 
 

@@ -70,7 +70,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("few")
 def test_latent_directions(tiny: Model, clip: Clip) -> None:
     page = reproduce_directions.latent_directions(tiny, Stub(), clip, recipe=Recipe(3))
-    check(page, ("fat - thin: seed 000", "fat - thin: ours", "happy - sad: ours", "How sure", "Lifecycle"))
+    check(page, ("fat - thin: the mean difference", "fat - thin: ours", "happy - sad: ours", "How sure", "Lifecycle"))
     assert page.count("data:image/png") == 5
 
 
@@ -80,7 +80,7 @@ def test_style_strength(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduce_style, "CASES", cases)
     monkeypatch.setattr(reproduce_style, "full_strength", lambda model, reader: "0.813")
     page = reproduce_style.style_strength(tiny, Stub(), seeds=(1, 2), recipe=Recipe(2))
-    check(page, ("Figure 5", "Figure 6", "Figure 8", "Figure 9", "breaks down", "seed 001, late"))
+    check(page, ("Figure 5", "Figure 6", "Figure 8", "Figure 9", "breaks down", "slerp, late"))
     assert page.count("data:image/png") == 2 + 3 * 9
 
 

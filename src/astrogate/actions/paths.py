@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Peak signal-to-noise ratio in dB below which a picture is seen to be another one.
 _LIKE = 20.0
-_CACHE = "Where frames are kept, so that a run that was cut off goes on."
+_CACHE = "Folder that keeps the frames, so that an interrupted run resumes."
 
 
 class Walk(Sampling):

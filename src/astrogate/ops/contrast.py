@@ -2,7 +2,7 @@
 
 With p[i, j], q[i, j] [d] the states of two prompts that differ in one word, over rows i and columns j:
 
-    d     = mean_ij (p - q)                                  the direction (seed 000, over the complete grid)
+    d     = mean_ij (p - q)                                  the direction (over the complete grid)
     se    = sqrt(sum_k var_ij(p - q)_k / n) / |d|            its relative standard error
     landings: p[i, j] . d and q[i, j] . d, with d from the other rows
     E     = mean over poles and columns of x[i] - mean x, and the like of the columns: the nuisance's main effects

@@ -8,7 +8,7 @@
 
 `slerp` is Shoemake's (1985); w, the angle between a and b, is taken as 2 atan2(|x - y|, |x + y|) of the unit vectors
 x, y, which keeps its digits where the cosine loses them (Kahan 2006), and norms are interpolated by themselves. `nlerp`
-is seed 002's, with r the correlation of a and b; `mix` is its form for any number of draws from N(m, S) with the
+has r, the correlation of a and b; `mix` is its form for any number of draws from N(m, S) with the
 correlations R (Bodin et al. 2024): the result is a draw from N(m, S) again. Computed in float64.
 """
 

@@ -1,8 +1,8 @@
-"""Moving noise about so that it stays noise: rings, slices, and shifts by less than a cell (seed 002's Translation).
+"""Moving noise about so that it stays noise: rings, slices, and shifts by less than a cell (translation).
 
     scaled:  std z                                       another spread than N(0, I)
     window:  T_s(Z)[x] = Z[(x + s) mod width of Z]       a permutation of the ring's columns: exactly Gaussian
-    splice:  C_t(a, b) = [a[:, :, :t], b[:, :, t:]]      the seed's slice form, cut inside the tensors' own width
+    splice:  C_t(a, b) = [a[:, :, :t], b[:, :, t:]]      slices, cut inside the tensors' own width
     finer:   k cells z / sqrt(k) + e_i - mean e for one, e ~ N(0, I): independent N(0, I) whose sum is sqrt(k) z
     coarser: the sum of k neighbours / sqrt(k)
 
@@ -22,7 +22,7 @@ from astrogate.core.seeds import generator
 def scaled(z: Tensor, std: float) -> Tensor:
     """Noise of another standard deviation than 1; `z` itself at 1. Raises AstrogateError unless std >= 0."""
     if not 0 <= std < float("inf"):
-        raise AstrogateError(f"standard deviation {std:g}", "use 0 or more; seed 002 goes from 0.5 to 1.5")
+        raise AstrogateError(f"standard deviation {std:g}", "use 0 or more, such as 0.5 to 1.5")
     return z if std == 1 else z * std
 
 

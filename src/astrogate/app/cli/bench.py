@@ -9,12 +9,13 @@ import click
 
 from astrogate.actions.options import Loading
 from astrogate.actions.output import check_output
-from astrogate.app.cli.options import RANGE, loads
+from astrogate.app.cli.options import DEVICE, PATH, RANGE, READER, RUNS, loads, page_file
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 
-_cells = click.option("--cells", default=Path("runs/leakage"), show_default=True, type=click.Path(path_type=Path))
-_clip = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
+_cells = click.option(
+    "--cells", default=Path("runs/leakage"), show_default=True, type=PATH, help="Folder that keeps measured cells."
+)
 
 
 @click.group()
@@ -23,11 +24,11 @@ def bench() -> None:
 
 
 @bench.command(short_help="Rank correlation of scale and read factor within strips.")
-@click.option("--seeds", default=8, show_default=True, help="Seeds a subject.")
-@click.option("--scales", default="-2:2", show_default=True, type=RANGE)
-@click.option("--device", default=None)
+@click.option("--seeds", default=8, show_default=True, help="Seeds per subject.")
+@click.option("--scales", default="-2:2", show_default=True, type=RANGE, help="First and last scale.")
+@DEVICE
 def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
-    """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects a seed."""
+    """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects per seed."""
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.models.loading.load import load
     from astrogate.studies.world.strips import score_strips
@@ -40,12 +41,12 @@ def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
         click.echo(f"{score.factor:7} Spearman {score.estimate} over {score.estimate.n} strips; mean readings {curve}")
 
 
-@bench.command(short_help="What else changes when an edit has done its work, by method.")
-@click.option("-o", "--output", default="leakage.md", show_default=True, type=click.Path(path_type=Path))
+@bench.command(short_help="Measure what else an edit changes, by method.")
+@page_file("leakage.md")
 @_cells
-@_clip
-@click.option("--tune", "tuning", is_flag=True, help="Compare options of ours on the tuning half instead.")
-@click.option("--seeds", default=8, show_default=True, help="Seeds a cell.")
+@READER
+@click.option("--tune", "tuning", is_flag=True, help="Compare options of our method on the tuning attributes instead.")
+@click.option("--seeds", default=8, show_default=True, help="Seeds per cell.")
 @click.option("--steps", default=20, show_default=True, help="Denoising steps.")
 @click.option("--method", "methods", multiple=True, help="An editor of your own, module:object. Repeatable.")
 @click.option("--reader", "own_reader", default=None, help="A reader of your own, module:object.")
@@ -61,7 +62,7 @@ def leakage(
     own_reader: str | None,
     loading: Loading,
 ) -> None:
-    """Change attributes by every method and read, at equal effect, what else changed. What is done is kept."""
+    """Change attributes by every method and measure, at equal effect, what else changed. An interrupted run resumes."""
     from astrogate.core.recipe import Recipe
     from astrogate.models.loading.load import load
     from astrogate.models.loading.locate import SHIPPED
@@ -87,13 +88,13 @@ def leakage(
     click.echo(f"wrote {output}")
 
 
-@bench.command(short_help="What several sliders do to one another.")
-@click.option("--scale", default=1.5, show_default=True, help="What every slider is set to.")
+@bench.command(short_help="Measure how several sliders affect each other.")
+@click.option("--scale", default=1.5, show_default=True, help="The scale of every slider.")
 @_cells
-@_clip
+@READER
 @loads
 def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Loading) -> None:
-    """Set fat, tall, happy, black and spotted alone and in pairs, and read all of them: effects, then interactions."""
+    """Set fat, tall, happy, black and spotted alone and in pairs, and print their effects, then their interactions."""
     from astrogate.core.recipe import Recipe
     from astrogate.studies.edit import interactions as study
     from astrogate.studies.edit.leaderboard import bench_of, contrasts, readers
@@ -104,10 +105,10 @@ def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Lo
     click.echo("\n".join(study.lines(study.interactions(measured, sliders, scale=scale))))
 
 
-@bench.command(short_help="Whether a calibrated scale means the same for every concept.")
+@bench.command(short_help="Test whether a calibrated scale means the same for every concept.")
 @click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
 @_cells
-@_clip
+@READER
 @loads
 def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loading: Loading) -> None:
     """Calibrate on some subjects and seeds, and measure the change at -1 and 1 on others, before and after."""
@@ -130,13 +131,13 @@ def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loa
     click.echo(f"coefficient of variation of the distance: {before:.2f} before, {after:.2f} after")
 
 
-@bench.command(short_help="What the shipped stack of unCLIP does of what it claims.")
-@click.option("-o", "--output", default="unclip.md", show_default=True, type=click.Path(path_type=Path))
+@bench.command(short_help="Measure the shipped stack of unCLIP.")
+@page_file("unclip.md")
 @click.option("--captions", default=400, show_default=True, help="Held-out captions to draw.")
 @click.option("--tune", "tuning", is_flag=True, help="Try guidance, noise levels and theta on other captions instead.")
-@click.option("--device", default=None)
+@DEVICE
 def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> None:
-    """Priors, decoder, manipulations and upsampler against the world's own drawings. Needs the extra `bench`."""
+    """Compare priors, decoder, manipulations and upsampler with the world's own drawings. Needs the extra `bench`."""
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.methods.image.encode import unclip as as_unclip
     from astrogate.models.loading.load import load
@@ -157,12 +158,12 @@ def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> Non
     click.echo(f"wrote {output}")
 
 
-@bench.command(short_help="How many dimensions image embeddings use, by CLIP.")
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@bench.command(short_help="Count the dimensions that image embeddings use, by CLIP.")
+@click.argument("folders", nargs=-1, type=PATH)
 @click.option("--pictures", "count", default=2000, show_default=True, help="Held-out drawings.")
 def rank(folders: tuple[Path, ...], count: int) -> None:
-    """Print the rank of the embedding space of CLIPModel FOLDERS (the shipped one by default): the principal components
-    that leave 1 % of the variance, and the effective rank. Training with --sam is said to lower it.
+    """Print the rank of the embedding space of CLIPModel FOLDERS (by default the shipped one): the number of principal
+    components that leave 1 % of the variance, and the effective rank. Training with --sam is said to lower it.
     """
     from astrogate.measure.clip import Clip
     from astrogate.models.loading.locate import shipped_folder
@@ -182,17 +183,17 @@ def rank(folders: tuple[Path, ...], count: int) -> None:
         )
 
 
-@bench.command(short_help="Whether Conceptor finds what Menagerie's words stand for.")
-@click.option("-o", "--output", default="planted.md", show_default=True, type=click.Path(path_type=Path))
-@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
-@click.option("--seeds", default=5, show_default=True, type=click.IntRange(2), help="Seeds a concept.")
+@bench.command(short_help="Test whether Conceptor finds what Menagerie's words stand for.")
+@page_file("planted.md")
+@RUNS
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(2), help="Seeds per concept.")
 @click.option("--concept", "names", multiple=True, help="Only this concept; repeatable.")
-@click.option("--way", "ways", multiple=True, help="Only this way; repeatable.")
-@click.option("--device", default=None)
+@click.option("--way", "ways", multiple=True, help="Only this method; repeatable.")
+@DEVICE
 def concepts(
     output: Path, folder: Path, seeds: int, names: tuple[str, ...], ways: tuple[str, ...], device: str | None
 ) -> None:
-    """Take the planted concepts apart in every way, at several seeds, beside two baselines. What is done is kept."""
+    """Take planted concepts apart by every method, at several seeds, beside baselines. An interrupted run resumes."""
     import torch
 
     from astrogate.measure.clip import clip_for
@@ -220,11 +221,11 @@ def concepts(
     click.echo(f"wrote {output}")
 
 
-@bench.command(short_help="Whether a role's words tell whom its pictures show, and can be evened out.")
-@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
-@click.option("--device", default=None)
+@bench.command(short_help="Test whether the words of a role predict its pictures, and balance them.")
+@RUNS
+@DEVICE
 def roles(folder: Path, device: str | None) -> None:
-    """Men and women by a role's words and in 400 of its pictures, on roles that nothing was fitted on; balancing."""
+    """Compare the shares of men and women by a role's words with those in 400 of its pictures, then balance them."""
     from astrogate.measure.clip import clip_for
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.models.loading.load import load
@@ -236,11 +237,11 @@ def roles(folder: Path, device: str | None) -> None:
         click.echo(line)
 
 
-@bench.command(short_help="Whether a sculpture grows abstract with that word's weight.")
-@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
-@click.option("--device", default=None)
+@bench.command(short_help="Test whether a sculpture grows abstract with the weight of that word.")
+@RUNS
+@DEVICE
 def sculpture(folder: Path, device: str | None) -> None:
-    """Rank correlation of a word's factor and the style read, within a seed, and how often the scene stays."""
+    """Print the rank correlation of the word's factor with the style read, per seed, and how often the scene stays."""
     from astrogate.measure.clip import clip_for
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.models.loading.load import load

@@ -11,15 +11,13 @@ import click
 from astrogate.actions.options import Loading
 from astrogate.actions.output import check_output
 from astrogate.app.cli.concepts import CLIP, PLAN, seeing
-from astrogate.app.cli.options import loads
+from astrogate.app.cli.options import PATH, loads
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
     from astrogate.core.point import Point
     from astrogate.core.protocols import Reader
     from astrogate.measure.clip import Clip
-
-_path = click.Path(path_type=Path)
 
 
 def groups_of(text: str) -> dict[str, tuple[str, ...]]:
@@ -45,15 +43,15 @@ def _reader(name: str, clip: Clip, groups: dict[str, tuple[str, ...]]) -> Reader
 
 @click.command(short_help="Find which group a concept leans to, and even it out.")
 @click.argument("prompt")
-@click.option("--groups", required=True, help='e.g. man,woman or "men=man+boy,women=woman+girl".')
+@click.option("--groups", required=True, help='Words of each group, e.g. man,woman or "men=man+boy,women=woman+girl".')
 @click.option("--concept", default=None, help="A word or phrase of the prompt.  [default: its last word]")
-@click.option("--balance", "even", is_flag=True, help="Re-weight until the pictures have equal shares.")
+@click.option("--balance", "even", is_flag=True, help="Re-weight the words until the pictures have equal shares.")
 @click.option("--target", default=None, help="Other shares to balance to, e.g. 0.3,0.7.")
-@click.option("--calibrate", is_flag=True, help="Draw mixtures of the groups' words, to read weights as pictures.")
-@click.option("--count", default=100, show_default=True, help="Pictures to count, of the word and of its words.")
-@click.option("-o", "--output", default="explained", show_default=True, type=_path, help="Folder; a run goes on in it.")
-@click.option("--steps", default=PLAN.steps, show_default=True, help="Of the optimisation.")
-@click.option("--seed", default=PLAN.seed, show_default=True, help="Of the optimisation.")
+@click.option("--calibrate", is_flag=True, help="Draw mixtures of the groups' words, to predict shares of pictures.")
+@click.option("--count", default=100, show_default=True, help="Pictures to count, of the concept and of its words.")
+@click.option("-o", "--output", default="explained", show_default=True, type=PATH, help="Folder; a run resumes in it.")
+@click.option("--steps", default=PLAN.steps, show_default=True, help="Steps of the optimisation.")
+@click.option("--seed", default=PLAN.seed, show_default=True, help="The seed of the optimisation.")
 @CLIP
 @loads
 def bias(
@@ -70,7 +68,7 @@ def bias(
     clip_folder: str | None,
     loading: Loading,
 ) -> None:
-    """Explain a concept, and compare groups by its words' weights and by what is counted in pictures."""
+    """Explain a concept, and compare the shares of groups by its words' weights with those counted in pictures."""
     from astrogate.core.recipe import Recipe
     from astrogate.methods.concept import bias as method
     from astrogate.methods.concept.explain import explain, file_name
@@ -84,7 +82,7 @@ def bias(
     try:
         shares = None if target is None else dict(zip(named, map(float, target.split(",")), strict=True))
     except ValueError:
-        raise AstrogateError(f"{target!r} are no shares of {groups}", "write one a group, e.g. 0.3,0.7") from None
+        raise AstrogateError(f"{target!r} are no shares of {groups}", "write one per group, e.g. 0.3,0.7") from None
     method.target_of(named, shares)
     place_of(prompt, concept, [""])
     if count < 4:

@@ -10,7 +10,7 @@ import click
 
 from astrogate.actions.options import Loading
 from astrogate.actions.output import check_output
-from astrogate.app.cli.options import loads
+from astrogate.app.cli.options import PATH, loads
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 from astrogate.methods.concept.plan import Judge, Plan, Start
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from astrogate.measure.clip import Clip
     from astrogate.methods.concept.vocabulary import Vocabulary
 
-_path = click.Path(path_type=Path)
 CLIP = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that sees.")
-_run = click.argument("run", type=_path)
+_run = click.argument("run", type=PATH)
 _STARTS, _JUDGES = click.Choice(get_args(Start)), click.Choice(get_args(Judge))
 PLAN = Plan()
 
@@ -37,13 +36,13 @@ def basis_of(run: Path) -> Basis:
 
 
 def vocabulary_of(model: Model, clip: Clip, listed: Path | None, pattern: str | None, folder: Path) -> Vocabulary:
-    """The words of a file, one a line, or those of the model that match a pattern."""
+    """The words of a file, one per line, or those of the model that match a pattern."""
     from astrogate.methods.concept.vocabulary import vocabulary
 
     try:
         words = None if listed is None else [line for line in listed.read_text().splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise AstrogateError(f"{listed} can't be read ({error})", "name a text file, one word a line") from error
+        raise AstrogateError(f"{listed} can't be read ({error})", "name a text file, one word per line") from error
     return vocabulary(model, clip, words=words, pattern=pattern, folder=folder, tell=click.echo)
 
 
@@ -67,37 +66,37 @@ def seeing(loading: Loading, clip_folder: str | None) -> tuple[Model, Clip, str 
 @click.command(short_help="Take a word apart into the words that it is made of.")
 @click.argument("prompt")
 @click.option("--concept", default=None, help="A word or phrase of the prompt.  [default: its last word]")
-@click.option("-o", "--output", default="explained", show_default=True, type=_path, help="Folder; a run goes on in it.")
-@click.option("--steps", default=PLAN.steps, show_default=True, help="Of the optimisation.")
-@click.option("--tokens", default=PLAN.tokens, show_default=True, help="Words that make the pseudo-word, at most.")
+@click.option("-o", "--output", default="explained", show_default=True, type=PATH, help="Folder; a run resumes in it.")
+@click.option("--steps", default=PLAN.steps, show_default=True, help="Steps of the optimisation.")
+@click.option("--tokens", default=PLAN.tokens, show_default=True, help="Words in the pseudo-word, at most.")
 @click.option("--dictionary", default=PLAN.dictionary, show_default=True, help="Words to choose from, at most.")
 @click.option("--sparsity", default=PLAN.sparsity, show_default=True, help="Weight of the pull towards few words.")
-@click.option("--keep-concept", is_flag=True, help="Words like the concept stay in the dictionary.")
-@click.option("--batch", default=PLAN.batch, show_default=True, help="Pictures a step.")
+@click.option("--keep-concept", is_flag=True, help="Keep words like the concept in the dictionary.")
+@click.option("--batch", default=PLAN.batch, show_default=True, help="Pictures per step.")
 @click.option("--rate", default=PLAN.rate, show_default=True, help="Learning rate.")
-@click.option("--pictures", default=None, type=_path, help="Folder of pictures to learn from; drawn if it has none.")
-@click.option("--validation", default=None, type=_path, help="Folder of pictures to judge by; drawn if it has none.")
-@click.option("--train-pictures", default=PLAN.pictures, show_default=True, help="How many to learn from.")
-@click.option("--validation-pictures", default=PLAN.validation, show_default=True, help="How many to judge by.")
-@click.option("--every", default=PLAN.every, show_default=True, help="Steps between looks.")
-@click.option("--start", default=PLAN.start, show_default=True, type=_STARTS, help="Where the weights begin.")
+@click.option("--pictures", default=None, type=PATH, help="Pictures to learn from: your folder, or an empty one.")
+@click.option("--validation", default=None, type=PATH, help="Pictures to judge by: your folder, or an empty one.")
+@click.option("--train-pictures", default=PLAN.pictures, show_default=True, help="Pictures to learn from.")
+@click.option("--validation-pictures", default=PLAN.validation, show_default=True, help="Pictures to judge by.")
+@click.option("--every", default=PLAN.every, show_default=True, help="Steps between evaluations.")
+@click.option("--start", default=PLAN.start, show_default=True, type=_STARTS, help="Where the weights start.")
 @click.option("--judge", default=PLAN.judge, show_default=True, type=_JUDGES, help="What chooses the best state.")
 @click.option(
-    "--early/--all-steps", default=PLAN.early, show_default=True, help="Stop when top words and judge settle."
+    "--early/--all-steps", default=PLAN.early, show_default=True, help="Stop when the top words and the score settle."
 )
-@click.option("--words", default=None, type=_path, help="Own words, one a line.  [default: all of the model]")
-@click.option("--pattern", default=None, help="A regular expression for what is a word.")
-@click.option("--vocabulary", default=None, type=_path, help="Folder of the words' features.  [default: the output's]")
+@click.option("--words", default=None, type=PATH, help="File of words, one per line.  [default: the model's words]")
+@click.option("--pattern", default=None, help="A regular expression that words match.")
+@click.option("--vocabulary", default=None, type=PATH, help="Folder of the words' features.  [default: the output]")
 @click.option("--at-once", default=PLAN.at_once, show_default=True, help="Pictures drawn and encoded at once.")
 @click.option(
-    "--draw-steps", default=PLAN.recipe.num_inference_steps, show_default=True, help="Denoising steps of a picture."
+    "--draw-steps", default=PLAN.recipe.num_inference_steps, show_default=True, help="Denoising steps per picture."
 )
-@click.option("--guidance", default=PLAN.recipe.guidance_scale, show_default=True, help="Guidance scale of a picture.")
-@click.option("--eta", default=PLAN.recipe.eta, show_default=True, help="Of a picture: share of DDPM's noise.")
-@click.option("--scheduler", default=None, help="Of a picture: a diffusers scheduler.")
-@click.option("--seed", default=PLAN.seed, show_default=True, help="Of the optimisation.")
-@click.option("--picture-seed", default=PLAN.picture_seed, show_default=True, help="Of the pictures.")
-@click.option("--precise", is_flag=True, help="The denoiser in its own precision, also where bfloat16 is faster.")
+@click.option("--guidance", default=PLAN.recipe.guidance_scale, show_default=True, help="Guidance of the pictures.")
+@click.option("--eta", default=PLAN.recipe.eta, show_default=True, help="Share of DDPM's noise in the pictures.")
+@click.option("--scheduler", default=None, help="A diffusers scheduler for the pictures.")
+@click.option("--seed", default=PLAN.seed, show_default=True, help="The seed of the optimisation.")
+@click.option("--picture-seed", default=PLAN.picture_seed, show_default=True, help="The seed of the pictures.")
+@click.option("--precise", is_flag=True, help="Keep the denoiser's precision, also where bfloat16 is faster.")
 @CLIP
 @loads
 def explain(
@@ -120,7 +119,7 @@ def explain(
     validation_pictures: int,
     **settings: Any,
 ) -> None:
-    """Find the few words of the vocabulary whose mix draws what the concept draws, and write a page about them."""
+    """Find the few words whose mix draws what the concept draws, and write a page about them."""
     from astrogate.core.files import write_text
     from astrogate.core.recipe import Recipe
     from astrogate.methods.concept.explain import explain as method
@@ -157,16 +156,16 @@ def explain(
 
 @click.command(name="explain-image", short_help="Find the words that made one picture of a concept.")
 @_run
-@click.option("--seed", default=0, show_default=True, help="Of the picture.")
-@click.option("-o", "--output", default="image.png", show_default=True, type=_path)
+@click.option("--seed", default=0, show_default=True, help="The seed of the picture.")
+@click.option("-o", "--output", default="image.png", show_default=True, type=PATH, help="Both pictures.")
 @click.option("--batch-size", default=8, show_default=True, type=click.IntRange(1), help="Pictures drawn at once.")
-@click.option("--save", default=None, type=_path, help="Keep what is left as a decomposition of its own.")
+@click.option("--save", default=None, type=PATH, help="Save the words that are left as a decomposition.")
 @CLIP
 @loads
 def explain_image(
     run: Path, seed: int, output: Path, batch_size: int, save: Path | None, clip_folder: str | None, loading: Loading
 ) -> None:
-    """Leave out, of an explained concept (its run's folder), what one picture does not need, and draw both."""
+    """Find the words of an explained concept (RUN: its folder) that one picture needs, and draw it with them."""
     from astrogate.core.recipe import Recipe
     from astrogate.methods.concept.explain_image import explain_image as method
     from astrogate.methods.concept.pseudo_point import basis_points

@@ -9,15 +9,15 @@ import click
 
 from astrogate.actions.options import Editing, Loading
 from astrogate.actions.output import check_output
-from astrogate.app.cli.options import RANGE, edits, loads, printable
+from astrogate.app.cli.options import PATH, RANGE, edits, loads, printable
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 
-_file = click.argument("path", type=click.Path(path_type=Path))
+_file = click.argument("path", type=PATH)
 
 
 def _output(name: str) -> Any:
-    return click.option("-o", "--output", default=name, show_default=True, type=click.Path(path_type=Path))
+    return click.option("-o", "--output", default=name, show_default=True, type=PATH, help="File to write.")
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:
@@ -32,11 +32,16 @@ def direction() -> None:
 @direction.command(short_help="Find the direction between two words and save it.")
 @click.option("--toward", required=True, help="The word to move towards, e.g. fat.")
 @click.option("--away", default=None, help="The word to move away from, e.g. thin.  [default: no word]")
-@click.option("--media", default=None, help="Own media, with commas.")
-@click.option("--subjects", default=None, help="Own subjects, with commas.")
-@click.option("--template", default=None, help="Own template with {medium}, {word} and {subject}.")
-@click.option("--roles", default="end", show_default=True, help="subject, end, padding, pooled; with commas.")
-@click.option("--nuisance", default=None, type=click.Choice(["project", "whiten"]), help="Remove the grid's effects.")
+@click.option("--media", default=None, help="Media of your own, separated by commas.")
+@click.option("--subjects", default=None, help="Subjects of your own, separated by commas.")
+@click.option("--template", default=None, help="A template of your own, with {medium}, {word} and {subject}.")
+@click.option("--roles", default="end", show_default=True, help="Of subject, end, padding, pooled: what moves.")
+@click.option(
+    "--nuisance",
+    default=None,
+    type=click.Choice(["project", "whiten"]),
+    help="Remove the main effects of media and subjects.",
+)
 @_output("direction.safetensors")
 @loads
 def fit(
@@ -70,9 +75,9 @@ def fit(
 
 @direction.command()
 @_file
-@click.option("-o", "--output", default=None, type=click.Path(path_type=Path), help="Draw where the poles land (SVG).")
+@click.option("-o", "--output", default=None, type=PATH, help="Draw where the poles land (SVG).")
 def show(path: Path, output: Path | None) -> None:
-    """Say what a saved direction is, how sure it is, and where held-out prompts of its two poles land."""
+    """Print a saved direction, how sure it is, and where held-out prompts of its two poles land."""
     from astrogate.core.direction import Direction
     from astrogate.core.files import write_text
     from astrogate.studies.edit.landing import histogram, landing_svg
@@ -98,12 +103,12 @@ def show(path: Path, output: Path | None) -> None:
 
 
 @direction.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--weights", default=None, help="One number a file, with commas.  [default: 1 each]")
-@click.option("--orthogonal", is_flag=True, help="The first file's direction without what it shares with the others.")
+@click.argument("paths", nargs=-1, required=True, type=PATH)
+@click.option("--weights", default=None, help="One number per file, separated by commas.  [default: 1 each]")
+@click.option("--orthogonal", is_flag=True, help="Remove from the first direction what it shares with the others.")
 @_output("combined.safetensors")
 def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, output: Path) -> None:
-    """Add saved directions with weights, or free the first one of the others."""
+    """Add saved directions with weights, or remove the others from the first."""
     from astrogate.core.direction import Direction
 
     check_output(output)
@@ -116,7 +121,7 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
         except ValueError:
             raise AstrogateError(f"{weights!r} are no weights", "write e.g. --weights 1,-0.5") from None
         if len(factors) != len(found):
-            raise AstrogateError(f"{len(factors)} weights for {len(found)} files", "name one a file")
+            raise AstrogateError(f"{len(factors)} weights for {len(found)} files", "give one per file")
         result = found[0] * factors[0]
         for other, factor in zip(found[1:], factors[1:], strict=True):
             result = result + other * factor
@@ -124,14 +129,14 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
     click.echo(printable(f"{output}: {result.name}"))
 
 
-@direction.command(short_help="Give a direction the unit that every calibrated one has.")
+@direction.command(short_help="Scale a direction so that 1 is the same change for all.")
 @_file
-@click.option("--prompt", "prompts", multiple=True, help="What to calibrate on; repeatable.  [default: a dog]")
+@click.option("--prompt", "prompts", multiple=True, help="A prompt to calibrate on; repeatable.  [default: a dog]")
 @click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
-@click.option("--on", default=None, help="Calibrate for these words of the prompts alone.")
-@click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps.")
+@click.option("--on", default=None, help="Move only these words of the prompts.")
+@click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps in which it acts.")
 @click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder.  [default: the shipped one]")
-@click.option("-o", "--output", default=None, type=click.Path(path_type=Path), help="[default: the file itself]")
+@click.option("-o", "--output", default=None, type=PATH, help="File to write.  [default: the file itself]")
 @edits
 def calibrate(
     path: Path,
@@ -143,7 +148,7 @@ def calibrate(
     output: Path | None,
     setup: Editing,
 ) -> None:
-    """Find the strengths that scales -1 and 1 stand for, over prompts and four seeds each or more (--seeds)."""
+    """Find the strengths that scales -1 and 1 stand for, over prompts and four seeds or more (--seeds) each."""
     from astrogate.core.direction import Direction
     from astrogate.core.edit import calibrated
     from astrogate.measure.clip import clip_for
@@ -172,14 +177,14 @@ def calibrate(
 
 @direction.command(short_help="Write a direction for another program.")
 @_file
-@click.option("--to", "form", required=True, type=click.Choice(["condelta", "textual-inversion"]))
+@click.option("--to", "form", required=True, type=click.Choice(["condelta", "textual-inversion"]), help="The format.")
 @click.option("--prompt", default="a dog", show_default=True, help="The prompt that the file is exact for.")
 @click.option("--scale", default=1.0, show_default=True, help="The scale that the file stands for.")
-@click.option("--on", default=None, help="Move these words of the prompt alone.")
+@click.option("--on", default=None, help="Move only these words of the prompt.")
 @_output("direction-export.safetensors")
 @loads
 def export(path: Path, form: str, prompt: str, scale: float, on: str | None, output: Path, loading: Loading) -> None:
-    """Write a direction as a file that other programs read, and say what it loses on other prompts."""
+    """Write a direction as a file that other programs read, and print what it loses on other prompts."""
     from astrogate.core.direction import Direction
     from astrogate.core.edit import calibrated
     from astrogate.methods.edit.contrast import MEDIA, SUBJECTS

@@ -11,12 +11,11 @@ import click
 from astrogate.actions.output import perform
 from astrogate.actions.request import Request, digest
 from astrogate.actions.table import REQUESTS
-from astrogate.app.cli.options import made, parameters, printable, progress
+from astrogate.app.cli.options import PATH, made, parameters, printable, progress
 from astrogate.core.errors import AstrogateError
 
 #: What a result is called unless another name is given.
 _OUTPUTS = {"walk": "walk.mp4", "pan": "pan.mp4"}
-_PATH = click.Path(path_type=Path)
 
 
 def command_of(kind: type[Request]) -> click.Command:
@@ -26,7 +25,7 @@ def command_of(kind: type[Request]) -> click.Command:
         ["-o", "--output"],
         default=_OUTPUTS.get(kind.kind, f"{kind.kind}.png"),
         show_default=True,
-        type=_PATH,
+        type=PATH,
         help="A video (.mp4, .webm, .gif, .webp), a sheet (.png), or a folder of frames."
         if moving
         else "A sheet (.png), or a folder of pictures.",
@@ -45,8 +44,8 @@ drawing = [command_of(kind) for kind in REQUESTS.values()]
 
 
 @click.command(short_help="Draw again what a file holds.")
-@click.argument("file", type=_PATH)
-@click.option("-o", "--output", default=None, type=_PATH, help="[default: again- and its name, beside it]")
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", default=None, type=PATH, help="[default: again- and its name, beside it]")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change an option, e.g. n=9. Repeatable.")
 @click.option("--seed", default=None, type=int, help="Another first seed.")
 def again(file: Path, output: Path | None, changes: tuple[str, ...], seed: int | None) -> None:
@@ -72,7 +71,7 @@ def again(file: Path, output: Path | None, changes: tuple[str, ...], seed: int |
 
 
 @click.command(short_help="Print how a file was made.")
-@click.argument("file", type=_PATH)
+@click.argument("file", type=PATH)
 def show(file: Path) -> None:
     """Print the record of FILE: a picture, a video or a folder of frames that Astrogate drew."""
     from astrogate.rendering.record import read_record

@@ -16,7 +16,7 @@ from astrogate.app.cli.bias import bias
 from astrogate.app.cli.concepts import explain, explain_image
 from astrogate.app.cli.direction import direction
 from astrogate.app.cli.drawing import again, drawing, show
-from astrogate.app.cli.options import loads, printable
+from astrogate.app.cli.options import DEVICE, PATH, READER, RUNS, loads, page_file, printable
 from astrogate.app.cli.scores import score, sweep
 from astrogate.app.cli.training import train
 from astrogate.core.errors import AstrogateError, AstrogateWarning
@@ -82,9 +82,9 @@ main.add_command(train)
 
 
 @main.command(short_help="Draw strips and a grid with the shipped model, on one page.")
-@click.option("-o", "--output", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder.")
-@click.option("--seed", default=7, show_default=True)
-@click.option("--device", default=None)
+@click.option("-o", "--output", default="demo", show_default=True, type=PATH, help="Folder.")
+@click.option("--seed", default=7, show_default=True, help="The seed of every picture.")
+@DEVICE
 def demo(output: Path, seed: int, device: str | None) -> None:
     """Draw strips and a grid with the shipped model, read them with its oracle, and write one page."""
     from astrogate.studies.world.demo import write_demo
@@ -96,7 +96,7 @@ def demo(output: Path, seed: int, device: str | None) -> None:
 
 @main.command()
 def models() -> None:
-    """Say which models can be loaded, and what the shipped one is."""
+    """List the models that can be loaded, and describe the shipped one."""
     import json
 
     from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, shipped_folder, shipped_unclip
@@ -112,10 +112,10 @@ def models() -> None:
 
 
 @main.command(short_help="Measure the shipped model and write its card.")
-@click.option("-o", "--output", default="menagerie.md", show_default=True, type=click.Path(path_type=Path))
+@page_file("menagerie.md")
 @click.option("--captions", default=1000, show_default=True, help="Held-out captions to draw.")
-@click.option("--witness", default=None, type=click.Path(path_type=Path), help="Folder of a trained witness.")
-@click.option("--device", default=None)
+@click.option("--witness", default=None, type=PATH, help="Folder of a trained witness.")
+@DEVICE
 def card(output: Path, captions: int, witness: Path | None, device: str | None) -> None:
     """Measure the shipped model and write its card, with the numbers as JSON and sheets of samples beside it."""
     from astrogate.studies.world.card import card_of_shipped
@@ -129,7 +129,10 @@ def card(output: Path, captions: int, witness: Path | None, device: str | None) 
 
 @main.group()
 def reproduce() -> None:
-    """Make again what a seed shows, on one HTML page, with numbers beside its pictures."""
+    """Reproduce what a source shows, on one HTML page, with numbers beside its pictures."""
+
+
+_reproduced = click.option("-o", "--output", default="reproduced", show_default=True, type=PATH, help="Folder.")
 
 
 def _page(output: Path, name: str, text: str) -> None:
@@ -139,15 +142,15 @@ def _page(output: Path, name: str, text: str) -> None:
     click.echo(f"open {output / name}.html")
 
 
-@reproduce.command(name="latent-directions", short_help="Seed 000: concepts as directions in CLIP space.")
-@click.option(
-    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
-)
-@click.option("--seed", default=7, show_default=True)
-@click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
+@reproduce.command(name="latent-directions", short_help="Concepts as directions in CLIP space.")
+@_reproduced
+@click.option("--seed", default=7, show_default=True, help="The seed of every picture.")
+@READER
 @loads
 def latent_directions(output: Path, seed: int, clip_folder: str | None, loading: Loading) -> None:
-    """Fat, tall, black, and fat against happy; how sure each direction is; CLIP-guided generation step by step."""
+    """Reproduce "Exploring CLIP latent space": fat, tall, black, and fat against happy, with the certainty of each
+    direction, and CLIP-guided generation step by step.
+    """
     from astrogate.studies.edit.latent_directions import latent_directions as made
     from astrogate.studies.edit.leaderboard import readers
 
@@ -156,15 +159,15 @@ def latent_directions(output: Path, seed: int, clip_folder: str | None, loading:
     _page(output, "latent-directions", made(loading.load(), reader, clip, seed=seed, tell=click.echo))
 
 
-@reproduce.command(name="style-strength", short_help="Seed 001: a style's strength by slerp, and where it breaks.")
-@click.option(
-    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
-)
-@click.option("--seed", default=7, show_default=True, help="Of the walk from dog to cat.")
-@click.option("--seeds", default=8, show_default=True, help="Seeds a prompt.")
-@click.option("--device", default=None)
+@reproduce.command(name="style-strength", short_help="The strength of a style by slerp, and where it breaks.")
+@_reproduced
+@click.option("--seed", default=7, show_default=True, help="The seed of the walk from dog to cat.")
+@click.option("--seeds", default=8, show_default=True, help="Seeds per prompt.")
+@DEVICE
 def style_strength(output: Path, seed: int, seeds: int, device: str | None) -> None:
-    """The seed's figures 5 to 9 on the shipped model, beside ways that begin later, and where each breaks down."""
+    """Reproduce figures 5 to 9 of Qi (2023) on the shipped model, beside methods that start later, and measure where
+    each breaks down.
+    """
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.models.loading.load import load
     from astrogate.studies.edit.style_strength import style_strength as made
@@ -177,16 +180,14 @@ def style_strength(output: Path, seed: int, seeds: int, device: str | None) -> N
     _page(output, "style-strength", page)
 
 
-@reproduce.command(name="latent-walks", short_help="Seed 002: travel through the noise and the text.")
-@click.option(
-    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
-)
+@reproduce.command(name="latent-walks", short_help="Travel through noise and text.")
+@_reproduced
 @click.option("--seed", default=1, show_default=True, help="Draws both ends of every path.")
 @click.option("-n", "frames", default=300, show_default=True, help="Frames of the paths that are scored.")
 @click.option("--steps", default=30, show_default=True, help="Denoising steps.")
-@click.option("--guidance", default=7.5, show_default=True)
-@click.option("--scheduler", default="DPMSolverMultistep", show_default=True)
-@click.option("--cache", default="runs/frames", show_default=True, type=click.Path(path_type=Path))
+@click.option("--guidance", default=7.5, show_default=True, help="Guidance scale.")
+@click.option("--scheduler", default="DPMSolverMultistep", show_default=True, help="A diffusers scheduler.")
+@click.option("--cache", default="runs/frames", show_default=True, type=PATH, help="Folder that keeps the frames.")
 @click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that compares.")
 @loads
 def latent_walks(
@@ -200,7 +201,9 @@ def latent_walks(
     clip_folder: str | None,
     loading: Loading,
 ) -> None:
-    """Spread, three interpolations, text, translation, slices, InterpScore, side by side, four prompts."""
+    """Reproduce "Exploring the latent space of text-to-image diffusion models": spread, three interpolations, text,
+    translation, slices, InterpScore, a side-by-side video, four prompts.
+    """
     from astrogate.core.recipe import Recipe
     from astrogate.measure.clip import clip_for
     from astrogate.rendering.cache import FrameCache
@@ -216,14 +219,14 @@ def latent_walks(
     _page(output, "latent-walks", page)
 
 
-@reproduce.command(short_help="Seed 003: DALL-E 2's manipulations, probes and priors.")
-@click.option(
-    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
-)
+@reproduce.command(short_help="The manipulations, probes and priors of DALL-E 2.")
+@_reproduced
 @click.option("--count", default=48, show_default=True, help="Held-out pictures behind each table.")
-@click.option("--device", default=None)
+@DEVICE
 def unclip(output: Path, count: int, device: str | None) -> None:
-    """Variations, interpolations, text diffs, probing, a typographic attack, and the priors beside none."""
+    """Reproduce DALL-E 2 (Ramesh et al. 2022): variations, interpolations, text diffs, probing, a typographic attack,
+    and priors compared with none.
+    """
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.methods.image.encode import unclip as as_unclip
     from astrogate.models.loading.load import load
@@ -237,15 +240,15 @@ def unclip(output: Path, count: int, device: str | None) -> None:
     _page(output, "unclip", made(stack, load(device=device), load_oracle(), count=count, tell=click.echo))
 
 
-@reproduce.command(short_help="Seed 004: what a word means to the model.")
-@click.option(
-    "-o", "--output", default="reproduced", show_default=True, type=click.Path(path_type=Path), help="Folder."
-)
-@click.option("--run", "folder", default=Path("runs/planted"), show_default=True, type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True, help="Of the optimisations.")
-@click.option("--device", default=None)
+@reproduce.command(short_help="What a word means to the model.")
+@_reproduced
+@RUNS
+@click.option("--seed", default=0, show_default=True, help="The seed of the optimisations.")
+@DEVICE
 def conceptor(output: Path, folder: Path, seed: int, device: str | None) -> None:
-    """Eight concepts beside their planted truth, the words of one picture, a sculpture more or less abstract."""
+    """Reproduce Conceptor (Chefer et al. 2024): eight concepts beside their planted truth, the words of one picture,
+    and a sculpture more or less abstract.
+    """
     from astrogate.measure.clip import clip_for
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.models.loading.load import load

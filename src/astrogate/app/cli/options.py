@@ -7,6 +7,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
@@ -83,6 +84,20 @@ def taking(kind: type[Any], argument: str, options: Sequence[Any]) -> Callable[.
 def made(kind: type[Request], given: dict[str, Any]) -> Request:
     """The request with what was typed. Raises AstrogateError as `Request.of` does."""
     return kind.of(**{name: value for name, value in given.items() if value not in (None, ())})
+
+
+#: Options that commands without a request share.
+DEVICE = click.option("--device", default=None, help="cpu, cuda, mps; by default a CUDA GPU if there is one.")
+READER = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
+PATH = click.Path(path_type=Path)
+RUNS = click.option(
+    "--run", "folder", default=Path("runs/planted"), show_default=True, type=PATH, help="Folder that keeps the runs."
+)
+
+
+def page_file(name: str) -> Callable[[Any], Any]:
+    """The option of a page that is written, with its numbers and pictures beside it."""
+    return click.option("-o", "--output", default=name, show_default=True, type=PATH, help="Page to write.")
 
 
 #: Give a command the options of `Loading` as `loading`, those of `Editing` as `setup`.

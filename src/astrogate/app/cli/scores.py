@@ -8,16 +8,15 @@ from pathlib import Path
 import click
 
 from astrogate.actions.output import check_output
+from astrogate.app.cli.options import DEVICE, PATH
 from astrogate.core.errors import AstrogateError
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command(short_help="Score the frames of a path.")
-@click.argument("frames", type=_PATH)
-@click.option("--text", default=None, help="What they should show, for InterpScore.")
-@click.option("--start", default=None, type=_PATH, help="What the first frame should show.")
-@click.option("--end", default=None, type=_PATH, help="What the last frame should show.")
+@click.argument("frames", type=PATH)
+@click.option("--text", default=None, help="What the frames should show, for InterpScore.")
+@click.option("--start", default=None, type=PATH, help="What the first frame should show.")
+@click.option("--end", default=None, type=PATH, help="What the last frame should show.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder that compares the pictures.")
 def score(
@@ -38,7 +37,7 @@ def score(
     from astrogate.studies.path.score import end_distance, read_along, score_pictures, shrunk
 
     if (start is None) != (end is None):
-        raise AstrogateError("one end alone is named", "name --start and --end, or neither")
+        raise AstrogateError("only one end is named", "name --start and --end, or neither")
     pictures, clip = shrunk(read_frames(frames)), clip_for(SHIPPED, clip_folder)
     ends = () if start is None or end is None else (read_picture(start), read_picture(end))
     fidelity = end_distance(pictures, *ends, clip) if ends else math.nan
@@ -55,21 +54,19 @@ def score(
 
 
 @click.command(short_help="Draw and score many paths, on this machine or a cluster.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", default="runs/sweep", show_default=True, type=PATH, help="Folder.")
 @click.option(
-    "-o", "--output", default="runs/sweep", show_default=True, type=click.Path(path_type=Path), help="Folder."
+    "--engine", default="process", show_default=True, type=click.Choice(["process", "ray"]), help="Where it runs."
 )
-@click.option("--engine", default="process", show_default=True, type=click.Choice(["process", "ray"]))
-@click.option("--workers", default=2, show_default=True, help="Of Ray: actors of one thread each.")
-@click.option("--address", default=None, help='Of Ray: the cluster to join, "auto" for a running one.')
-@click.option("--device", default=None)
-@click.option(
-    "--page", default=None, type=click.Path(path_type=Path), help="Write what they say together, as Markdown."
-)
+@click.option("--workers", default=2, show_default=True, help="With ray: actors of one thread each.")
+@click.option("--address", default=None, help='With ray: the cluster to join, "auto" for a running one.')
+@DEVICE
+@click.option("--page", default=None, type=PATH, help="Write the scores together, as Markdown.")
 def sweep(
     file: Path, output: Path, engine: str, workers: int, address: str | None, device: str | None, page: Path | None
 ) -> None:
-    """Draw and score every path that FILE (TOML) asks for. What is done is kept in the folder, and not done again."""
+    """Draw and score every path that FILE (TOML) asks for. An interrupted sweep resumes."""
     from functools import partial
 
     from tqdm import tqdm

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from astrogate.app.cli.options import taking
+from astrogate.app.cli.options import PATH, taking
 from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from astrogate.train.stack.presets import UnclipPreset
     from astrogate.train.stack.source import Source
 
-_path = click.Path(path_type=Path)
-_preset = click.option("--preset", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
-_SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-_run = click.option("--run", "folder", default=None, type=_path, help="Folder of the run.")
+_preset = click.option(
+    "--preset", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Sizes and schedules."
+)
+_SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The seed of the training.")
+_run = click.option("--run", "folder", default=None, type=PATH, help="Folder of the run.  [default: below runs/]")
 
 
 @click.group()
@@ -33,14 +34,14 @@ def train() -> None:
 @click.option(
     "--stage", "stages", multiple=True, help="Only this stage (vae, clip, unet, oracle, witness); repeatable."
 )
-@click.option("--resume", is_flag=True, help="Take what the run lacks from the shipped weights.")
+@click.option("--resume", is_flag=True, help="Take missing parts from the shipped weights.")
 @_SEED
-@click.option("--pack", default=None, type=_path, help="Put the finished stages into this folder, for `load`.")
-@click.option("--sam", default=0.0, help="Of CLIP: the radius of sharpness-aware minimisation, e.g. 0.05.")
+@click.option("--pack", default=None, type=PATH, help="Put the finished stages into this folder, for `load`.")
+@click.option("--sam", default=0.0, help="For CLIP: the radius of sharpness-aware minimisation, e.g. 0.05.")
 def menagerie(
     preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: Path | None, sam: float
 ) -> None:
-    """Train Menagerie: data, VAE, CLIP, U-Net, oracle. What is finished is kept; what was cut off goes on."""
+    """Train Menagerie: data, VAE, CLIP, U-Net, oracle. Finished stages are kept; an interrupted one resumes."""
     from astrogate.models.loading.locate import shipped_folder
     from astrogate.train.world.presets import PRESETS
     from astrogate.train.world.run import train_menagerie
@@ -70,7 +71,7 @@ def _check_device(preset: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a stack is trained on, and where to."""
+    """What a stack is trained on, and the folder of the run."""
 
     data: Path | None
     clip: Path | None
@@ -133,29 +134,29 @@ class Training(Run):
 
 
 _SOURCE = (
-    click.option("--data", default=None, type=_path, help="Folder of captioned pictures.  [default: Menagerie]"),
+    click.option("--data", default=None, type=PATH, help="Folder of captioned pictures.  [default: Menagerie]"),
     click.option(
         "--clip",
         default=None,
-        type=_path,
-        help="With --data: the CLIPModel folder that sees them (not for upsamplers).",
+        type=PATH,
+        help="With --data: the CLIPModel folder that sees the pictures (not for upsamplers).",
     ),
-    click.option("--vae", default=None, type=_path, help="With --data: the AutoencoderKL folder of the latents."),
-    click.option("--size", default=64, show_default=True, help="With --data: side of the decoder's pictures."),
+    click.option("--vae", default=None, type=PATH, help="With --data: the AutoencoderKL folder of the latents."),
+    click.option("--size", default=64, show_default=True, help="With --data: pixels per side of a picture."),
     _preset,
     _run,
 )
 _LENGTH = (
-    click.option("--minutes", default=None, type=float, help="Of training.  [default: the preset's]"),
-    click.option("--steps", default=None, type=int, help="Of training.  [default: the preset's]"),
-    click.option("--batch", default=None, type=int, help="Pictures a step.  [default: the preset's]"),
+    click.option("--minutes", default=None, type=float, help="Minutes of training, at most.  [default: the preset's]"),
+    click.option("--steps", default=None, type=int, help="Steps of training.  [default: the preset's]"),
+    click.option("--batch", default=None, type=int, help="Pictures per step.  [default: the preset's]"),
     click.option("--lr", default=None, type=float, help="Learning rate.  [default: the preset's]"),
     _SEED,
     click.option(
         "--init",
         default=None,
         metavar="MODEL",
-        help="Begin with the weights of this stack, as wide or wider; a decoder may begin with a text-to-image model.",
+        help="Start from the weights of this stack, as wide or wider; for a decoder, also of a text-to-image model.",
     ),
 )
 _trains = taking(Training, "training", (*_SOURCE, *_LENGTH))
@@ -163,7 +164,9 @@ _sources = taking(Run, "made", _SOURCE)
 
 
 @train.command()
-@click.option("--kind", default="diffusion", show_default=True, type=click.Choice(["diffusion", "ar"]))
+@click.option(
+    "--kind", default="diffusion", show_default=True, type=click.Choice(["diffusion", "ar"]), help="ar: autoregressive."
+)
 @_trains
 def prior(kind: str, training: Training) -> None:
     """Train a prior: image embeddings from captions, by diffusion or symbol by symbol."""
@@ -178,7 +181,7 @@ def decoder(training: Training) -> None:
 
 
 @train.command()
-@click.option("--second", is_flag=True, help="The one behind the first, with stronger corruption.")
+@click.option("--second", is_flag=True, help="The one after the first, with stronger corruption.")
 @_trains
 def upsampler(second: bool, training: Training) -> None:
     """Train an upsampler: four times the side, on random crops of a quarter of it."""
@@ -186,7 +189,7 @@ def upsampler(second: bool, training: Training) -> None:
 
 
 @train.command()
-@click.option("-o", "--output", default="stack", show_default=True, type=_path, help="Folder.")
+@click.option("-o", "--output", default="stack", show_default=True, type=PATH, help="Folder.")
 @click.option("--shipped", is_flag=True, help="As the package holds it: without Menagerie's CLIP and VAE.")
 @_sources
 def stack(output: Path, shipped: bool, made: Run) -> None:

@@ -1,6 +1,7 @@
-"""CLIP-guided generation: the gradient of CLIP's cosine similarity drives the picture (seed 000's "Lifecycle", 1-7).
+"""CLIP-guided generation: the gradient of CLIP's cosine similarity drives the picture.
 
-At every step, with x0 the picture that the denoiser expects and t the text's feature,
+It is steps 1 to 7 of the post "Exploring CLIP latent space". At every step, with x0 the picture that the denoiser
+expects and t the text's feature,
 
     eps' = eps - s |eps| g / |g|,   g = grad_x cos(CLIP(x0(x)), t)
 

@@ -3,9 +3,9 @@
     d = mean over media m, subjects s of  e("a m of a WORD s") - e("a m of a OPPOSITE s")
 
 e is a state of the text encoder in the space that the denoiser attends to, by role: the subject's tokens, the
-end-of-text token, the padding behind it, and the pooled text. Seed 000 takes the end alone and estimates the mean from
-random draws, one prompt at a time; the complete grid is exact, cheaper in batches, and says how sure the direction is
-and which other effects move with it (see `ops.contrast`).
+end-of-text token, the padding behind it, and the pooled text. The post "Exploring CLIP latent space" takes only the
+end and estimates the mean from random draws, one prompt at a time. The complete grid is exact, cheaper in batches, and
+shows how sure the direction is and which other effects move with it (see `ops.contrast`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from astrogate.ops.contrast import landings, main_effects, mean_difference, proj
 
 Nuisance = Literal["project", "whiten"]
 
-#: Seed 000's own lists.
+#: The post's lists.
 MEDIA = (
     "painting", "drawing", "photograph", "HD photo", "illustration", "portrait", "sketch", "3d render",
     "digital painting", "concept art", "screenshot", "canvas painting",
@@ -51,7 +51,7 @@ def contrast(
     """The direction from `away` to `toward`; added once, it moves a text's states as changing the word does.
 
     `away` need not be the opposite; None leaves the word out of the prompts on that side.
-    `template` names {medium}, {word} and {subject}. `roles` are those to fit; the default is seed 000's. `nuisance`
+    `template` names {medium}, {word} and {subject}. `roles` are those to fit; the default is the post's. `nuisance`
     removes the main effects of media and subjects from the direction. With two subjects or more its origin says, by
     role, the relative standard error and where prompts of held-out subjects land ("there", "back") with their AUC.
     A role that the word cannot reach (tokens before it, in a causal encoder) stays zero.

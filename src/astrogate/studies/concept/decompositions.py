@@ -1,4 +1,4 @@
-"""`astrogate reproduce conceptor`: seed 004 on one page, each concept's planted truth beside what was found."""
+"""`astrogate reproduce conceptor`: Chefer et al. (2024) on one page, with each concept's planted truth."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def conceptor(
     names: tuple[str, ...] = CONCEPTS,
     tell: Callable[[str], None] = lambda text: None,
 ) -> str:
-    """The page as HTML, with every picture inline; runs in `folder` are gone on from."""
+    """The page as HTML, with every picture inline; runs in `folder` are resumed."""
     prompts = {name: f"a photo of a {name}" for name in names}
     plan = replace(plan, seed=seed)
     words = without_facts(named(vocabulary(model, clip, folder=folder)))
@@ -63,7 +63,7 @@ def conceptor(
         parts.append(_one_picture(model, clip, found[_PICTURE_OF], tell))
     parts.append(_sculptures(model, reader, sculpture(model, clip, folder, plan)))
     intro = (
-        "Seed 004 (Chefer et al. 2024) takes a word apart into the words that a model draws it from. Menagerie's world "
+        "Chefer et al. (2024) take a word apart into the words that a model draws it from. Menagerie's world "
         "says what its words stand for; CLIP and the U-Net learnt it from pictures and captions alone.",
         f"Model {model.name}, {plan.steps} steps a concept, seed {seed}. The pictures are of seeds that no run saw.",
     )

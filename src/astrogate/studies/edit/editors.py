@@ -1,9 +1,9 @@
-"""Ways to change one attribute by degrees: ours, the seeds', and those of other tools, each by its published formula.
+"""Ways to change one attribute by degrees: ours and those of others, each by its published formula.
 
 An editor is made for a model and an attribute, and finds the Edit of a point for a window of steps; its scale is the
 strength. With e the prompt's text states and d a direction:
 
-    seed 000            e + s d, d the mean difference of end states, on every token after the first
+    mean difference     e + s d, d that of end states, on every token after the first ("Exploring CLIP latent space")
     CLIPSlider          e_i + s cos(e_i, e_end) d on every token, d over 300 random prompts (its final-layer states
                         repaired to those that the denoiser sees, its end token found by id, its draws seeded)
     attribute control   e_i + s d on the subject's tokens, d their mean difference over the product of prompts
@@ -11,7 +11,7 @@ strength. With e the prompt's text states and d a direction:
     prompt edit         e + s (e' - e), e' the prompt with the word put in
     prompt weighting    compel's: the word's tokens at e0 + s (e' - e0), e0 the empty prompt; below 1 a blend with the
                         prompt without it, by weights 1 and tan((1 - s) pi / 2)
-    seed 001            slerp(e, e + v, s), v the word alone
+    slerp               slerp(e, e + v, s), v the word alone (Qi 2023)
     masked guidance     SEGA's term towards the word (Brack et al. 2023)
     ours                e + s d, d the word put into this prompt (`methods.edit.insert`), held to the unedited picture
 """
@@ -121,7 +121,7 @@ def edit_of(point: Point, name: str, parts: Parts) -> Edit:
     return Edit(parts, model=point.model, segments=point.segments, name=name)
 
 
-def seed_000(model: Model, attribute: Attribute) -> Find:
+def mean_difference(model: Model, attribute: Attribute) -> Find:
     direction = contrast(model, attribute.word, attribute.opposite)
     return lambda point, window: direction.at(point, window=window)
 
@@ -138,7 +138,7 @@ def clip_slider(model: Model, attribute: Attribute) -> Find:
 
 
 def random_mean(model: Model, toward: str, away: str, draws: int) -> Tensor:
-    """The mean difference of end states [width] over random media and subjects, as seed 000 and CLIPSlider draw it."""
+    """The mean difference of end states [width] over random media and subjects, as the post and CLIPSlider draw it."""
     rng = random.Random(0)
     pairs = [(rng.choice(MEDIA), rng.choice(SUBJECTS)) for _ in range(draws)]
     subjects = [s for _, s in pairs]
@@ -205,7 +205,7 @@ def _states(model: Model, text: str) -> Mapping[str, Tensor]:
     return {space: states[0] for space, states in encoded.items() if space in model.spaces}
 
 
-def seed_001(model: Model, attribute: Attribute) -> Find:
+def slerp(model: Model, attribute: Attribute) -> Find:
     return lambda point, window: phrase(model, point, attribute.word, window=window)
 
 
@@ -217,11 +217,11 @@ def masked_guidance(model: Model, attribute: Attribute) -> Find:
 _WEIGHTS = (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3)
 #: Every method but ours, whose options are tuned (`studies.edit.leakage`).
 OTHERS: dict[str, Editor] = {
-    "seed 000": Editor(seed_000, (0.25, 0.5, 1, 1.5, 2, 3, 4, 6)),
+    "mean difference": Editor(mean_difference, (0.25, 0.5, 1, 1.5, 2, 3, 4, 6)),
     "CLIPSlider": Editor(clip_slider, (0.25, 0.5, 1, 1.5, 2, 3, 4, 6)),
     "attribute control": Editor(attribute_control, (0.5, 1, 1.5, 2, 3, 4, 6, 9), LATE),
     "prompt edit": Editor(prompt_edit, (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3)),
     "prompt weighting": Editor(prompt_weighting, _WEIGHTS),
-    "seed 001": Editor(seed_001, (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1)),
+    "slerp": Editor(slerp, (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1)),
     "masked guidance": Editor(masked_guidance, (1, 2, 3, 4, 6, 8, 12, 16), LATE),
 }

@@ -1,6 +1,6 @@
-"""`astrogate reproduce latent-directions`: seed 000 on one page, beside our own direction, read by a Reader.
+"""`astrogate reproduce latent-directions`: "Exploring CLIP latent space" on one page, beside our own edit, read back.
 
-The seed's examples: fat, tall and black against their opposites, and fat against happy; its 200 random draws beside
+The post's examples: fat, tall and black against their opposites, and fat against happy; its 200 random draws beside
 the complete grid; and its picture of how images are generated, steps 1 to 7, as CLIP-guided generation.
 """
 
@@ -26,7 +26,7 @@ from astrogate.rendering.strip import labels, spaced
 from astrogate.studies.edit.editors import random_mean, subject_of
 from astrogate.studies.kit.report import Section, inline, reading_rows, report
 
-#: The seed's pairs, and the factor that should move.
+#: The post's pairs, and the factor that should move.
 _PAIRS = (
     ("fat", "thin", "build"),
     ("tall", "short", "height"),
@@ -57,7 +57,7 @@ def latent_directions(
             _strip(
                 model,
                 reader,
-                "seed 000",
+                "mean difference",
                 [start.apply(edit, s) for edit in [seeds_own.at(start)] for s in _STRENGTHS],
                 (toward, away, factor),
                 recipe,
@@ -72,14 +72,14 @@ def latent_directions(
     head = ["direction", "standard error / length", "held-out AUC", "200 random draws: error / length"]
     text = (
         "Over the complete grid the mean is exact, so the standard error is that of the concept across prompts. The "
-        "AUC says how often prompts of a subject that the direction was found without land on the right side."
+        "AUC says how often prompts land on the right side of a direction that was found without their subject."
     )
     sections.append(Section("How sure the directions are", text=text, head=head, rows=sure))
     if "step" in model.can:
         sections.append(_lifecycle(model, clip, seed, recipe))  # type: ignore[arg-type]
         tell("lifecycle")
     intro = (
-        "Seed 000, “Exploring CLIP latent space”, adds the mean difference of two words' encodings to a prompt, and "
+        "The post “Exploring CLIP latent space” adds the mean difference of two words' encodings to a prompt, and "
         "finds that it moves the concept and unrelated features with it.",
         f"Model {model.name}, prompt “{_PROMPT}”, seed {seed}, {recipe.num_inference_steps} steps, guidance "
         f"{recipe.guidance_scale:g}. The middle picture of each strip is the unedited one.",
@@ -108,13 +108,13 @@ def _strip(
 
 
 def _random_draws(model: Model, toward: str, away: str, exact: Direction, *, draws: int = 200) -> float:
-    """How far the seed's random mean is from the complete grid's, relative to its length."""
+    """How far the post's random mean is from the complete grid's, relative to its length."""
     truth = exact.vectors["end"]
     return float((random_mean(model, toward, away, draws) - truth).norm() / truth.norm())
 
 
 def _lifecycle(model: Predictor, clip: Clip, seed: int, recipe: Recipe) -> Section:
-    """The seed's steps 1 to 7: from noise, the gradient of CLIP's cosine changes the picture, again and again."""
+    """The post's steps 1 to 7: from noise, the gradient of CLIP's cosine changes the picture, again and again."""
     unguided = Recipe(max(recipe.num_inference_steps, 2 * _STEPS), guidance_scale=0.0)
     stages = list(clip_guided(model, clip, [model.point("a picture", seed=seed)], _HAT, scale=0.3, recipe=unguided))
     shown = _evenly(stages, _STEPS)
@@ -124,7 +124,7 @@ def _lifecycle(model: Predictor, clip: Clip, seed: int, recipe: Recipe) -> Secti
     heads = [f"{stage.u:.0%}" for stage in shown] + ["ordinary"]
     rows = [["cosine to the text", *(f"{stage.cosines[0]:.3f}" for stage in shown), f"{cosine:.3f}"]]
     text = (
-        "The seed describes generation as a loop: compare the picture in the making with the text by CLIP, "
+        "The post describes generation as a loop: compare the picture in the making with the text by CLIP, "
         "back-propagate the cosine, move along the gradient, repeat. Here that loop draws alone, from a denoiser that "
         "was not told the text; the last picture is ordinary sampling with the text."
     )

@@ -1,4 +1,4 @@
-"""`astrogate reproduce style-strength`: seed 001 on one page, figures 5 to 9 and where it breaks down, by number."""
+"""`astrogate reproduce style-strength`: Qi (2023) on one page, figures 5 to 9 and where the style breaks down."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def style_strength(
         for name, (reached, broke) in sorted(summary(found).items(), key=lambda item: -item[1][0].value)
     ]
     text = (
-        "A strip breaks at the first strength where the subject is read otherwise than at 0 or the edge energy falls "
-        "under 80 % of that at 0. The style's strength is the reader's (probability of the style times its strength), "
+        "A strip breaks at the first strength where another subject is read than at 0, or the edge energy falls below "
+        "80 % of that at 0. The style's strength is the reader's (probability of the style times its strength), "
         f"the largest before breakdown, mean over {len(CASES)} prompts x {len(seeds)} seeds with a 95 % interval. "
         "The world's own drawings of these subjects at full strength, put through the autoencoder, read "
         f"{full_strength(model, reader)}."
@@ -50,7 +50,7 @@ def style_strength(
     head = ["method", "style reached before breakdown", "strips that broke"]
     sections.append(Section("Where each method breaks down", text=text, head=head, rows=rows))
     intro = (
-        "Seed 001 (Qi 2023) strengthens a style by slerp of the prompt's text states towards states + phrase. It finds "
+        "Qi (2023) strengthens a style by slerp of the prompt's text states towards states + phrase. It finds "
         "that pictures break down above 0.4, and proposes to enhance later, during the diffusion.",
         f"Model {model.name}, {recipe.num_inference_steps} steps, guidance {recipe.guidance_scale:g}, "
         f"seeds {seeds[0]} to {seeds[-1]}.",
@@ -59,7 +59,7 @@ def style_strength(
 
 
 def _interpolation(model: Model, reader: Reader, seed: int, recipe: Recipe) -> Section:
-    """The seed's figure 5: from prompt to prompt, with the noise of the first."""
+    """The paper's figure 5: from prompt to prompt, with the noise of the first."""
     us = spaced(0.0, 1.0, 9)
     start, stop = (model.point(text, seed=seed) for text in _ENDS)
     frames = list(render(model, map(walk(start, stop), us), recipe=recipe, batch_size=9))
@@ -100,7 +100,7 @@ def _figures(number: str, case: Case, found: dict[str, list[Strip]]) -> list[Sec
 
 
 def _weakening(model: Model, reader: Reader, case: Case, seed: int, recipe: Recipe) -> Section:
-    """The seed's figure 9: the style weakened, by -v and by the text difference that it recommends."""
+    """The paper's figure 9: the style weakened, by -v and by the text difference that it recommends."""
     point = model.point(case.prompt, seed=seed)
     ways = {"-v": False, "text difference": True}
     points = [

@@ -1,7 +1,8 @@
-"""How far a style goes before the picture breaks: seed 001's slerp beside ways that begin later or move less.
+"""How far a style goes before the picture breaks: slerp (Qi 2023) beside methods that start later or move less.
 
-Over prompts and seeds, strips of rising strength are read for the style, the subject and the edges. Breakdown and what
-was reached before it are of `measure.breakdown`; the style's strength is the reader's, where it sees the style at all.
+Strips of rising strength, over prompts and seeds, are read for the style, the subject and the edges.
+`measure.breakdown` says where a strip breaks and what it reached before; the style's strength is the reader's, where it
+sees the style at all.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Case:
     subject: str
 
 
-#: The seed's three prompts.
+#: The paper's three prompts.
 CASES = (
     Case("doomsday pyramid cyberpunk alien invasion", "cyberpunk", "cyberpunk", "pyramid"),
     Case("futuristic high tech city architecture", "futuristic high tech", "futuristic", "city"),
@@ -79,9 +80,9 @@ def methods(model: Model, text: str) -> dict[str, tuple[Style, tuple[float, ...]
     )
     late = slerped(window=(0.3, 1.0))
     return {
-        "seed 001": (slerped(), slerps),
-        "seed 001, late": (late, slerps),
-        "seed 001, late and held": (held(late), slerps),
+        "slerp": (slerped(), slerps),
+        "slerp, late": (late, slerps),
+        "slerp, late and held": (held(late), slerps),
         "the phrase's tokens alone": (slerped(in_span=True), slerps),
         "direction, late": (placed, scales),
         "direction, late and held": (held(placed), scales),

@@ -1,4 +1,4 @@
-"""`astrogate reproduce unclip`: what seed 003 shows of DALL-E 2, on one page, with numbers beside the pictures."""
+"""`astrogate reproduce unclip`: what DALL-E 2 does with a picture, on one page, with numbers beside the pictures."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def unclip(
         sections += made()
         tell(name)
     intro = (
-        "DALL-E 2 (Ramesh et al. 2022; seed 003) draws a picture from CLIP's embedding z_i, which a prior makes of a "
+        "DALL-E 2 (Ramesh et al. 2022) draws a picture from CLIP's embedding z_i, which a prior makes of a "
         "caption, and the noise x_T. What z_i holds and what x_T holds can be told apart, and changed apart.",
         f"Model {stack.name}; pictures are encoded and drawn again with 50 steps, without guidance.",
     )

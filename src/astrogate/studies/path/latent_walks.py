@@ -1,7 +1,9 @@
-"""`astrogate reproduce latent-walks`: seed 002 on one page, with its own prompts, seed and sampler.
+"""`astrogate reproduce latent-walks`: travels through noise and text, on one page.
+
+Source: the post "Exploring the latent space of text-to-image diffusion models", with its prompts, seed and sampler.
 
 Spread of the noise, the three interpolations and their trajectories, text interpolation, translation and slice mixing,
-InterpScore over 300 frames, the side-by-side video, one latent under four prompts. Beside the seed's InterpScore stand
+InterpScore over 300 frames, the side-by-side video, one latent under four prompts. Beside the post's InterpScore stand
 the scores that see what it does not.
 """
 
@@ -33,7 +35,7 @@ from astrogate.rendering.video import side_by_side
 from astrogate.studies.kit.report import Section, inline, inline_svg, inline_video, pyplot, report
 from astrogate.studies.path.score import score_pictures, shrunk
 
-#: The seed's own settings.
+#: The post's own settings.
 SETTINGS = Recipe(30, 7.5, "DPMSolverMultistep")
 _PROMPT, _SCORED = "An high resolution photo of a cat", "A high resolution image of a cat"
 _TEXTS = ("a photo of a dog", "a photo of a cat")
@@ -82,8 +84,9 @@ def latent_walks(
     four = inline(sheet(draw(points), labels=[prompt.rsplit(" ", 1)[-1] for prompt in _FOUR]))
     sections.append(Section("One latent under four prompts", four))
     intro = (
-        "Seed 002 compares linear, normalised and spherical interpolation of the noise, moves the noise about, and "
-        "finds that the blurred linear path has the best InterpScore.",
+        "The post “Exploring the latent space of text-to-image diffusion models” compares linear, normalised and "
+        "spherical interpolation of the noise, moves the noise about, and finds that the blurred linear "
+        "path has the best InterpScore.",
         f"Model {model.name}, {recipe.scheduler}, {recipe.num_inference_steps} steps, guidance "
         f"{recipe.guidance_scale:g}, seed {seed} for both ends.",
     )
@@ -180,7 +183,7 @@ def _scores(model: Model, clip: Clip, draw: Draw, ends: tuple[Point, Point], n: 
     rows = [[name, *(f"{found[rule][name]:.4g}" for rule in _RULES)] for name in names]
     video = inline_video(side_by_side(list(drawn.values()), [_NAMES[rule] for rule in _RULES]))
     text = (
-        f"{n} frames each of “{_SCORED}”. InterpScore is the seed's; ghosting is 1 for a cross-fade, and sharpness the "
+        f"{n} frames each of “{_SCORED}”. InterpScore is the post's; ghosting is 1 for a cross-fade, and sharpness the "
         "edge energy of the weakest frame beside the ends'."
     )
     return [
