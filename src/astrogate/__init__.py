@@ -31,6 +31,7 @@ _PUBLIC = {
     "ops.quantise": "Codebook fit_codebook",
     "models.extras": "with_control with_image",
     "models.loading.load": "load wrap",
+    "models.registry": "AbilityError",
     "models.sampler.fast": "fast",
     "models.text.pseudo_word": "save_pseudo_word",
     "rendering.cache": "FrameCache",
@@ -70,10 +71,7 @@ _PUBLIC = {
     "methods.path.pace": "Pace pace retimed",
     "methods.path.pan": "crop_views pan",
     "methods.path.walk": "walk walk_circle",
-    "actions.again": "Found again found",
-    "actions.request": "Request",
-    "models.family": "Family",
-    "models.registry": "AbilityError families",
+    "actions.again": "again",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

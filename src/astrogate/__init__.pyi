@@ -2,18 +2,14 @@
 
 from astrogate.actions.again import again as again
 from astrogate.core.basis import Basis as Basis
-from astrogate.core.basis import load_basis as load_basis
-from astrogate.core.basis import save_basis as save_basis
 from astrogate.core.direction import Direction as Direction
-from astrogate.core.direction_file import load_direction as load_direction
-from astrogate.core.direction_file import save_direction as save_direction
 from astrogate.core.edit import Edit as Edit
-from astrogate.core.edit import Guide as Guide
-from astrogate.core.edit import Hold as Hold
-from astrogate.core.edit import Parts as Parts
-from astrogate.core.edit import Steer as Steer
 from astrogate.core.errors import AstrogateError as AstrogateError
 from astrogate.core.errors import AstrogateWarning as AstrogateWarning
+from astrogate.core.parts import Guide as Guide
+from astrogate.core.parts import Hold as Hold
+from astrogate.core.parts import Parts as Parts
+from astrogate.core.parts import Steer as Steer
 from astrogate.core.path import Path as Path
 from astrogate.core.point import Point as Point
 from astrogate.core.protocols import Distance as Distance
@@ -75,6 +71,7 @@ from astrogate.models.extras import with_control as with_control
 from astrogate.models.extras import with_image as with_image
 from astrogate.models.loading.load import load as load
 from astrogate.models.loading.load import wrap as wrap
+from astrogate.models.registry import AbilityError as AbilityError
 from astrogate.models.sampler.fast import fast as fast
 from astrogate.models.text.pseudo_word import save_pseudo_word as save_pseudo_word
 from astrogate.ops.interpolate import lerp as lerp
@@ -85,9 +82,11 @@ from astrogate.ops.quantise import Codebook as Codebook
 from astrogate.ops.quantise import fit_codebook as fit_codebook
 from astrogate.rendering.cache import FrameCache as FrameCache
 from astrogate.rendering.invert import invert as invert
+from astrogate.rendering.pixels import fitted as fitted
+from astrogate.rendering.pixels import read_picture as read_picture
+from astrogate.rendering.pixels import to_tensor as to_tensor
 from astrogate.rendering.record import save_png as save_png
 from astrogate.rendering.render import render as render
-from astrogate.rendering.render import to_tensor as to_tensor
 from astrogate.rendering.sheet import sheet as sheet
 from astrogate.rendering.strip import Strip as Strip
 from astrogate.rendering.strip import grid as grid
@@ -98,6 +97,7 @@ from astrogate.rendering.video import video as video
 
 __version__: str
 __all__ = [
+    "AbilityError",
     "AstrogateError",
     "AstrogateWarning",
     "Balanced",
@@ -147,14 +147,13 @@ __all__ = [
     "explain_image",
     "fast",
     "fit_codebook",
+    "fitted",
     "grid",
     "guide",
     "insert",
     "invert",
     "lerp",
     "load",
-    "load_basis",
-    "load_direction",
     "load_oracle",
     "manipulate",
     "mix",
@@ -167,12 +166,11 @@ __all__ = [
     "picture_shares",
     "prior",
     "probe",
+    "read_picture",
     "render",
     "response_to",
     "retimed",
-    "save_basis",
     "save_condelta",
-    "save_direction",
     "save_png",
     "save_pseudo_word",
     "sheet",

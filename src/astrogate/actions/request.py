@@ -153,11 +153,11 @@ class Request(BaseModel):
 
     def load(self) -> Model:
         """The model that it asks for."""
-        raise TypeError(f"{self.kind} needs no model")
+        raise AstrogateError(f"{self.kind} needs no model", "leave the model out")
 
     def plan(self, model: Model) -> Plan:
         """What it comes to with a model."""
-        raise TypeError(f"{self.kind} draws nothing")
+        raise AstrogateError(f"{self.kind} draws nothing", "ask for something that draws")
 
     def files(self) -> dict[str, Path]:
         """The files that it reads, by the text that names them."""

@@ -127,7 +127,7 @@ class Basis:
             fields=_FIELDS,
             tensors=("weights",),
             what="a decomposition",
-            remedy="make one with `astrogate explain`",
+            remedy="make one with `explain`",
         )
         return cls(
             tuple(kept["names"]),

@@ -64,7 +64,7 @@ class Direction:
             format=_FORMAT,
             fields=_FIELDS,
             what="a direction",
-            remedy="fit one with `astrogate direction fit`",
+            remedy="fit one with `contrast`",
         )
         calibration = kept["calibration"] and tuple(kept["calibration"])
         return cls(vectors, kept["model"], kept["name"], kept["origin"], calibration)

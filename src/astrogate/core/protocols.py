@@ -161,8 +161,13 @@ class UnCLIP(Predictor, Protocol):
         candidates: int = 2,
         guidance_scale: float | None = None,
         num_inference_steps: int = 25,
+        negative: str = "",
     ) -> Tensor:
-        """Image embeddings [n, d] for prompts by a kind of prior, a seed each; "none" is the text's own embedding."""
+        """Image embeddings [n, d] for prompts, one seed each, by a kind of prior; "none" is the text's own embedding.
+
+        Of the `candidates` the one with the largest z_i.z_t is kept. `guidance_scale` None is the stack's own,
+        `negative` is the prompt to guide away from.
+        """
         ...
 
     @property

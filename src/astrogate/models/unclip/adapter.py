@@ -141,11 +141,8 @@ class UnCLIP:
         width: int | None = None,
         noise_level: int = 0,
     ) -> Point:
-        """A point for an image embedding [d]; the prompt, which may be empty, is what the decoder itself reads.
-
-        `noise_level` blurs the embedding, so that a decoder trained to forgive that leaves more to chance. Raises
-        AstrogateError for an embedding of another CLIP and for a decoder that knows no levels.
-        """
+        """See `core.protocols.UnCLIP`. Raises AstrogateError for an embedding of another CLIP, and for a decoder that
+        knows no levels."""
         z, missing = image_embeds.detach().float().cpu(), self.stack.missing.detach().float().cpu()
         if z.shape != missing.shape:
             raise AstrogateError(
@@ -184,11 +181,7 @@ class UnCLIP:
         num_inference_steps: int = 25,
         negative: str = "",
     ) -> Tensor:
-        """Image embeddings [n, d] for prompts by a prior, or by none: then z_t itself. One seed per prompt.
-
-        Of the `candidates` the one with the largest z_i.z_t is kept. `guidance_scale` None is the stack's own,
-        `negative` is the prompt to guide away from. Raises AstrogateError for a kind of prior that the stack misses.
-        """
+        """See `core.protocols.UnCLIP`. Raises AstrogateError for a kind of prior that the stack misses."""
         return imagined(
             self.stack,
             self.name,
