@@ -24,8 +24,7 @@ stub: $(DEMO)
 	mv src/astrogate/.stub.part src/astrogate/__init__.pyi
 
 docs: $(DEV) stub
-	$(BIN)/python -m astrogate.app.cli.reference > docs/.cli.part
-	mv docs/.cli.part docs/cli.md
+	$(BIN)/python -m astrogate.app.cli.reference docs
 	$(BIN)/astrogate card -o docs/menagerie.md
 
 # The pages that take hours to measure.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from astrogate.app.cli.reference import reference
+from astrogate.app.cli.reference import reference, with_table
 
 ROOT = Path(__file__).parent.parent
 #: Parts of a decomposition, which its own page and test cover.
@@ -17,6 +17,11 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 def test_the_reference_is_what_help_prints() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == reference(), "run `make docs`"
+
+
+def test_the_families_table_is_what_the_rows_say() -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    assert with_table(page) == page, "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -204,6 +204,10 @@ def fatter(model: Model, point: Point) -> Edit:
     return contrast(model, "fat", "thin").at(point)
 
 
+def nothing(model: Model, point: Point) -> None:
+    """What finds no edit."""
+
+
 def test_code_of_others_runs_when_it_is_named_again(tiny_folder: Path, tmp_path: Path) -> None:
     target, method = tmp_path / "x.png", f"{__name__}:fatter"
     args = ("slide", "a dog", "--method", method, "-n", "2", "-o", str(target), "--model", str(tiny_folder))
@@ -214,8 +218,9 @@ def test_code_of_others_runs_when_it_is_named_again(tiny_folder: Path, tmp_path:
     code, out, err = run("again", str(target), "--set", f"method={method}")
     assert (code, err) == (0, "")
     assert out.strip().endswith(", the same bytes")
-    code, _, err = run(*args[:2], "--method", f"{__name__}:asking", *args[4:], *QUICK)
+    code, _, err = run(*args[:2], "--method", f"{__name__}:nothing", *args[4:], *QUICK)
     assert (code, len(err.splitlines())) == (2, 1)
+    assert "nothing' finds no edit" in err
 
 
 def test_other_versions_are_warned_about(strip: Path) -> None:
@@ -257,7 +262,8 @@ FRAMES = [
 ASKED: dict[str, tuple[Any, str]] = {
     "a list": ([1, 2], "has no record of a request"),
     "nothing": (None, "has no record of a request"),
-    "no kind": ({}, "asks for None, which is unknown"),
+    "an empty object": ({}, "has no record of a request"),
+    "no kind": ({"kind": None}, "asks for None, which is unknown"),
     "an unknown kind": ({"kind": "dream"}, "asks for 'dream', which is unknown: choose from slide"),
     "a kind that is a list": ({"kind": [["slide"]]}, "asks for [['slide']], which is unknown"),
     "an unknown option": ({"colour": "red"}, "colour 'red': choose from prompt"),

@@ -145,6 +145,12 @@ class Request(BaseModel):
     kind: ClassVar[str]
     brief: ClassVar[str]
 
+    @classmethod
+    def options(cls) -> list[str]:
+        """The names of its options, those of its own first."""
+        own = [name for name in cls.model_fields if name in cls.__annotations__]
+        return [*own, *(name for name in cls.model_fields if name not in own)]
+
     def check(self) -> None:
         """Raise AstrogateError for what can be refused before a model is loaded."""
         for path in self.files().values():
@@ -210,7 +216,7 @@ def _told(cls: type[Request], error: ValidationError) -> AstrogateError:
     problem = f"{cls.kind} misses {name!r}" if absent else f"{SHORT.repr(name)[1:-1].replace('_', '-')} {shown}"
     remedies: Mapping[str, str] = {
         "missing": f"give it: {cls.model_fields[name].description}" if absent else "give all of its parts",
-        "extra_forbidden": f"choose from {', '.join(cls.model_fields)}",
+        "extra_forbidden": f"choose from {', '.join(cls.options())}",
         "literal_error": f"choose {context.get('expected', '')}",
         "greater_than_equal": f"use {context.get('ge')} or more",
         "greater_than": f"use more than {context.get('gt')}",

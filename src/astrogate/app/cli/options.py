@@ -44,8 +44,7 @@ RANGE = _Range()
 
 def parameters(kind: type[Request]) -> Iterator[click.Parameter]:
     """A kind of request's fields as arguments and options, those of its own first."""
-    own = [name for name in kind.model_fields if name in kind.__annotations__]
-    for name in (*own, *(name for name in kind.model_fields if name not in own)):
+    for name in kind.options():
         yield _parameter(name, kind.model_fields[name])
 
 
