@@ -34,7 +34,7 @@ def frame_key(point: Point, recipe: Recipe, weights: str) -> str:
 class FrameCache:
     """Pictures by key in a folder, which may be shared and deleted at any time."""
 
-    folder: Path
+    folder: Path | str
 
     def get(self, key: str) -> Image.Image | None:
         """The picture of a key; None where there is none, or a broken one."""
@@ -56,7 +56,7 @@ class FrameCache:
     def _path(self, key: str) -> Path:
         if not key.isalnum():
             raise AstrogateError(f"key {key!r}", "use one that `frame_key` made")
-        return self.folder / key[:2] / f"{key}.png"
+        return Path(self.folder) / key[:2] / f"{key}.png"
 
 
 def _checksum(image: Image.Image) -> str:

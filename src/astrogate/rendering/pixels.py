@@ -27,7 +27,7 @@ def picture_files(folder: Path, *, deep: bool = False) -> list[Path]:
     return sorted(path for path in folder.glob("**/*" if deep else "*") if path.suffix.lower() in SUFFIXES)
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_picture(path: Path | str) -> Image.Image:
     """A PNG, JPEG or WebP file. Raises AstrogateError for what is no whole picture, or an absurdly large one."""
     try:
         with Image.open(path) as image:
