@@ -57,6 +57,9 @@ class Basis:
         ):
             raise AstrogateError("a weight is below 0, or all are 0", "give weights from 0 up")
 
+    def __repr__(self) -> str:
+        return f"<Basis {self.name}, {', '.join(f'{name} {share:.0%}' for name, share in self.top(5))}>"
+
     def order(self) -> list[int]:
         """The names' places, the largest weight first."""
         return [int(i) for i in self.weights.argsort(descending=True, stable=True)]

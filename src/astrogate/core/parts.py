@@ -13,7 +13,7 @@ The maths is in `models.sampler.edits`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from astrogate.core.errors import AstrogateError
@@ -38,7 +38,7 @@ class Steer:
     "prompt_embeds" that the rule "turn" turns one by one; without any it turns the whole.
     """
 
-    vectors: Mapping[str, Tensor]
+    vectors: Mapping[str, Tensor] = field(repr=False)
     scale: float = 1.0
     window: Window = (0.0, 1.0)
     half: Half = "positive"
@@ -89,7 +89,7 @@ class Guide:
     costs one more row of the denoiser.
     """
 
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, Tensor] = field(repr=False)
     scale: float = 1.0
     window: Window = (0.0, 1.0)
     added: bool = False

@@ -217,6 +217,9 @@ class Readings:
     values: Mapping[str, Tensor]
     mask: Tensor
 
+    def __repr__(self) -> str:
+        return f"<Readings of {len(self.mask)} pictures, {', '.join((*self.classes, *self.values))}>"
+
     def labels(self, factor: str) -> list[str]:
         """The most likely value of a categorical factor for every picture."""
         names = self.classes[factor]

@@ -36,7 +36,7 @@ class Clip:
         from safetensors import SafetensorError
         from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         if not folder.is_dir():
             raise AstrogateError(f"there is no folder {folder}", "name a CLIPModel folder on this machine")
         check_folder(folder)
@@ -55,6 +55,9 @@ class Clip:
         self.mean, self.std = (
             torch.tensor(v, device=device)[:, None, None] for v in (processor.image_mean, processor.image_std)
         )
+
+    def __repr__(self) -> str:
+        return f"<Clip {self.folder}>"
 
     def _pixels(self, pictures: Tensor) -> Tensor:
         """Pictures [n, 3, h, w] in [0, 1] as the vision tower takes them."""

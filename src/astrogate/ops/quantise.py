@@ -29,6 +29,9 @@ class Codebook:
     high: Tensor
     buckets: int
 
+    def __repr__(self) -> str:
+        return f"<Codebook, {len(self.basis)} components in {self.buckets} buckets>"
+
     def project(self, z: Tensor, rank: int | None = None) -> Tensor:
         """`z` [n, d] as its first `rank` components show it (None: all that are kept)."""
         basis = self.basis[:rank]

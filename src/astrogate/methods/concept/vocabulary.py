@@ -59,6 +59,9 @@ class Vocabulary:
     alike: tuple[float, float, float]
     listed: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Vocabulary of {len(self.words)} words>"
+
     def at(self, places: Sequence[int]) -> Vocabulary:
         """The words at some places, as a choice."""
         kept = list(places)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ _ROLES = ("subject", "end")
 class TextualInversion:
     """Vectors [tokens, width], one a text encoder, and the share of the move that they miss on held-out subjects."""
 
-    vectors: tuple[Tensor, ...]
+    vectors: tuple[Tensor, ...] = field(repr=False)
     loss: float
 
 
