@@ -7,8 +7,7 @@ adds `masks` uint8 [n, h, w / 8] (packed bits), `classes` int8, `values` float32
 from __future__ import annotations
 
 import json
-import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -97,7 +96,7 @@ def build_data(
     chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
     with whole_folder(folder) as fresh, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
-        parts: Any = pool.map(operator.call, map(work, chunks))
+        parts: Iterator[Arrays] = pool.map(_called, map(work, chunks))
         for items, part in zip(chunks, tqdm(parts, total=len(chunks), desc="data"), strict=True):
             for name, values in part.items():
                 if name not in arrays:
@@ -109,6 +108,10 @@ def build_data(
         for name, text in {**(notes or {}), "done.json": json.dumps(recipe)}.items():
             write_text(fresh / name, text)
     return open_data(folder)
+
+
+def _called(work: Callable[[], Arrays]) -> Arrays:
+    return work()
 
 
 def keep_rows(path: Path, count: int, parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
