@@ -130,7 +130,7 @@ class Basis:
             fields=_FIELDS,
             tensors=("weights",),
             what="a decomposition",
-            remedy="make one with `explain`",
+            remedy="name a file that `explain` or `Basis.save` wrote",
         )
         return cls(
             tuple(kept["names"]),

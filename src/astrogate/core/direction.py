@@ -64,7 +64,7 @@ class Direction:
             format=_FORMAT,
             fields=_FIELDS,
             what="a direction",
-            remedy="fit one with `contrast`",
+            remedy="name a file that `Direction.save` wrote",
         )
         calibration = kept["calibration"] and tuple(kept["calibration"])
         return cls(vectors, kept["model"], kept["name"], kept["origin"], calibration)
