@@ -86,7 +86,7 @@ def test_bias_counts_and_balances(loading: tuple[str, ...], tmp_path: Path) -> N
         (("--target", "0.5"), "are no shares"),
         (("--target", "0.5,0.7"), "1 in all"),
         (("--count", "2"), "ask for 4 or more"),
-        (("--concept", "fish"), "does not hold 'fish'"),
+        (("--concept", "fish"), "does not contain 'fish'"),
     ):
         code, _, err = run("bias", "a photo of a happy", *given, *options)
         assert (code, reason in err) == (2, True), err
@@ -100,7 +100,7 @@ def test_what_cannot_be_explained_is_one_line(loading: tuple[str, ...], tmp_path
         (("--words", str(tmp_path / "none.txt")), "can't be read"),
         (("--words", str(words)), "0 words are left"),
         (("--pattern", "["), "is no pattern"),
-        (("--concept", "fish"), "does not hold"),
+        (("--concept", "fish"), "does not contain"),
         (("--pictures", str(words)), "is no folder"),
         (("--offload",), "leave --offload out"),
     ):

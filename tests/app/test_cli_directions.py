@@ -119,7 +119,7 @@ def test_style_grid_and_guide_draw(fat: Path, using: tuple[str, ...], tmp_path: 
 
 BAD = {
     "a file that is not there": (("slide", "a dog", "--direction", "no.safetensors"), "does not exist"),
-    "a phrase that is not in the prompt": (("style", "a dog", "--phrase", "cat", "--in-span"), "does not hold"),
+    "a phrase that is not in the prompt": (("style", "a dog", "--phrase", "cat", "--in-span"), "does not contain"),
     "strengths beyond reason": (("style", "a dog", "--phrase", "cat", "--range", "0:9"), "goes from -1 to 1"),
     "nothing to guide by": (("guide", "a dog"), "name one thing"),
     "unknown roles": (("direction", "fit", "--toward", "fat", "--away", "thin", "--roles", "toes", *FEW), "roles"),

@@ -199,7 +199,7 @@ def test_factors_cover_the_world() -> None:
 
 @pytest.mark.slow
 def test_drawing_is_fast_enough() -> None:
-    """At least 60 pictures a second a core at 128 px, by process time."""
+    """At least 60 pictures per second and core at 128 px, by process time."""
     many = scenes(60)
     started = time.process_time()
     for scene in many:

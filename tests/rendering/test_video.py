@@ -104,7 +104,7 @@ def test_bad_videos(tmp_path: Path) -> None:
     for name, given, fps, match in (
         ("walk.avi", frames(2), 24, "no video"),
         ("walk.mp4", frames(0), 24, "no frames"),
-        ("walk.mp4", frames(2), 0, "frames a second"),
+        ("walk.mp4", frames(2), 0, "frames per second"),
         ("walk.mp4", iter([*frames(1), *frames(1, (16, 16))]), 24, "one size"),
     ):
         with pytest.raises(AstrogateError, match=match):

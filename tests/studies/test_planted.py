@@ -1,4 +1,4 @@
-"""The study of planted facts: its truths, its counts on made-up cells, its page, and that it runs and goes on."""
+"""The study of planted facts: its truths, its counts on made-up cells, its page, and that it runs and resumes."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def test_a_page_of_results_that_are_elsewhere_is_refused(tmp_path: Path) -> None
     ("text", "problem"),
     [
         ("prompts = [", "could not be read"),
-        ('prompts = ["a"]\npairs = [[1, 2]]', "lacks"),
+        ('prompts = ["a"]\npairs = [[1, 2]]', "has no prompts, pairs or ways"),
         ('prompts = ["a"]\npairs = [[1, 1]]\nways = [["lerp", "uniform"]]', "two different seeds"),
         ('prompts = ["a"]\npairs = [[1, 2]]\nways = [["warp", "uniform"]]', "way"),
         ('prompts = ["a"]\npairs = [[1, 2]]\nways = [["lerp", "uniform"]]\nframe = 3', "unknown frame"),

@@ -1,4 +1,4 @@
-"""Trainings that begin with weights: the same model, a wider one, a text-to-image model's U-Net."""
+"""Trainings that start from weights: the same model, a wider one, a text-to-image model's U-Net."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_narrow_copy_of_a_model_keeps_a_part_of_its_channels() -> None:
 @pytest.mark.parametrize(
     ("weights", "reason"),
     [
-        ({"weight": torch.zeros(2, 8)}, r"weight is \[2, 8\], not \[3, 8\] or more: begin with"),
+        ({"weight": torch.zeros(2, 8)}, r"weight is \[2, 8\], not \[3, 8\] or more: start from"),
         ({"weight": torch.zeros(3)}, "weight is"),
         ({"other": torch.zeros(3, 8)}, "none of the weights"),
     ],

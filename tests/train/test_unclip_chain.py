@@ -215,7 +215,7 @@ def test_parts_of_another_clip_are_refused(
 def test_a_run_is_of_one_clip_and_one_seed(
     gallery: Path, frozen: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What another CLIP of the same width has begun or finished is neither gone on with nor taken for done."""
+    """What another CLIP of the same width has started or finished is neither resumed nor taken for done."""
     source = folder_source(gallery, *frozen, 16)
     other = tmp_path / "other"
     shutil.copytree(frozen[0], other)

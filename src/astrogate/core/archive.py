@@ -58,7 +58,7 @@ def read(
     """Read all tensors, on the CPU, and those metadata that `fields` name with their types, such as `list[str] | None`.
 
     `format` None takes any file. Raises AstrogateError, with the `remedy`, for a file that is missing, cut off, of
-    another format (not `what`), that lacks one of `fields` or of `tensors`, or whose metadata are of other types.
+    another format (not `what`), that misses one of `fields` or of `tensors`, or whose metadata are of other types.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -88,7 +88,7 @@ def read(
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix` and a dot, by the rest of their names."""
+    """The tensors whose names start with `prefix` and a dot, by the rest of their names."""
     start = f"{prefix}."
     return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
 

@@ -80,14 +80,17 @@ class Basis:
         return float((-shares.clamp(min=1e-300).log() * shares).sum().exp())
 
     def place(self, name: str) -> int:
-        """Which atom a name is. Raises AstrogateError for one that the basis lacks."""
+        """Which atom a name is. Raises AstrogateError for one that the basis does not have."""
         if name not in self.names:
             near = ", ".join(word for word, _ in self.top(10))
             raise AstrogateError(f"{name!r} is no part of {self.name!r}", f"choose one of its words: {near} ...")
         return self.names.index(name)
 
     def scaled(self, factors: Mapping[str, float]) -> Basis:
-        """This basis with some weights multiplied. Raises AstrogateError for factors below 0 and names it lacks."""
+        """This basis with some weights multiplied.
+
+        Raises AstrogateError for factors below 0, and for names that it does not have.
+        """
         weights = self.weights.clone()
         for name, factor in factors.items():
             if not 0 <= factor < float("inf"):

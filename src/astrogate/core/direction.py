@@ -92,7 +92,7 @@ class Direction:
         say when and on which side of guidance, as in `Steer`.
 
         Raises AstrogateError for a point of another model or layer, for one between prompts, and for a word that the
-        prompt does not hold.
+        prompt does not contain.
         """
         vectors, wanted = self._aligned(point, on, roles)
         origin = {"direction": dict(self.origin), "on": on, "roles": sorted(wanted)}

@@ -201,7 +201,7 @@ class UnCLIP(Predictor, Protocol):
         num_inference_steps: int | None = None,
         stages: Sequence[int] | None = None,
     ) -> Tensor:
-        """Pictures [n, 3, h, w] in [0, 1] by the stack's upsamplers, all or those of these numbers, a seed each."""
+        """Pictures [n, 3, h, w] in [0, 1], enlarged by all or some of the stack's upsamplers; one seed per picture."""
         ...
 
 
@@ -209,7 +209,7 @@ class UnCLIP(Predictor, Protocol):
 class Readings:
     """Factors read from n pictures: class probabilities [n, values], numbers [n], and the subject's mask [n, h, w].
 
-    Probabilities are double precision, in which pictures that are all but sure still have an order.
+    Probabilities are double precision, in which pictures that are nearly certain still have an order.
     """
 
     classes: Mapping[str, Sequence[str]]

@@ -1,4 +1,4 @@
-"""Seeds: one CPU generator an item, so that an item's noise does not depend on its batch or device."""
+"""Seeds: one CPU generator per item, so that an item's noise does not depend on its batch or device."""
 
 from __future__ import annotations
 

@@ -34,5 +34,5 @@ def breakdown(
 
 
 def before_breakdown(strengths: Sequence[float], values: Sequence[float], broken: float | None) -> float:
-    """The largest of `values`, one a strength, among the strengths before `broken`."""
+    """The largest of `values`, one per strength, among the strengths before `broken`."""
     return max(v for s, v in zip(strengths, values, strict=True) if broken is None or s < broken)

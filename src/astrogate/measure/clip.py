@@ -106,7 +106,7 @@ class Clip:
         """Unit features [templates, words, d] of texts with each word in their place {}: as `texts` has them, for less.
 
         The encoder is causal, so that what stands before the word is the same for all. A sequence holds it once, and
-        behind it the endings of as many texts as fit; each sees the beginning and itself alone, at its own positions.
+        behind it the endings of as many texts as fit; each sees only the beginning and itself, at its own positions.
         """
         limit, found = int(self.model.config.text_config.max_position_embeddings), list[Tensor]()
         packed = [one for ids in _filled(self.tokenizer, templates, words) for one in _packed(ids, limit)]

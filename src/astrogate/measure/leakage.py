@@ -88,7 +88,7 @@ class Cell:
         return None
 
     def at(self, values: Sequence[float], strength: float) -> float:
-        """`values`, one a strength, at a strength between."""
+        """`values`, one per strength, at a strength between."""
         pairs = list(zip(self.strengths, values, strict=True))
         for (s0, v0), (s1, v1) in pairwise(pairs):
             if strength <= s1:

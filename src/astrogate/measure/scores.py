@@ -93,7 +93,7 @@ def r2(truth: ArrayLike, read: ArrayLike) -> float:
 
 
 def psnr(a: ArrayLike, b: ArrayLike) -> Floats:
-    """Peak signal-to-noise ratio in dB of pictures [n, ...] in [0, 1], one a picture."""
+    """Peak signal-to-noise ratio in dB of pictures [n, ...] in [0, 1], one per picture."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     error = ((a - b) ** 2).reshape(len(a), -1).mean(1)
     return -10 * np.log10(np.maximum(error, 1e-12))

@@ -115,7 +115,7 @@ class Family(Row):
 
     `wraps` are further pipelines that its rows fit, with one condition more. `encoders` and `denoiser` are its parts,
     `texts` the tokens of "prompt_embeds", `encoded` the names of what `encode_prompt` returns (None: not needed).
-    `sites` say where tensors enter the denoiser; the negative half has them by names that begin with "negative_".
+    `sites` say where tensors enter the denoiser; the negative half has them by names that start with "negative_".
     `causal` encoders need no padding for states up to the end. `packing` is the side of the patches of latents that
     become one token with its channels, `patch` that of those that the denoiser cuts itself. `timesteps` is how many of
     the scheduler's make 1 of the denoiser's. `shared` arguments have no batch axis. `options` join each call of the

@@ -3,8 +3,8 @@
     y = V (z - mean),  V the leading eigenvectors of cov(z) by falling eigenvalue
     id_k = which of B equally wide buckets of component k's range y_k falls into; back: the bucket's middle
 
-The paper keeps 319 of 1024 components (under 1 % mean error) and 1,024 buckets a component. It does not say how buckets
-are cut: here over the range of the central 99.9 % of the fitted values, beyond which y is clipped.
+The paper keeps 319 of 1024 components (under 1 % mean error) and 1,024 buckets per component. It does not say how
+buckets are cut: here over the range of the central 99.9 % of the fitted values, beyond which y is clipped.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def lasso(
 ) -> Tensor:
     """Weights [..., n], not below 0, that make `target` [..., d] of `atoms` [n, d]; the more `penalty`, the fewer.
 
-    `begin` is where they begin, such as the solution of a larger penalty (None: at 0).
+    `begin` is where they start, such as the solution of a larger penalty (None: at 0).
     The scaling is scikit-learn's `Lasso(positive=True, fit_intercept=False)`. Raises AstrogateError for a penalty below
     0.
     """

@@ -2,7 +2,7 @@
 
 Points go through the model in batches of one size, the last padded, so that numerics and compiled shapes do not depend
 on where a frame falls. It is a generator: frames come as they are made, and no more than a few batches are held. With a
-cache, only what is not there is drawn, and a batch is kept as soon as it is drawn, so a run that was cut off goes on.
+cache, only what is not there is drawn, and a batch is kept as soon as it is drawn, so an interrupted run resumes.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def video(
     path = Path(path)
     check_video(path)
     if not 0.1 <= fps <= 240:
-        raise AstrogateError(f"{fps:g} frames a second", "use 0.1 to 240")
+        raise AstrogateError(f"{fps:g} frames per second", "use 0.1 to 240")
     kind, drawn = FORMATS[path.suffix.lower()], iter(frames)
     first = next(drawn, None)
     if first is None:

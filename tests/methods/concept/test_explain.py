@@ -1,4 +1,4 @@
-"""Conceptor on tiny checkpoints: what is learnt, kept, gone on with and refused; its parts against their formulae."""
+"""Conceptor on tiny checkpoints: what is learnt, kept, resumed and refused; its parts against their formulae."""
 
 from __future__ import annotations
 
@@ -337,7 +337,7 @@ def test_where_the_pseudo_word_goes(tiny: Model, clip: Clip) -> None:
     assert place_of("a photo of a pet.", None, words).text == "a photo of a dog."
     assert place_of("a painting of the ing", None, ["the", "ing", "in"]).saying("cat") == "a painting of the cat"
     for wrong, concept, reason in (
-        ("a happy dog", "fish", "does not hold 'fish': choose of its words: a happy dog"),
+        ("a happy dog", "fish", "does not contain 'fish': choose of its words: a happy dog"),
         (" 3.", None, "has no word"),
         ("dog cat happy", "dog", "says every word"),
     ):

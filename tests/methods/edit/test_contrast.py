@@ -224,7 +224,7 @@ def test_bad_grids_are_refused(tiny: Model) -> None:
         contrast(tiny, "fat", "thin", roles=("middle",))
     with pytest.raises(AstrogateError, match="empty"):
         contrast(tiny, "fat", "thin", subjects=())
-    with pytest.raises(AstrogateError, match="does not hold"):
+    with pytest.raises(AstrogateError, match="does not contain"):
         contrast(tiny, "fat", "thin", **GRID, template="a {medium} of a {word} cow", roles=("subject",))
     with pytest.raises(AstrogateError, match="encode alike"):
         contrast(tiny, "fat fat", "fat  fat", **GRID)

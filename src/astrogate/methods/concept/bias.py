@@ -1,13 +1,14 @@
-"""Bias: which of several groups a concept leans to, by its words and by its pictures; and how to even it out.
+"""Bias: which of several groups a concept leans to, by its words and by its pictures, and how to balance it.
 
     by words      s_g = sum of a_i over the words of group g / the same over all groups
     detected      gain_g s_g^power / sum over groups h of gain_h s_h^power
     by pictures   pictures that the reader takes for g / those for any group
 
-Chefer et al. (2024) describe both without releasing them. A model draws a mixture of two words more sharply than its
-weights say, and not as evenly: power and gains are fitted by least squares to mixtures of the groups' own words,
-without any concept. A concept is balanced by factors of geometric mean 1 on the groups' weights, so that one grows as
-another shrinks: they are bisected one group after the other until the pictures have the shares that are wanted.
+Chefer et al. (2024) describe detection and balancing without releasing either. A model draws a mixture of two words
+more sharply and less evenly than its weights say: power and gains are fitted by least squares to mixtures of the
+groups' own words, without any concept. A concept is balanced by factors of geometric mean 1 on the groups' weights, so
+that one grows as another shrinks. They are bisected, one group after the other, until the pictures have the wanted
+shares.
 """
 
 from __future__ import annotations
@@ -87,9 +88,10 @@ def mixtures(
     recipe: Recipe | None = None,
     cache: FrameCache | None = None,
 ) -> list[tuple[Shares, Shares]]:
-    """Draw mixtures of the words of two groups alone, in a basis's place: pairs (shares of words, shares of pictures).
+    """Draw mixtures of two groups' words where the basis would stand: pairs (shares of words, shares of pictures).
 
-    Mixtures that show no group are left out. Raises AstrogateError for words that the basis misses, and as `labels_of`.
+    Mixtures that show no group are left out. Raises AstrogateError for words that the basis misses, and where
+    `labels_of` does.
     """
     check_groups(groups)
     found: list[tuple[Shares, Shares]] = []

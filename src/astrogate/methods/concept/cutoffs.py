@@ -32,9 +32,9 @@ class Cutoffs:
 def cutoffs(clip: Clip, alike: tuple[float, float, float], pictures: Tensor) -> Cutoffs:
     """The cut-offs for a CLIP, a vocabulary's `alike` and the features [m, d] of a concept's pictures.
 
-    Pictures show the same when they are as alike as the closest of two thousand pairs of a concept's own, which are
-    all of different seeds (`benchmarks/one_picture.py`). ViT-B/32 is OpenAI's, which has an activation of its own;
-    others of its shape have other cosines.
+    Two pictures show the same when they are as alike as the closest of two thousand pairs of the concept's pictures,
+    all of different seeds (`benchmarks/one_picture.py`). ViT-B/32 means OpenAI's, recognised by its activation: others
+    of its shape have other cosines.
     """
     vision = clip.model.config.vision_config
     shape = (vision.patch_size, vision.hidden_size, clip.model.config.projection_dim, vision.hidden_act)
@@ -50,7 +50,7 @@ def pictures_alike(pictures: Tensor, quantile: float = 0.9995) -> float:
 
 def alike(words: Tensor) -> tuple[float, float, float]:
     """Cosines between a whole vocabulary's features [n, d] above which a word is a concept (in a dictionary, in one
-    picture) and two words mean the same: the closest 1, .7 and .1 of a thousand pairs."""
+    picture) and two words mean the same: the closest 1, 0.7 and 0.1 of a thousand pairs."""
     between = _cosines(words)
     first, second, third = (float(between.quantile(q, interpolation="higher")) for q in (0.999, 0.9993, 0.9999))
     return first, second, third

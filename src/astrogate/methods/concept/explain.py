@@ -62,7 +62,7 @@ def explain(
     model). `folder` keeps the run, so that it can resume, and the pictures, which its runs share (None: nothing is
     kept). `pictures` and `validation` are folders of the user's own pictures, or empty ones to draw into.
 
-    Raises AstrogateError for a concept that the prompt does not hold, pictures that are too few, models that are no
+    Raises AstrogateError for a concept that the prompt does not contain, pictures that are too few, models that are no
     Stable Diffusion 1, 2 or XL, and words or a CLIP that are another's.
     """
     timesteps(model)

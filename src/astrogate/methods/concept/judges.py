@@ -23,7 +23,7 @@ from astrogate.models.prediction import denoising_loss, moments, timesteps
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 
-#: The higher the score of vectors [width], one an encoder, the better.
+#: The higher the score of vectors [width], one per encoder, the better.
 Judging = Callable[[Sequence[Tensor]], float]
 #: How many times each validation picture is looked at by the loss.
 _LOOKS = 6

@@ -52,10 +52,10 @@ def manipulate(
 ) -> Edit:
     """The edit of a decomposition's points (`basis_points`) that multiplies its weight of `word`.
 
-    The largest of `factors` is scale 1, a factor of 0 is scale -1; see `scale_of`. `prompt` is another one that holds
-    the concept (None: that which it was found in), `make` makes points of a text and a seed (None: as the model does).
-    `window` says when it acts. Raises AstrogateError for words that the basis misses, a weight of 0, and factors
-    outside [0, 1000].
+    The largest of `factors` is scale 1, a factor of 0 is scale -1; see `scale_of`. `prompt` is another one that
+    contains the concept (None: that which it was found in), `make` makes points of a text and a seed (None: as the
+    model does). `window` says when it acts. Raises AstrogateError for words that the basis misses, a weight of 0, and
+    factors outside [0, 1000].
     """
     kept = _checked(basis, word, factors)
     more, less = [f for f in sorted(set(factors)) if f > 1], [f for f in sorted(set(factors), reverse=True) if f < 1]

@@ -45,8 +45,8 @@ class Place:
 def place_of(prompt: str, concept: str | None, standins: Iterable[str]) -> Place:
     """Where the pseudo-word goes: for `concept`, a word or phrase of the prompt (None: its last word).
 
-    The first of `standins` that the prompt does not hold stands in. Raises AstrogateError for a concept that the prompt
-    does not hold.
+    The first of `standins` that the prompt does not contain stands in. Raises AstrogateError for a concept that the
+    prompt does not contain.
     """
     found = list(WORD.finditer(prompt))
     spoken = [match.group().lower() for match in found]
@@ -58,7 +58,7 @@ def place_of(prompt: str, concept: str | None, standins: Iterable[str]) -> Place
     starts = [i for i in range(len(found) - len(wanted) + 1) if wanted and spoken[i : i + len(wanted)] == wanted]
     if not starts:
         choice = f"choose of its words: {' '.join(word.lower() for word in said)}"
-        raise AstrogateError(f"the prompt {prompt!r} does not hold {concept!r}", choice)
+        raise AstrogateError(f"the prompt {prompt!r} does not contain {concept!r}", choice)
     first, last = found[starts[-1]], found[starts[-1] + len(wanted) - 1]
     standin = next((word for word in standins if word not in spoken), None)
     if standin is None:
@@ -72,7 +72,7 @@ def tokens_of(model: Model, concept: str) -> int:
 
 
 def states(model: Model, place: Place, vectors: Sequence[Tensor], *, gradient: bool = False) -> Mapping[str, Tensor]:
-    """The text states [1, ...] by space with vectors [width], one an encoder, as the pseudo-word.
+    """The text states [1, ...] by space with vectors [width], one per encoder, as the pseudo-word.
 
     Raises AstrogateError where the prompt is cut off before it.
     """
@@ -84,7 +84,7 @@ def states(model: Model, place: Place, vectors: Sequence[Tensor], *, gradient: b
 def concept_points(
     model: Model, place: Place, vectors: Sequence[Tensor], seeds: Sequence[int], make: Making | None = None
 ) -> list[Point]:
-    """The points of a pseudo-word, a seed each; `make` makes them of a text (None: as the model does)."""
+    """The points of a pseudo-word, one per seed; `make` makes them of a text (None: as the model does)."""
     encoded = {space: value[0].detach().cpu() for space, value in states(model, place, vectors).items()}
     points = [model.point(place.text, seed=seed) if make is None else make(place.text, seed) for seed in seeds]
     said = {"prompt": place.prompt, "concept": place.concept}
@@ -92,7 +92,7 @@ def concept_points(
 
 
 def basis_place(basis: Basis, prompt: str | None = None) -> Place:
-    """Where a basis goes: in the prompt that it was found in, or in another that holds its concept.
+    """Where a basis goes: in the prompt that it was found in, or in another that contains its concept.
 
     Raises AstrogateError for a basis that was not found in a prompt, and for a prompt without its concept.
     """
@@ -105,10 +105,10 @@ def basis_place(basis: Basis, prompt: str | None = None) -> Place:
 def basis_points(
     model: Model, basis: Basis, seeds: Sequence[int], *, prompt: str | None = None, make: Making | None = None
 ) -> list[Point]:
-    """The points of a basis in a prompt (None: that which it was found in), a seed each.
+    """The points of a basis in a prompt (None: that which it was found in), one per seed.
 
     `make` makes points of a text and a seed, where the model's own way will not do. Raises AstrogateError for a basis
-    of another model, for one that was not found in a prompt, and for a prompt that does not hold its concept.
+    of another model, for one that was not found in a prompt, and for a prompt that does not contain its concept.
     """
     if basis.model != model.fingerprint:
         raise AstrogateError(f"{basis.name!r} was taken apart in another model", "explain it again on this model")

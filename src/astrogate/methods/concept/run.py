@@ -3,7 +3,7 @@
     a_i = |W2 ReLU(W1 w_i + b1) + b2|,   w* = n (sum_i a_i w_i) / |sum_i a_i w_i|
     min  E |f(x_t, t, prompt with w*) - y|^2 + sparsity (1 - cos(sum of the largest a_i w_i, w*))
 
-Draws depend on the seed and the step alone, so that a run that was cut off goes on as it would have. The network is
+Draws depend on the seed and the step alone, so that an interrupted run resumes as it would have. The network is
 where the denoiser is, and nothing waits for it within `every` steps; a loss that is no number is found at their end.
 """
 
@@ -32,7 +32,7 @@ from astrogate.methods.concept.pseudo_point import Place, states
 from astrogate.methods.concept.vocabulary import Vocabulary
 from astrogate.models.prediction import denoising_loss, loss_scale, timesteps
 
-#: The file that a run which was cut off goes on from.
+#: The file that an interrupted run resumes from.
 STATE = "state.safetensors"
 _FORMAT = "astrogate-explaining-1"
 _FIELDS = {"step": int, "seconds": float, "history": list[dict[str, Any]]}

@@ -5,9 +5,9 @@
              c = mean of all words' t_i, u(v) = v / |v|
     text:    argmin  |e(prompt with w*) - e(prompt)|^2 / |e(prompt)|^2,   e the states that the denoiser attends to
 
-The first is SpLiCE's way to say what a set of pictures shows (Bhalla et al. 2024): each is taken apart by itself, for a
-concept that is a dog or a cat has no picture that is half of both. SpLiCE centres the pictures' features, too; without
-that they tell more (`benchmarks/mixtures.py`).
+The first is how SpLiCE describes a set of pictures (Bhalla et al. 2024). Each picture is taken apart by itself, since a
+concept that is a dog or a cat has no picture that is half of both. SpLiCE also centres the pictures' features; here
+they are not centred, which finds more of the truth (`benchmarks/mixtures.py`).
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def states_by_role(
 ) -> Mapping[str, Tensor]:
     """The states [n, width] of each role, averaged over its tokens; those of a second segment as "NAME.role".
 
-    Raises AstrogateError for a prompt that does not hold its subject.
+    Raises AstrogateError for a prompt that does not contain its subject.
     """
     padding = "max_length" if "padding" in roles else "longest"
     ends_alone = set(roles) <= {"end", "pooled"} and len(model.segments(prompts[0])) == 1
@@ -142,7 +142,7 @@ def states_by_role(
                 span = segment.find(subjects[i], last=True)
                 if span is None:
                     raise AstrogateError(
-                        f"{prompts[i]!r} does not hold {subjects[i]!r}", "put {subject} into the template"
+                        f"{prompts[i]!r} does not contain {subjects[i]!r}", "put {subject} into the template"
                     )
                 ranges = {"subject": span, "end": (segment.end, segment.end + 1)}
                 ranges["padding"] = (segment.end + 1, segment.stop)

@@ -54,7 +54,7 @@ def insert(
     `recipe`, to see which tokens count; "responses" in its origin holds how far each edit moved the latents, "moved"
     what was chosen ("words" or "all").
 
-    Raises AstrogateError for an empty word, and where the prompt does not hold `before` exactly once.
+    Raises AstrogateError for an empty word, and where the prompt does not contain `before` exactly once.
     """
     above, found = _listened(model, point, word, before, window, recipe)
     below, back = (None, None) if against is None else _listened(model, point, against, before, window, recipe)

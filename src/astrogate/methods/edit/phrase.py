@@ -49,7 +49,7 @@ def phrase(
     check_tokens(model, text)
     prompt = str(point.origin.get("prompt", ""))
     if (difference or in_span) and not any(segment.find(text) for segment in point.segments):
-        raise AstrogateError(f"the prompt {prompt!r} does not hold {text!r}", "name a phrase of the prompt")
+        raise AstrogateError(f"the prompt {prompt!r} does not contain {text!r}", "name a phrase of the prompt")
     spaces = _spaces(point)
     if difference:
         pattern = r"(?<!\w)" + r"\s*".join(re.escape(word) for word in WORD.findall(text)) + r"(?!\w)"

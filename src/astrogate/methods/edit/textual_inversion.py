@@ -28,7 +28,7 @@ _ROLES = ("subject", "end")
 
 @dataclass(frozen=True, slots=True)
 class TextualInversion:
-    """Vectors [tokens, width], one a text encoder, and the share of the move that they miss on held-out subjects."""
+    """Vectors [tokens, width], one per text encoder, and the share of the move that they miss on held-out subjects."""
 
     vectors: tuple[Tensor, ...] = field(repr=False)
     loss: float

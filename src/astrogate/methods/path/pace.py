@@ -2,10 +2,10 @@
 
     d_i = sqrt D(x_i, x_i+1),  S = cumulated d,  u_k = S^-1(k / (n - 1) S)
 
-A coarse grid is drawn first; then every stretch longer than a wanted step is halved, all of them in one batch a round,
-until none is left or it is as narrow as `smallest`: what is still twice too long then is a jump of the model's own,
-which no timing can spread. It is flagged and counts as one step. D grows with the square of a small change, so its root
-is what adds up. Pictures pass by way of a frame cache, some at a time: however many are probed, few are held.
+A coarse grid is drawn first; then every stretch longer than a wanted step is halved, all of them in one batch per
+round, until none is left or it is as narrow as `smallest`: what is still twice too long then is a jump of the model's
+own, which no timing can spread. It is flagged and counts as one step. D grows with the square of a small change, so its
+root is what adds up. Pictures pass by way of a frame cache, some at a time: however many are probed, few are held.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def pan(*points: Point, by: Literal["window", "columns"] = "window", steps: int 
     if by not in ("window", "columns"):
         raise AstrogateError(f"by {by!r}", "choose window or columns")
     if steps < 1:
-        raise AstrogateError(f"{steps} steps a cell", "use 1 or more")
+        raise AstrogateError(f"{steps} steps per cell", "use 1 or more")
     noise, seeds = [point.tensors["latents"] for point in points], [point.seed for point in points]
     ring, width = torch.cat(noise, -1), noise[0].shape[-1]
     fine = finer(ring, steps, seed=first.seed) if by == "window" else ring

@@ -106,7 +106,7 @@ def _only(first: Point, point: Point, spaces: Collection[str]) -> Point:
 
 
 def _told(spaces: Collection[str]) -> list[str]:
-    """What of a point's origin belongs to its spaces."""
+    """The part of a point's origin that belongs to its spaces."""
     return [
         *(("prompt",) if "prompt_embeds" in spaces else ()),
         *(("negative",) if "negative_prompt_embeds" in spaces else ()),

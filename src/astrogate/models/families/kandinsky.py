@@ -1,4 +1,4 @@
-"""Kandinsky 2.2 (Razzhigaev et al. 2023), its prior's parts under names that begin with "prior_".
+"""Kandinsky 2.2 (Razzhigaev et al. 2023), its prior's parts under names that start with "prior_".
 
 Tokens and time are of z_i alone; it draws latents of MoVQ, and reads no text behind its prior.
 """
@@ -28,7 +28,7 @@ _PARTS = {
 
 
 def _stack(parts: Parts) -> Stack:
-    """Kandinsky 2.2, its prior's parts under names that begin with "prior_"."""
+    """Kandinsky 2.2, its prior's parts under names that start with "prior_"."""
     encoder = parts["prior_image_encoder"]
     towers = Towers(parts["prior_tokenizer"], parts["prior_text_encoder"], encoder, parts["prior_image_processor"])
     side = int(encoder.config.image_size)

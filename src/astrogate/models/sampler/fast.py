@@ -25,7 +25,7 @@ _BATCH = {"cuda": 16, "cpu": 32}
 
 @contextmanager
 def fast(model: Model, recipe: Recipe, frames: int) -> Generator[tuple[Recipe, int]]:
-    """The recipe and the batch size for so many frames; while open, the denoiser's `forward` may be compiled.
+    """The recipe and the batch size for `n` frames; while open, the denoiser's `forward` may be compiled.
 
     Steers and guides stay outside of what is compiled, so each call sees its own.
     """

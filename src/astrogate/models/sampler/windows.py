@@ -60,5 +60,5 @@ def windows(pipe: Any, recipe: Recipe, latents: Tensor) -> Generator[None]:
 
 
 def _starts(length: int, window: int, stride: int) -> list[int]:
-    """Where windows begin so that they cover `length`, the last at its end."""
+    """Where windows start so that they cover `length`, the last at its end."""
     return [*range(0, length - window, stride), length - window]

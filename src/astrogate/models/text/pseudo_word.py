@@ -35,9 +35,9 @@ def encoders(model: Model) -> list[tuple[Any, nn.Embedding]]:
 
 @contextmanager
 def standing_in(model: Model, word: str, vectors: Sequence[Tensor], prompts: Sequence[str]) -> Generator[None]:
-    """While open, a batch of `prompts` is embedded with `vectors` [tokens, width], one an encoder, where `word` is.
+    """While open, a batch of `prompts` is embedded with `vectors` [tokens, width], one per encoder, where `word` is.
 
-    Where it occurs twice the last one counts. Raises AstrogateError for a prompt that does not hold it.
+    Where it occurs twice the last one counts. Raises AstrogateError for a prompt that does not contain it.
     """
     spans = [_span(model, word, prompt) for prompt in prompts]
 
@@ -67,10 +67,10 @@ def _span(model: Model, word: str, prompt: str) -> tuple[int, int]:
 
 
 def keyed(vectors: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Vectors [tokens, width], one an encoder, under the keys that diffusers, A1111 and ComfyUI look for."""
+    """Vectors [tokens, width], one per encoder, under the keys that diffusers, A1111 and ComfyUI look for."""
     return dict(zip(_KEYS[len(vectors) - 1], vectors, strict=True))
 
 
 def save_pseudo_word(vectors: Sequence[Tensor], path: Path | str) -> None:
-    """Write vectors [tokens, width], one an encoder, as other programs read them, whole or not at all."""
+    """Write vectors [tokens, width], one per encoder, as other programs read them, whole or not at all."""
     archive.write(path, {key: vector.float() for key, vector in keyed(vectors).items()})

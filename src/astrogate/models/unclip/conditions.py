@@ -43,7 +43,7 @@ class ImageConditions:
         return torch.where((level > 0)[:, None], self.normalizer.unscale(scaled), z)
 
     def missing(self, n: int) -> Tensor:
-        """What stands for no picture: [n, d]."""
+        """The learned embeddings [n, d] that mean "no picture"."""
         return self.projection.learned_classifier_free_guidance_embeddings.expand(n, -1)
 
     def __call__(self, z: Tensor, level: Tensor, text_embeds: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ def conceptor(
     intro = (
         "Chefer et al. (2024) take a word apart into the words that a model draws it from. Menagerie's world "
         "says what its words stand for; CLIP and the U-Net learnt it from pictures and captions alone.",
-        f"Model {model.name}, {plan.steps} steps a concept, seed {seed}. The pictures are of seeds that no run saw.",
+        f"Model {model.name}, {plan.steps} steps per concept, seed {seed}. The pictures are of seeds that no run saw.",
     )
     return report("Conceptor, reproduced", intro, parts)
 

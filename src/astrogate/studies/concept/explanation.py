@@ -17,7 +17,7 @@ from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 from astrogate.studies.kit.report import Section, inline, inline_svg, pyplot, report
 
-#: The most pixels a side of what is on the page.
+#: The most pixels per side of a picture on the page.
 _TILE = 256
 #: Seeds that no run learns from or is judged by.
 SEEDS = range(900_000, 900_008)

@@ -1,9 +1,9 @@
 """Conceptor against planted facts: does it find the words that Menagerie's concepts stand for, and always the same?
 
-A cell is one concept, one way of taking it apart and one seed. Its truth is a list of groups of words, one a planted
-factor, any word of which counts. Recall is the share of groups with a word in the top ten; a cell is right at .8. Words
-are those of the language in `NAMES`.
-Reconstruction is the mean cosine, by CLIP, of pictures of the word and of its words at seeds that no run has seen.
+A cell is one concept, one way of taking it apart and one seed. Its truth is a list of groups of words, one per planted
+factor, any word of which counts. Recall is the share of groups with a word in the top ten; a cell is right at 0.8.
+Words are those of the language in `NAMES`. Reconstruction is the mean cosine, by CLIP, of pictures of the word and of
+its words at seeds that no run has seen.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from astrogate.studies.kit.jobs import Spec, Store, in_process
 CHOSEN_ON = "chef"
 CONCEPTS = tuple(name for name in FACTS if name != CHOSEN_ON)
 SEEDS = tuple(range(5))
-#: So many of them for an option that is compared with the plain run alone.
+#: How many seeds an option has that is only compared with the plain run.
 FEWER = 3
 #: One word for each value that a factor has and "a photo of" does not say, one for each end of a scale, and the facts.
 NAMES = frozenset(
@@ -57,7 +57,7 @@ _FRESH = range(700_000, 700_020)
 #: are children and none a boy), and with DDPM's noise, which draws well without it.
 RECIPE = Recipe(guidance_scale=1.5, eta=1.0, dtype="bfloat16")
 #: The released procedure, whatever the defaults are, with the nearest half of the words for a dictionary, and what each
-#: way changes of it: the convex start, which chooses for itself, has all words; "sparse" begins there, too, is pulled
+#: way changes of it: the convex start, which chooses for itself, has all words; "sparse" starts there, too, is pulled
 #: towards ten words a hundred times as strongly, and has no word that is a fact itself; "quick" is the convex start,
 #: the loss and early stop at once, "sparse and quick" both; "every word" has all of the language; the last is the
 #: baseline, "sparse" of random words.
@@ -247,7 +247,7 @@ def planted(
 ) -> Planted:
     """All cells, those that are in `folder` from there.
 
-    The options have the first `FEWER` of the seeds, what only explains and what has no chance in it the first one.
+    Options have the first `FEWER` of the seeds; what only explains, and what has nothing random, has the first one.
     """
     whole: dict[str, Sequence[int]] = dict.fromkeys(("plain", SPARSE, RANDOM), seeds)
     whole |= dict.fromkeys((GUIDED, EVERY, *ALONE), seeds[:1])

@@ -1,10 +1,9 @@
 """Bias, measured: what a role's words say about its pictures, calibrated on no role, and balancing.
 
-The response of the model to mixtures of the words "man" and "woman" (`methods.concept.bias`) turns the words' shares
-of the plain way and of the sparse one of `planted` into shares of pictures; beside them stands what the oracle
-counts. The way that misses less on `CHOSEN_ON` roles is balanced on the `REPORTED` ones: a role is drawn at seeds
-that the balancing did not see, beside the unbalanced one at the same seeds: what is read of scene and medium should
-stay.
+The response of the model to mixtures of the words "man" and "woman" (`methods.concept.bias`) turns shares of words into
+shares of pictures, by the plain method and the sparse one of `planted`; the oracle's counts are compared with them. The
+method that is closer on the `CHOSEN_ON` roles is balanced on the `REPORTED` ones. A balanced role is drawn at new
+seeds, beside the unbalanced one at the same seeds: scene and medium should stay.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _KEPT = ("scene", "medium")
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role's bases, one a seed, with the share of the first group by the words of each; that share in its pictures,
+    """A role's bases, one per seed, with the share of the first group by the words of each; that share in its pictures,
     and the share of pictures that show neither."""
 
     name: str

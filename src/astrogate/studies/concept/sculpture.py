@@ -2,7 +2,7 @@
 
 Within a seed, Spearman's rank correlation of the factor and the oracle's probability of the style; over all pictures,
 the share whose scene is read as without the word (factor 0). The factors, the sparse way, a recipe without noise, and
-when the word begins to count were chosen on 32 other seeds.
+when the word starts to count were chosen on 32 other seeds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The floor of leakage: the world's own edits, drawn, put through the model's VAE and read as pictures are.
 
-A scene and the same scene with one factor changed differ in nothing else, so what a reader says has changed besides is
-its own error, or what one factor does to the sight of another.
+A scene and the same scene with one factor changed differ in nothing else, so any other change that a reader reports is
+its own error, or how one factor changes the look of another.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def histogram(there: Sequence[float], back: Sequence[float], *, bins: int = 60) 
 
 
 def landing_svg(direction: Direction) -> str:
-    """A figure with one panel a role. Raises AstrogateError for a direction that holds no landings."""
+    """A figure with one panel per role. Raises AstrogateError for a direction without landings."""
     quality = direction.origin.get("quality", {})
     if not quality:
         raise AstrogateError(f"{direction.name!r} does not say where its poles land", "fit it on two subjects or more")

@@ -1,7 +1,7 @@
 """The leakage leaderboard: every editor on the same attributes, subjects and seeds, read at equal effect.
 
 Options of ours are tuned on `TUNED`, and everything is reported on `REPORTED`. Cells are kept as files by the hash of
-what made them (`studies.kit.jobs`), so that a run that was cut off goes on.
+what made them (`studies.kit.jobs`), so that an interrupted run resumes.
 """
 
 from __future__ import annotations

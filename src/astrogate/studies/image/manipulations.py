@@ -92,7 +92,7 @@ def _variations(stack: UnCLIP, oracle: Oracle, point: Point, scenes: list[Scene]
     encoded = encode(stack, drawings(scenes, stack.size)[0])
     table = survival_table(measures.survival(stack, oracle, encoded, scenes, _ETAS[1:]))
     text = (
-        "The same z_i and x_T, with more and more of DDPM's noise; a row a seed. In the table: the share of "
+        "The same z_i and x_T, with more and more of DDPM's noise; one row per seed. In the table: the share of "
         f"{len(scenes)} pictures in which a visible factor is read as in the reconstruction, and below what agrees "
         "between different pictures. What stays above that, CLIP kept."
     )

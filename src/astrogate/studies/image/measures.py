@@ -155,7 +155,7 @@ def drawn_by(
 def spread_over_guidance(
     model: Model, points: Sequence[Sequence[Point]], features: Reader, guidances: Sequence[float]
 ) -> dict[float, Estimate]:
-    """Diversity of the pictures of one caption, mean over captions, at each guidance; `points` a list a caption."""
+    """Diversity of one caption's pictures, mean over captions, at each guidance; `points` has one list per caption."""
     found: dict[float, Estimate] = {}
     for guidance in guidances:
         flat = [point for group in points for point in group]
@@ -218,7 +218,7 @@ def survival(
 ) -> dict[str, dict[str, float]]:
     """By eta, the share of variations in which a visible factor is read as in the reconstruction: what CLIP kept of it.
 
-    "another's" compares the reconstructions of different pictures: so much agrees by chance.
+    "another's" compares the reconstructions of different pictures: this much agrees by chance.
     """
     still = still_read(stack, reader, points)
     varied = [vary(point, 1, seed=i)[0] for i, point in enumerate(points)]
@@ -284,7 +284,7 @@ def _enlarged(way: Callable[[Tensor], Tensor], small: Tensor, large: Tensor) -> 
 
 
 def ssim(a: Tensor, b: Tensor) -> list[float]:
-    """Structural similarity of pictures [n, 3, h, w] in [0, 1], one a picture (Wang et al. 2004, by scikit-image)."""
+    """Structural similarity of pictures [n, 3, h, w] in [0, 1], one per picture (Wang et al. 2004, by scikit-image)."""
     from skimage.metrics import structural_similarity
 
     of: Callable[..., Any] = structural_similarity

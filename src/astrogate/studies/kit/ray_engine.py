@@ -1,7 +1,7 @@
 """The engine on Ray Core actors (Moritz et al. 2018): workers of one thread each, on this machine or a cluster.
 
 An actor that dies is started again and its item is done again, up to `_TRIES` times; `run_item` makes that harmless.
-Items go to actors that are up, so one that finds no processor holds nothing back.
+Items go to actors that are ready, so one that waits for a processor holds nothing up.
 The dashboard stays off: it has let strangers in (CVE-2023-48022).
 """
 

@@ -64,7 +64,7 @@ def latent_walks(
         return list(render(model, points, recipe=recipe, batch_size=batch_size, cache=cache))
 
     def ends(prompt: str) -> tuple[Point, Point]:
-        """Both drawn from one generator, as the seed does."""
+        """Both drawn from one generator, as in the post."""
         point = model.point(prompt, seed=seed)
         return point, point.with_noise(seed, draw=1)
 

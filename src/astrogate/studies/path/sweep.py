@@ -59,7 +59,7 @@ def read_sweep(path: Path) -> list[dict[str, Any]]:
         raise AstrogateError(f"{path}: unknown {', '.join(unknown)}", f"use {', '.join(sorted(known))}")
     prompts, pairs, ways = (asked.get(name, []) for name in ("prompts", "pairs", "ways"))
     if not (prompts and pairs and ways):
-        raise AstrogateError(f"{path} lacks prompts, pairs or ways", "name one or more of each")
+        raise AstrogateError(f"{path} has no prompts, pairs or ways", "name one or more of each")
     _check_list(path, "prompts", prompts, lambda prompt: isinstance(prompt, str) and prompt.strip(), "texts")
     _check_list(
         path, "pairs", pairs, lambda pair: _two(pair, int) and pair[0] != pair[1], "pairs of two different seeds"

@@ -1,10 +1,10 @@
-"""Begin a training with weights that there are: those of the same model, or of a wider one, narrowed.
+"""Start a training from existing weights: those of the same model, or of a wider one, narrowed.
 
     narrow[i] = wide[floor(i W / N)],  i < N, in every dimension of W channels that has N here
 
-This is structural pruning (Fang, Ma & Wang 2023) without a search for what to prune: of W channels the same are kept
-everywhere, so that they still fit where features are added, and, for simple shares such as 3 of 4, where they are
-concatenated or divided into heads and groups. What is pruned draws nothing at first, but learns sooner than from noise.
+This is structural pruning (Fang, Ma & Wang 2023) without a search for what to prune. The same of W channels are kept
+everywhere, so that they still fit where features are added and, for simple shares such as 3 of 4, where they are
+concatenated or divided into heads and groups. A pruned model draws nothing at first, but learns sooner than from noise.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 
-_REMEDY = "begin with a model of the same kind, as wide or wider"
+_REMEDY = "start from a model of the same kind, as wide or wider"
 
 
 def narrowed(weight: Tensor, shape: torch.Size, name: str = "a weight") -> Tensor:
@@ -33,7 +33,7 @@ def narrowed(weight: Tensor, shape: torch.Size, name: str = "a weight") -> Tenso
 
 
 def begin(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give `module` the weights that are called as its own, narrowed; what has none stays as it is.
+    """Give `module` the weights that have the names of its own, narrowed; the others stay as they are.
 
     Raises AstrogateError where none fits.
     """
@@ -45,10 +45,10 @@ def begin(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def begin_decoder(unet: Any, projection: Any, model: Path) -> None:
-    """Begin a decoder and its `UnCLIPTextProjModel` with those of a stack, or with the U-Net of a text-to-image model.
+    """Start a decoder and its `UnCLIPTextProjModel` from those of a stack, or from the U-Net of a text-to-image model.
 
-    The latter knows nothing of image embeddings: their part of the time embedding begins at zero, and the text states
-    go through unchanged.
+    The latter knows no image embeddings: their part of the time embedding starts at zero, and the text states go
+    through unchanged.
     """
     if (model / "decoder").is_dir():
         begin(unet, weights_of(model, "decoder"))

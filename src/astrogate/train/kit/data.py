@@ -51,7 +51,7 @@ class PictureData:
         return torch.from_numpy(np.unpackbits(packed, axis=2)).float()[:, None]
 
     def tokens(self, index: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-        """One caption a picture, drawn from those there are: int64 [b, length]."""
+        """One caption per picture, drawn at random: int64 [b, length]."""
         tokens = self.arrays["tokens"]
         picked = tokens[index, rng.integers(tokens.shape[1], size=len(index))]
         return torch.from_numpy(picked.astype(np.int64))
@@ -136,7 +136,7 @@ def chunk_of(size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Which items a step shows: every one once an epoch, in an order that depends on seed and epoch alone."""
+    """Which items a step shows: each once per epoch, in an order that depends on seed and epoch alone."""
 
     count: int
     size: int

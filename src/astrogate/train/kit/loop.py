@@ -72,7 +72,7 @@ def fit(
 ) -> nn.ModuleDict:
     """Minimise `loss(step, rng)` over the parameters of `modules`; return their moving average.
 
-    `rng` and torch's own generators are seeded from (seed, step): a run that was cut off goes on as it would have. With
+    `rng` and torch's own generators are seeded from (seed, step): an interrupted run continues as it would have. With
     n processes, number i sees the loss at n * step + i.
 
     Writes `folder/NAME-state.safetensors` (resumed from, if there), `NAME-loss.csv` and `NAME-run.json`. `of` says what
@@ -178,7 +178,7 @@ def _shared(first: int, spent: float, *modules: nn.Module) -> tuple[int, float]:
 
     every = gather_object([first])
     if len(set(every)) > 1:
-        raise AstrogateError(f"processes would go on from steps {every}", "give all of them one shared folder")
+        raise AstrogateError(f"processes would resume from steps {every}", "give all of them one shared folder")
     for module in modules:
         for tensor in module.state_dict().values():
             tensor.copy_(broadcast(tensor))
@@ -186,7 +186,7 @@ def _shared(first: int, spent: float, *modules: nn.Module) -> tuple[int, float]:
 
 
 def _cut_curve(curve: Path, first: int) -> None:
-    """Keep the rows of the loss curve up to the step that the run goes on from."""
+    """Keep the rows of the loss curve up to the step that the run resumes from."""
     rows = curve.read_text().splitlines()[1:] if first and curve.exists() else []
     kept = [row for row in rows if int(row.split(",")[0]) <= first]
     write_text(curve, "\n".join(["step,seconds,loss", *kept]) + "\n")

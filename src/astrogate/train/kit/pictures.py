@@ -1,7 +1,7 @@
 """A folder of pictures with captions as a data set.
 
-Captions stand in `NAME.txt` beside each picture, one a line, or in one `metadata.jsonl` with "file_name" and "text", as
-the `datasets` library has it. What has no caption, is no picture or is too small is left out, and listed in a file.
+Captions stand in `NAME.txt` beside each picture, one per line, or in one `metadata.jsonl` with "file_name" and "text",
+as the `datasets` library has it. What has no caption, is no picture or is too small is left out, and listed in a file.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     w <- w - rate * grad L(w + rho g / |g|),   g = grad L(w)
 
-The gradient is that of the worst weights near by, so a step costs two. Ramesh et al. (2022, section 2.2) found that it
-lowers the rank of the embedding space, which an autoregressive prior then speaks in fewer symbols.
+The gradient is that of the worst weights nearby, so a step costs twice as much. Ramesh et al. (2022, section 2.2) found
+that it lowers the rank of the embedding space, which an autoregressive prior then writes in fewer symbols.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ _PLACES = {
 def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Path | None = None) -> int:
     """Put the parts that `run` holds into the stack `target`, whole or not at all; returns its size in bytes.
 
-    A stack that is there keeps what the run lacks. With `clip` and `vae`, the folders that it was trained on, it holds
-    these, too; without, it is the one that ships. Raises AstrogateError for a stack without decoder, for parts that
-    were trained on others, and for a shipped stack that is too large.
+    A stack that is there keeps the parts that the run does not have. With `clip` and `vae`, the folders that it was
+    trained on, it holds these, too; without, it is the one that ships. Raises AstrogateError for a stack without
+    decoder, for parts that were trained on others, and for a shipped stack that is too large.
     """
     shipped = clip is None or vae is None
     frozen = {"clip": clip or shipped_folder() / "clip", "vae": vae or shipped_folder() / "vae"}

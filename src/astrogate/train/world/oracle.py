@@ -93,6 +93,6 @@ def train_oracle(
 
 
 def _jitter(x: Tensor) -> Tensor:
-    """Slight noise, contrast and brightness, which generated pictures have and drawings lack."""
+    """Slight noise, contrast and brightness, which generated pictures have and drawings do not."""
     gain, lift, grain = (torch.rand(len(x), 1, 1, 1, device=x.device) for _ in range(3))
     return x * (0.95 + 0.1 * gain) + 0.1 * (lift - 0.5) + 0.06 * grain * torch.randn_like(x)

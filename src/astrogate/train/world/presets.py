@@ -1,7 +1,7 @@
 """Menagerie's presets: sizes, schedules, and the stock modules that a stage trains.
 
-`cpu` (64 px) takes at most three hours a stage on two cores; `cuda` (128 px, the same 4 x 16 x 16 latents) takes under
-25 minutes in all on one large GPU.
+`cpu` (64 px) takes at most three hours per stage on two cores; `cuda` (128 px, the same 4 x 16 x 16 latents) takes
+under 25 minutes in all on one large GPU.
 """
 
 from __future__ import annotations
