@@ -23,10 +23,10 @@ def main() -> None:
     points = [model.point(caption.text, seed=i) for i, caption in enumerate(captions)]
     wanted = reconstruct(model, pictures)
     for guidance, chosen in ((1.0, (1, 2, 3, 5, 10)), (4.0, (1, 5, 10))):
-        settings = {"num_inference_steps": STEPS, "guidance_scale": guidance}
+        recipe = ag.Recipe(STEPS, guidance)
         recipe = ag.Recipe(scheduler="DDIM", **settings)
         for iterations in chosen:
-            found = ag.invert(model, pictures, points, iterations=iterations, **settings)
+            found = ag.invert(model, pictures, points, recipe=recipe, iterations=iterations)
             scores = psnr(model.decode(model.denoise(found, recipe)), wanted)
             print(f"guidance {guidance:g}, {iterations:2} iterations: {bootstrap(mean, scores)} dB", flush=True)
 

@@ -33,7 +33,8 @@ def main() -> None:
             pipe(prompt, num_inference_steps=20, guidance_scale=4.0, generator=generator)
 
     def ours() -> None:
-        list(ag.render(model, ag.slide(model.point(prompt, seed=7), direction, n=7)))
+        point = model.point(prompt, seed=7)
+        ag.strip(model, point, direction.at(point), -2.0, 2.0, n=7)
 
     plain(), ours()
     times = [(cpu_seconds(plain), cpu_seconds(ours)) for _ in range(REPEATS)]

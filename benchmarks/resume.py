@@ -32,25 +32,25 @@ KILLS, FRAMES, BATCH, STEPS = 20, 300, 8, 20
 
 def command(folder: Path, name: str, n: int, steps: int = STEPS) -> list[str]:
     """A walk of `n` frames into a folder of its own, with its own cache."""
-    given = ["-n", n, "--steps", steps, "--batch", BATCH, "--cache", folder / f"{name}-cache", "-o", folder / name]
+    given = ["-n", n, "--steps", steps, "--batch-size", BATCH, "--cache", folder / f"{name}-cache", "-o", folder / name]
     ends = ["walk", "a painting of a cat", "--from-seed", 1, "--to-seed", 2, "--device", "cpu"]
     return [sys.executable, __file__, *map(str, [folder / f"{name}.log", *ends, *given])]
 
 
 def watched(log: Path, arguments: list[str]) -> None:
     """The command line, with a line in `log` for every batch that is begun."""
-    from astrogate.models.stable_diffusion import StableDiffusion
+    from astrogate.models.adapter import PipelineModel
 
     from astrogate.app.cli.main import main as command_line
 
-    draw = StableDiffusion.denoise
+    draw = PipelineModel.denoise
 
     def denoise(model: StableDiffusion, points: Sequence[Point], recipe: Recipe) -> Tensor:
         with log.open("a") as file:
             file.write(f"{len(points)}\n")
         return draw(model, points, recipe)
 
-    StableDiffusion.denoise = denoise  # type: ignore[method-assign]
+    PipelineModel.denoise = denoise  # type: ignore[method-assign]
     sys.argv[1:] = arguments
     command_line()
 

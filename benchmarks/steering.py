@@ -25,7 +25,7 @@ def rows_of(model: ag.Model, points: Sequence[ag.Point], recipe: ag.Recipe) -> l
     def count(module: torch.nn.Module, args: tuple[Any, ...], out: Any) -> None:
         rows.append(args[0].shape[0])
 
-    handle = model.module("unet").register_forward_hook(count)
+    handle = model.denoiser.register_forward_hook(count)
     try:
         model.denoise(points, recipe)
     finally:
@@ -38,7 +38,7 @@ def main() -> None:
     model, recipe = ag.load(device="cpu"), ag.Recipe()
     plain = [model.point("a painting of a dog", seed=s) for s in range(BATCH)]
     direction = ag.contrast(model, "fat", "thin")
-    steered = [point.with_steers(ag.place(direction, point, scale=1.5)) for point in plain]
+    steered = [point.apply(direction.at(point), 1.5) for point in plain]
     rows = [rows_of(model, points, recipe) for points in (plain, steered)]
     print(f"calls {len(rows[0])} and {len(rows[1])}, rows {sum(rows[0])} and {sum(rows[1])}")
     plainly, moved = (partial(model.denoise, points, recipe) for points in (plain, steered))

@@ -34,23 +34,23 @@ def main(n: int, repeats: int = 3) -> None:
     drawn: dict[str, list[np.ndarray]] = {}
 
     def plain(count: int = n) -> None:
-        noise = [point.tensors["latents"][None] for point in ag.sample(path, n)][:count]
+        noise = [point.tensors["latents"][None] for point in path.sample(n)][:count]
         settings = {"num_inference_steps": RECIPE.num_inference_steps, "guidance_scale": RECIPE.guidance_scale}
         drawn["plain"] = [np.asarray(pipe(PROMPT, latents=z, **settings).images[0], np.int16) for z in noise]
 
     def ours(cache: ag.FrameCache) -> None:
-        frames = ag.render(model, ag.sample(path, n), recipe=RECIPE, batch_size=BATCH, cache=cache)
+        frames = ag.render(model, path.sample(n), recipe=RECIPE, batch_size=BATCH, cache=cache)
         drawn["ours"] = [np.asarray(frame.image, np.int16) for frame in frames]
 
     def quick() -> None:
         with fast(model, RECIPE, n) as (recipe, batch):
-            frames = ag.render(model, ag.sample(path, n), recipe=recipe, batch_size=batch)
+            frames = ag.render(model, path.sample(n), recipe=recipe, batch_size=batch)
             drawn["fast"] = [np.asarray(frame.image, np.int16) for frame in frames]
 
     def again(cache: ag.FrameCache) -> None:
         clip = ag.Clip(shipped_folder() / "clip")
         options = {"recipe": RECIPE, "batch_size": BATCH, "cache": cache}
-        list(ag.render(model, path.sample(ag.retimed(model, path, n, clip, **options)), **options))
+        list(ag.render(model, map(path, ag.retimed(model, path, n, clip, **options)), **options))
 
     plain(2), list(ag.render(model, start, recipe=RECIPE))
     spent: dict[str, list[float]] = {"plain": [], "ours": [], "fast": [], "retiming": []}
