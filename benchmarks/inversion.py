@@ -23,8 +23,7 @@ def main() -> None:
     points = [model.point(caption.text, seed=i) for i, caption in enumerate(captions)]
     wanted = reconstruct(model, pictures)
     for guidance, chosen in ((1.0, (1, 2, 3, 5, 10)), (4.0, (1, 5, 10))):
-        recipe = ag.Recipe(STEPS, guidance)
-        recipe = ag.Recipe(scheduler="DDIM", **settings)
+        recipe = ag.Recipe(STEPS, guidance, scheduler="DDIM")
         for iterations in chosen:
             found = ag.invert(model, pictures, points, recipe=recipe, iterations=iterations)
             scores = psnr(model.decode(model.denoise(found, recipe)), wanted)

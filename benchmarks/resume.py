@@ -39,13 +39,12 @@ def command(folder: Path, name: str, n: int, steps: int = STEPS) -> list[str]:
 
 def watched(log: Path, arguments: list[str]) -> None:
     """The command line, with a line in `log` for every batch that is begun."""
-    from astrogate.models.adapter import PipelineModel
-
     from astrogate.app.cli.main import main as command_line
+    from astrogate.models.adapter import PipelineModel
 
     draw = PipelineModel.denoise
 
-    def denoise(model: StableDiffusion, points: Sequence[Point], recipe: Recipe) -> Tensor:
+    def denoise(model: PipelineModel, points: Sequence[Point], recipe: Recipe) -> Tensor:
         with log.open("a") as file:
             file.write(f"{len(points)}\n")
         return draw(model, points, recipe)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
@@ -145,6 +145,15 @@ class Request(BaseModel):
     kind: ClassVar[str]
     brief: ClassVar[str]
 
+    @field_validator("*")
+    @classmethod
+    def _legible(cls, value: Any) -> Any:
+        """Raise AstrogateError for text that is not Unicode, or that no file can be named by."""
+        for part in _parts(value):
+            if (isinstance(part, str) and any("\ud800" <= c <= "\udfff" for c in part)) or "\0" in str(part):
+                raise AstrogateError(f"{SHORT.repr(part)} is no text", "write it in UTF-8")
+        return value
+
     @classmethod
     def options(cls) -> list[str]:
         """The names of its options, those of its own first."""
@@ -167,7 +176,8 @@ class Request(BaseModel):
 
     def files(self) -> dict[str, Path]:
         """The files that it reads, by the text that names them."""
-        return {str(value): value for value in _values(self) if isinstance(value, Path)}
+        values = _parts(tuple(getattr(self, name) for name in type(self).model_fields))
+        return {str(value): value for value in values if isinstance(value, Path)}
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `request_of` makes it again from."""
@@ -201,10 +211,13 @@ def digest(path: Path) -> str:
         ) from error
 
 
-def _values(request: Request) -> Iterator[Any]:
-    for name in type(request).model_fields:
-        value = getattr(request, name)
-        yield from value if isinstance(value, tuple) else (value,)
+def _parts(value: Any) -> Iterator[Any]:
+    """A value, or all that a tuple holds."""
+    if isinstance(value, tuple):
+        for part in value:  # pyright: ignore[reportUnknownVariableType]
+            yield from _parts(part)
+    else:
+        yield value
 
 
 def _told(cls: type[Request], error: ValidationError) -> AstrogateError:
