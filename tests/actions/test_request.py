@@ -12,8 +12,9 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from astrogate.actions.request import Curves, Files, HoldPair, InputFile, Numbers, Range, Request, Settings, Texts
+from astrogate.actions.request import Request
 from astrogate.actions.table import REQUESTS, request_of
+from astrogate.actions.typed import Curves, Files, HoldPair, InputFile, Numbers, Range, Settings, Texts
 from astrogate.app.cli.main import main
 from astrogate.app.cli.options import made
 from astrogate.core.errors import AstrogateError

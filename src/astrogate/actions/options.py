@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from astrogate.actions.request import HoldPair, Plan, Request, option
+from astrogate.actions.request import Plan, Request, option
+from astrogate.actions.typed import HoldPair
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
 

@@ -10,7 +10,8 @@ from warnings import warn
 
 from astrogate.actions.options import Sampling, Seeded
 from astrogate.actions.output import check_output
-from astrogate.actions.request import InputFile, Plan, Texts, argument, option
+from astrogate.actions.request import Plan, argument, option
+from astrogate.actions.typed import InputFile, Texts
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.recipe import Recipe
 

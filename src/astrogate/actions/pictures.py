@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from astrogate.actions.options import Dtype
-from astrogate.actions.request import InputFile, Numbers, Plan, Range, Request, argument, needed, option
+from astrogate.actions.request import Plan, Request, argument, needed, option
+from astrogate.actions.typed import InputFile, Numbers, Range
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
 

@@ -6,25 +6,20 @@ there is a model, and a plan becomes frames as they are asked for.
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from astrogate.actions.typed import SHORT
 from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
 
 if TYPE_CHECKING:
     from astrogate.core.protocols import Model
     from astrogate.core.recipe import Frame
-
-
-#: Shows values that are asked for, however long or deep.
-SHORT = reprlib.Repr()
-SHORT.maxstring = SHORT.maxother = 80
 
 
 def option(default: Any, help: str, *, flag: str = "", **limits: Any) -> Any:
@@ -40,81 +35,6 @@ def needed(help: str, **limits: Any) -> Any:
 def argument(help: str, *, default: Any = ..., **limits: Any) -> Any:
     """A field that is given by its place."""
     return Field(default, description=help, json_schema_extra={"argument": True}, **limits)
-
-
-def _pair(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise AstrogateError(
-            f"{SHORT.repr(text)} is not a range", "write two numbers with a colon, e.g. 0:1 or =-2:2"
-        ) from None
-    return low, high
-
-
-def _hold(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    share, _, attend = text.partition(":")
-    try:
-        return float(share), float(attend or 1.0)
-    except ValueError:
-        raise AstrogateError(
-            f"{SHORT.repr(text)} is no hold", "write a share, e.g. 1, or a share and a start, 0.5:0.2"
-        ) from None
-
-
-def _curve(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        return tuple((float(u), float(w)) for u, w in (pair.split(":") for pair in text.split(",") if text))
-    except ValueError:
-        raise AstrogateError(
-            f"{SHORT.repr(text)} is not a curve", "write pairs of share and weight, e.g. 0.2:0,0.5:1"
-        ) from None
-
-
-def _set(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    spec, _, scale = text.rpartition("=")
-    try:
-        return spec, float(scale)
-    except ValueError:
-        raise AstrogateError(f"{SHORT.repr(text)} has no scale", "write e.g. tall:short=1.5") from None
-
-
-def _several(text: Any) -> Any:
-    return (text,) if isinstance(text, str) else text
-
-
-def _numbers(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise AstrogateError(
-            f"{SHORT.repr(text)} are no whole numbers", "write them with commas, e.g. 1,4,16"
-        ) from None
-
-
-#: Two numbers "low:high"; a share and a start "0.5:0.2"; pairs "u:w,..."; a direction and its scale "a:b=1"; "1,2,4".
-Range = Annotated[tuple[float, float], BeforeValidator(_pair), "LOW:HIGH"]
-HoldPair = Annotated[tuple[float, float], BeforeValidator(_hold), "SHARE[:START]"]
-CurvePairs = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_curve), "U:W,..."]
-Setting = Annotated[tuple[str, float], BeforeValidator(_set), "SPEC=SCALE"]
-Numbers = Annotated[tuple[int, ...], BeforeValidator(_numbers), "N,N,..."]
-#: A file that is read, whose content a record names by its digest.
-InputFile = Annotated[Path, "PATH"]
-#: Several, of which one alone may stand for a tuple of one.
-Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
-Settings = Annotated[tuple[Setting, ...], BeforeValidator(_several)]
-Files = Annotated[tuple[InputFile, ...], BeforeValidator(_several)]
-Curves = Annotated[tuple[CurvePairs, ...], BeforeValidator(_several)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

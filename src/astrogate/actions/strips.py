@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from astrogate.actions.options import Editing, check_words, direction_of, edit_by, is_file
-from astrogate.actions.request import Curves, Files, InputFile, Plan, Range, Settings, Texts, argument, needed, option
+from astrogate.actions.request import Plan, argument, needed, option
+from astrogate.actions.typed import Curves, Files, InputFile, Range, Settings, Texts
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import Any
 
 from astrogate.actions.paths import Pan, Walk
 from astrogate.actions.pictures import Blend, Diff, Imagine, Probe, Vary
-from astrogate.actions.request import SHORT, Request
+from astrogate.actions.request import Request
 from astrogate.actions.strips import Grid, Guide, Insert, Manipulate, Slide, Style
+from astrogate.actions.typed import SHORT
 from astrogate.core.errors import AstrogateError
 
 REQUESTS: Mapping[str, type[Request]] = {
