@@ -500,3 +500,31 @@ def test_bad_input_is_named(folders: Folders, mine: UnCLIP, tmp_path: Path) -> N
     (broken / "model_index.json").write_text(json.dumps({"_class_name": "UnCLIPPipeline"}))
     with pytest.raises(AstrogateError, match="has no decoder"):
         load(str(broken), device="cpu")
+
+
+def test_kandinskys_negative_prompt_goes_through_its_prior(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both embeddings are those of its prior's pipeline, with the same noise at every step."""
+    from diffusers import KandinskyV22PriorPipeline
+
+    folder, steps, scale = folders("kandinsky"), 5, 2.0
+    stack = opened(folder, "kandinsky")
+    drawn = torch.randn(steps, 2, WIDTH, generator=torch.Generator().manual_seed(3))
+    found: list[torch.Tensor] = []
+    for row, prompt in enumerate(("a fat dog", "a cat")):
+        queue = iter(drawn[:, row : row + 1])
+        monkeypatch.setattr("astrogate.models.unclip.priors._noise", lambda generators, width, q=queue: next(q))
+        options = {"candidates": 1, "guidance_scale": scale, "num_inference_steps": steps}
+        found.append(stack.imagine([prompt], seeds=[0], negative="a cat", **options)[0])
+    noises = iter(drawn[1:])
+    monkeypatch.setattr("diffusers.schedulers.scheduling_unclip.randn_tensor", lambda shape, **options: next(noises))
+    pipe: Any = KandinskyV22PriorPipeline.from_pretrained(folder / "prior-pipeline")
+    pipe.set_progress_bar_config(disable=True)
+    given = {"num_inference_steps": steps, "guidance_scale": scale, "latents": drawn[0]}
+    theirs = pipe("a fat dog", negative_prompt="a cat", **given)
+    assert torch.allclose(found[0], theirs.image_embeds[0], atol=1e-5)
+    assert torch.allclose(found[1], theirs.negative_image_embeds[0], atol=1e-5)
+    monkeypatch.undo()
+    plain, negative = (stack.point("a fat dog", seed=1, negative=text) for text in ("", "a cat"))
+    assert torch.equal(plain.tensors["negative_image_embeds"], stack.stack.missing.float())
+    assert not torch.allclose(negative.tensors["negative_image_embeds"], plain.tensors["negative_image_embeds"])
+    assert not torch.allclose(negative.tensors["image_embeds"], plain.tensors["image_embeds"])
