@@ -12,7 +12,7 @@ from astrogate.app.cli.reference import reference, with_table
 ROOT = Path(__file__).parent.parent
 #: Parts of a decomposition, which its own page and test cover.
 PARTS = ("cutoffs", "dictionary", "judges", "pictures", "plan", "pseudo_point", "run", "starts")
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_reference_is_what_help_prints() -> None:

@@ -44,7 +44,7 @@ from tests.app.test_cli import run
 from tests.models.test_extras import ip_adapter
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name != "cli.md")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 Folders = Callable[[str], Path]
 #: Commands that are run, where they name no model; of the others every option is checked.
 QUICK = ("again", "blend", "diff", "direction", "imagine", "insert", "probe", "slide", "vary")
