@@ -521,8 +521,9 @@ def test_kandinskys_negative_prompt_goes_through_its_prior(folders: Folders, mon
     pipe.set_progress_bar_config(disable=True)
     given = {"num_inference_steps": steps, "guidance_scale": scale, "latents": drawn[0]}
     theirs = pipe("a fat dog", negative_prompt="a cat", **given)
-    assert torch.allclose(found[0], theirs.image_embeds[0], atol=1e-5)
-    assert torch.allclose(found[1], theirs.negative_image_embeds[0], atol=1e-5)
+    # Their last step divides beta by 1 - alpha in float32, where both are near 4e-5: that is 1 but for a thousandth.
+    assert torch.allclose(found[0], theirs.image_embeds[0], rtol=1e-3, atol=1e-4)
+    assert torch.allclose(found[1], theirs.negative_image_embeds[0], rtol=1e-3, atol=1e-4)
     monkeypatch.undo()
     plain, negative = (stack.point("a fat dog", seed=1, negative=text) for text in ("", "a cat"))
     assert torch.equal(plain.tensors["negative_image_embeds"], stack.stack.missing.float())
