@@ -69,7 +69,7 @@ def test_one_picture_and_more_or_less_of_a_word(explained: Path, loading: tuple[
     code, _, err = run("manipulate", str(folder), *strip, "--range=-2:1")
     assert (code, "use scales from -1 to 1" in err) == (2, True)
     code, _, err = run("manipulate", str(tmp_path / "none"), *strip)
-    assert (code, "make one with `astrogate explain`" in err) == (2, True)
+    assert (code, "name a file that `explain` or `Basis.save` wrote" in err) == (2, True)
 
 
 def test_bias_counts_and_balances(loading: tuple[str, ...], tmp_path: Path) -> None:

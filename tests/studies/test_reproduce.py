@@ -70,7 +70,16 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("few")
 def test_latent_directions(tiny: Model, clip: Clip) -> None:
     page = reproduce_directions.latent_directions(tiny, Stub(), clip, recipe=Recipe(3))
-    check(page, ("fat - thin: the mean difference", "fat - thin: ours", "happy - sad: ours", "How sure", "Lifecycle"))
+    check(
+        page,
+        (
+            "fat - thin: mean difference",
+            "fat - thin: words put into",
+            "happy - sad: words put into",
+            "How sure",
+            "Lifecycle",
+        ),
+    )
     assert page.count("data:image/png") == 5
 
 

@@ -28,6 +28,9 @@ _FIELDS = {"model": str, "name": str, "origin": dict, "calibration": tuple[float
 #: Where a vector acts: words' tokens, the end-of-text token, the padding behind it, the pooled text.
 ROLES = ("subject", "end", "padding", "pooled")
 
+#: The range of a direction that is not calibrated: twice what its words differ by, either way.
+_UNCALIBRATED = (-2.0, 2.0)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Direction:
@@ -100,6 +103,7 @@ class Direction:
             Parts((Steer(vectors, window=window, curve=curve, half=half),) if vectors else ()),
             model=self.model,
             segments=point.segments,
+            range=_UNCALIBRATED if self.calibration is None else (-1.0, 1.0),
             calibration=self.calibration,
             name=self.name,
             origin=origin,

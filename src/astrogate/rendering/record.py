@@ -21,6 +21,17 @@ from astrogate.core.recipe import Frame
 
 _KEY, _CHUNK, _GIF_MARK = "astrogate", b"ASTG", b"\x09astrogate"
 
+#: What readers raise on damaged files.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+
 
 def record(frame: Frame) -> dict[str, Any]:
     """Where a frame's point came from, its edits, and the recipe."""
@@ -83,7 +94,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise AstrogateError(f"{source} is no ordinary file", "name a picture or a video")
     try:
         text = _text_in(source)
-    except (OSError, SyntaxError, ValueError, LookupError, struct.error, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AstrogateError(f"{path} can't be read ({told})", "name a picture or a video") from error
     if text is None:

@@ -113,7 +113,7 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
             with av.open(str(path)) as container:
                 for frame in container.decode(video=0):
                     yield frame.to_image()
-    except (OSError, SyntaxError, ValueError, LookupError) as error:
+    except (OSError, EOFError, SyntaxError, ValueError, LookupError) as error:
         raise AstrogateError(f"{path} could not be read ({error})", "name a folder of pictures, or a video") from error
 
 

@@ -50,10 +50,11 @@ def shortened(pipe: Any, prompts: Sequence[str]) -> Generator[None]:
     found = [getattr(pipe, name) for name in pipe.components if name.startswith("tokenizer")]
     tokenizers = {id(tokenizer): tokenizer for tokenizer in found if tokenizer is not None}.values()
     before = [(tokenizer, tokenizer.model_max_length) for tokenizer in tokenizers]
-    read = [
-        tokenizer(pipe.maybe_convert_prompt(list(prompts), tokenizer), truncation=True).input_ids
-        for tokenizer in tokenizers
-    ]
+    with quiet():
+        read = [
+            tokenizer(pipe.maybe_convert_prompt(list(prompts), tokenizer), truncation=True).input_ids
+            for tokenizer in tokenizers
+        ]
     longest = max((len(ids) for rows in read for ids in rows), default=0)
     try:
         for tokenizer, _ in before:

@@ -63,8 +63,8 @@ def latent_directions(
                 recipe,
             )
         )
-        ours = _ours(model, start, toward, away)
-        sections.append(_strip(model, reader, "ours", ours, (toward, away, factor), recipe))
+        inserted = _inserted(model, start, toward, away)
+        sections.append(_strip(model, reader, "words put into the prompt", inserted, (toward, away, factor), recipe))
         quality = seeds_own.origin["quality"]["end"]
         error = _random_draws(model, toward, away, seeds_own)
         sure.append([seeds_own.name, *(f"{x:.3f}" for x in (quality["standard_error"], quality["auc"], error))])
@@ -87,7 +87,7 @@ def latent_directions(
     return report("Latent directions, reproduced", intro, sections)
 
 
-def _ours(model: Model, start: Point, toward: str, away: str) -> list[Point]:
+def _inserted(model: Model, start: Point, toward: str, away: str) -> list[Point]:
     """The words put into the prompt, one to each side."""
     edit = insert(model, start, toward, before=subject_of(start), against=away)
     return [start.apply(edit, s) for s in _STRENGTHS]
