@@ -28,7 +28,11 @@ def write(
     *,
     format: str | None = None,
 ) -> None:
-    """Write tensors and metadata, whole or not at all. Raises AstrogateError for metadata that JSON does not hold."""
+    """Write tensors and metadata, whole or not at all.
+
+    `format` None is a file for other programs, which has no metadata. Raises AstrogateError for metadata that JSON does
+    not hold.
+    """
     import torch
     from safetensors.torch import save
 
