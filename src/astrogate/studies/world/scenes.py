@@ -17,6 +17,7 @@ from astrogate.menagerie.captions import Caption, caption
 from astrogate.menagerie.drawing import draw_with_mask
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
 from astrogate.menagerie.world import Scene, scene_at, visible
+from astrogate.ops.pixels import to_pictures
 
 _SEED = 99
 
@@ -30,8 +31,7 @@ def held_out_scenes(count: int, *, seed: int = _SEED) -> tuple[list[Scene], list
 def drawings(scenes: list[Scene], size: int) -> tuple[Tensor, Tensor]:
     """Pictures [n, 3, size, size] in [0, 1] and masks [n, size, size] of scenes."""
     drawn = [draw_with_mask(scene, size) for scene in scenes]
-    pictures = torch.from_numpy(np.stack([d[0] for d in drawn])).permute(0, 3, 1, 2).float() / 255
-    return pictures, torch.from_numpy(np.stack([d[1] for d in drawn])).float() / 255
+    return to_pictures([d[0] for d in drawn]), torch.from_numpy(np.stack([d[1] for d in drawn])).float() / 255
 
 
 def truth_scores(readings: Readings, scenes: list[Scene]) -> dict[str, Estimate]:
