@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tests.checkpoints.parts import clip_encoder, clip_tokenizer, t5_encoder, t5_tokenizer, vae
+from tests.checkpoints.parts import FLUX, FLUX_VAE, clip_encoder, clip_tokenizer, t5_encoder, t5_tokenizer, vae
 
 SIZE = 32
 
@@ -17,22 +17,11 @@ def build(folder: Path) -> None:
 
     torch.manual_seed(0)
     tokenizer, tokenizer_2 = clip_tokenizer(), t5_tokenizer()
-    transformer = FluxTransformer2DModel(
-        patch_size=1,
-        in_channels=64,
-        num_layers=1,
-        num_single_layers=1,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=64,
-        pooled_projection_dim=32,
-        guidance_embeds=True,
-        axes_dims_rope=(4, 6, 6),
-    )
+    transformer = FluxTransformer2DModel(**FLUX, pooled_projection_dim=32, guidance_embeds=True)
     FluxPipeline(
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        vae=vae(16, shift_factor=0.1, scaling_factor=0.36, use_quant_conv=False, use_post_quant_conv=False),
+        vae=vae(16, **FLUX_VAE),
         text_encoder=clip_encoder(CLIPTextModel, tokenizer),
         text_encoder_2=t5_encoder(tokenizer_2),
         tokenizer=tokenizer,

@@ -14,6 +14,13 @@ NOISE = {
     "timestep_spacing": "leading",
 }  # fmt: skip
 
+#: What Flux.1's transformer and those made from it have in common, and their autoencoder's numbers.
+FLUX = {
+    "patch_size": 1, "in_channels": 64, "num_layers": 1, "num_single_layers": 1, "attention_head_dim": 16,
+    "num_attention_heads": 2, "joint_attention_dim": 64, "axes_dims_rope": (4, 6, 6),
+}  # fmt: skip
+FLUX_VAE = {"shift_factor": 0.1, "scaling_factor": 0.36, "use_quant_conv": False, "use_post_quant_conv": False}
+
 
 def clip_tokenizer() -> Any:
     from astrogate.train.world.tokenizer import build_tokenizer
