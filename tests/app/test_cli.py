@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from astrogate.actions.table import REQUESTS
 from astrogate.app.cli.main import main
 
 SLIDE = ("slide", "a painting of a dog", "--toward", "fat", "--away", "thin", "--steps", "2", "--device", "cpu")
@@ -41,7 +43,7 @@ def test_slide_draws_a_strip_with_its_record(tiny_folder: Path, tmp_path: Path) 
     assert kept["recipe"]["num_inference_steps"] == 2
 
 
-def test_slide_draws_a_row_a_seed(tiny_folder: Path, tmp_path: Path) -> None:
+def test_slide_draws_one_row_per_seed(tiny_folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "x.png"
     code, _, _ = run(*SLIDE, "--model", str(tiny_folder), "-n", "3", "--seeds", "2", "--on", "dog", "-o", str(target))
     assert code == 0
@@ -162,8 +164,24 @@ def test_odd_outputs_are_refused(tiny_folder: Path) -> None:
 def test_help_names_every_command() -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for command in (*REQUESTS, "again", "show", "direction", "demo", "models", "train", "card", "bench"):
-        assert command in out
+    assert all(re.search(rf"^  {name} ", out, re.M) for name in main.commands)
+
+
+def options(command: click.Command, name: str = "astrogate") -> Iterator[tuple[str, click.Parameter]]:
+    """Every option of a command and of those below it, with the command's whole name."""
+    yield from ((name, param) for param in command.params)
+    for below, other in (command.commands if isinstance(command, click.Group) else {}).items():
+        yield from options(other, f"{name} {below}")
+
+
+def test_what_is_written_stays_in_the_current_folder() -> None:
+    """No default leads into the package or into a checkout's documents."""
+    named = [(name, p.default) for name, p in options(main) if {"--output", "--run", "--pack"} & {*p.opts}]
+    written = [(name, default) for name, default in named if isinstance(default, str | Path)]
+    assert len(written) > 12
+    for name, default in written:
+        assert not Path(default).is_absolute(), name
+        assert Path(default).parts[:1] not in {("docs",), ("src",), ("..",)}, name
 
 
 def test_unknown_stage_is_refused() -> None:
