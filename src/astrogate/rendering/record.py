@@ -17,6 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
+from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
 
 _KEY, _CHUNK, _GIF_MARK = "astrogate", b"ASTG", b"\x09astrogate"
@@ -122,9 +123,16 @@ def _text_in(path: Path) -> str | None:
             return _in_riff(file)
     if head[4:8] != b"ftyp" and not head.startswith(b"\x1aE\xdf\xa3"):
         raise ValueError("it is no PNG, MP4, WebM, GIF or WebP")
-    from astrogate.rendering.video import comment_in
+    return _comment_in(path)
 
-    return comment_in(path)
+
+def _comment_in(path: Path) -> str | None:
+    """The comment of an MP4 or WebM file; None where there is none. Raises AstrogateError where PyAV is missing."""
+    need("av", "video")
+    import av
+
+    with av.open(str(path)) as container:
+        return {key.lower(): value for key, value in container.metadata.items()}.get("comment")
 
 
 def with_record(file: BinaryIO, suffix: str, text: str) -> None:

@@ -85,15 +85,6 @@ def video(
         return count
 
 
-def comment_in(path: Path) -> str | None:
-    """The comment of an MP4 or WebM file; None where there is none. Raises AstrogateError where PyAV is missing."""
-    need("av", "video")
-    import av
-
-    with av.open(str(path)) as container:
-        return {key.lower(): value for key, value in container.metadata.items()}.get("comment")
-
-
 def read_frames(path: Path) -> Iterator[Image.Image]:
     """The pictures of a video, or of a folder in the order of their names, one at a time.
 
