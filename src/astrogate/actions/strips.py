@@ -232,7 +232,7 @@ class Manipulate(Editing):
     run: InputFile = argument("The run's folder, or its basis.")
     token: str = needed("The word whose weight is changed.")
     range: Range | None = option(None, "First and last scale: -1 is without the word, 0 as it is.  [default: -1:1]")
-    most: float = option(10.0, "What the weight is multiplied by at scale 1.", gt=1, le=1000)
+    most: float = option(3.0, "What the weight is multiplied by at scale 1.", gt=1, le=1000)
     n: int = option(7, "Pictures in a strip.", flag="-n", ge=1, le=1000)
     prompt: str | None = option(None, "Another prompt that contains the concept.")
     window: Range = option((0.0, 1.0), _WINDOW)
