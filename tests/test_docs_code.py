@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
@@ -121,7 +120,6 @@ def test_a_page_runs(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     if page.name in _PREPARED:
         _PREPARED[page.name]()
     names: dict[str, Any] = {"__name__": page.stem}
-    monkeypatch.setitem(sys.modules, page.stem, type(sys)(page.stem))
     for language, code, line in blocks(page):
         assert language in ("python", "sh", "toml", "text"), f"line {line} of {page.name} says no language"
         if language == "python":
