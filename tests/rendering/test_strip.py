@@ -63,7 +63,7 @@ def test_edits_move_together_one_row_per_point(tiny: Model) -> None:
     assert drawn.rows == ("seed 0", "seed 7")
     assert [frame.point.seed for frame in drawn.frames] == [0] * 3 + [7] * 3
     scales = [[(edit.name, scale) for edit, scale in frame.point.edits] for frame in drawn.frames[:3]]
-    assert scales == [[("fat - thin", -1), ("happy - sad", -1)], [], [("fat - thin", 1), ("happy - sad", 1)]]
+    assert scales == [[("fat - thin", -2), ("happy - sad", -2)], [], [("fat - thin", 2), ("happy - sad", 2)]]
     assert drawn.record["seeds"] == [0, 7]
 
 
@@ -72,7 +72,7 @@ def test_grid_is_row_by_row(tiny: Model) -> None:
     drawn = grid(tiny, point, fat, happy, n=3, recipe=RECIPE)
     assert len(drawn.frames) == 9
     assert drawn.frames[4].point is point
-    assert (drawn.middle, drawn.rows, drawn.columns) == (4, ("-1", "0", "+1"), ("-1", "0", "+1"))
+    assert (drawn.middle, drawn.rows, drawn.columns) == (4, ("-2", "0", "+2"), ("-2", "0", "+2"))
     assert [[edit.name for edit, _ in drawn.frames[i].point.edits] for i in (0, 1, 3)] == [
         ["fat - thin", "happy - sad"], ["happy - sad"], ["fat - thin"],
     ]  # fmt: skip
@@ -104,7 +104,7 @@ def test_a_strip_shows_and_saves_itself(tiny: Model, tmp_path: Path) -> None:
     with Image.open(tmp_path / "fat.png") as image:
         assert image.size == drawn.image(tile=16).size
     kept = read_record(tmp_path / "fat.png")
-    assert (kept["scales"], kept["seeds"], kept["point"]["seed"]) == ([-1, 0, 1], [4], 4)
+    assert (kept["scales"], kept["seeds"], kept["point"]["seed"]) == ([-2, 0, 2], [4], 4)
     assert ([edit["name"] for edit in kept["along"]], kept["edits"]) == (["fat - thin"], [])
     assert Recipe(**kept["recipe"]) == RECIPE
     assert drawn._repr_png_().startswith(b"\x89PNG")
