@@ -109,6 +109,6 @@ def test_a_strip_shows_and_saves_itself(tiny: Model, tmp_path: Path) -> None:
     assert Recipe(**kept["recipe"]) == RECIPE
     assert drawn._repr_png_().startswith(b"\x89PNG")
     assert drawn._repr_html_().count("<img") == 3
-    assert "+1" in repr(drawn)
+    assert "+2" in repr(drawn)
     with pytest.raises(AstrogateError, match="one frame per column and row"):
         Strip(drawn.frames, drawn.columns, ("a", "b"))
