@@ -138,6 +138,7 @@ def _encode(images: Iterator[Image.Image], file: Any, kind: _Format, fps: Fracti
     with av.open(file, "w", format=kind.container, options=dict(kind.muxing)) as out:
         out.metadata["comment"] = comment
         stream: Any = out.add_stream(kind.codec, fps, options=dict(kind.options))
+        stream.thread_count = 1  # with more, x264 gives other bytes now and then
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, kind.pixels
         graph = _palette(first, fps) if kind.pixels == "pal8" else None
         for image in chain([first], images):
