@@ -38,6 +38,18 @@ def test_factors_move_one_weight(tiny: Model, clip: Clip) -> None:
     assert torch.allclose(_states(start.apply(edit, scale_of(2.25, 3.0))), (lower + upper) / 2, atol=1e-5)
 
 
+@pytest.mark.parametrize(("factors", "most"), [((0.0,), 2.0), ((0.5, 1.0), 2.0), ((1.5,), 1.5), ((0.5, 3.0), 3.0)])
+def test_both_ends_are_there_whatever_the_factors(
+    tiny: Model, clip: Clip, factors: tuple[float, ...], most: float
+) -> None:
+    basis = decomposed(tiny, clip, Cutoffs())
+    word = basis.top(3)[1][0]
+    (start,), edit = whole(tiny, basis, word, [4]), manipulate(tiny, basis, word, factors)
+    ends = manipulate(tiny, basis, word, [0.0, most])
+    for scale in (-1.0, 1.0):
+        assert torch.allclose(_states(start.apply(edit, scale)), _states(start.apply(ends, scale)), atol=1e-6)
+
+
 def test_a_small_weight_counts_when_it_is_named(tiny: Model, clip: Clip) -> None:
     basis = decomposed(tiny, clip, Cutoffs())
     least = basis.names[basis.order()[-1]]

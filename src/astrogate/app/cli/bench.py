@@ -25,7 +25,7 @@ def bench() -> None:
 
 @bench.command(short_help="Rank correlation of scale and read factor within strips.")
 @click.option("--seeds", default=8, show_default=True, help="Seeds per subject.")
-@click.option("--scales", default="-2:2", show_default=True, type=RANGE, help="First and last scale.")
+@click.option("--range", "scales", default="-2:2", show_default=True, type=RANGE, help="First and last scale.")
 @DEVICE
 def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
     """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects per seed."""

@@ -52,18 +52,20 @@ def manipulate(
 ) -> Edit:
     """The edit of a decomposition's points (`basis_points`) that multiplies its weight of `word`.
 
-    The largest of `factors` is scale 1, a factor of 0 is scale -1; see `scale_of`. `prompt` is another one that
-    contains the concept (None: that which it was found in), `make` makes points of a text and a seed (None: as the
-    model does). `window` says when it acts. Raises AstrogateError for words that the basis misses, a weight of 0, and
-    factors outside [0, 1000].
+    The largest of `factors` (2 where none is above 1) is scale 1, a factor of 0 is scale -1; see `scale_of`. `prompt`
+    is another one that contains the concept (None: that which it was found in), `make` makes points of a text and a
+    seed (None: as the model does). `window` says when it acts. Raises AstrogateError for words that the basis misses, a
+    weight of 0, and factors outside [0, 1000].
     """
     kept = _checked(basis, word, factors)
-    more, less = [f for f in sorted(set(factors)) if f > 1], [f for f in sorted(set(factors), reverse=True) if f < 1]
+    most = most_of(factors)
+    more = sorted({most, *(f for f in factors if f > 1)})
+    less = sorted({0.0, *(f for f in factors if f < 1)}, reverse=True)
 
     def point(factor: float) -> Point:
         return basis_points(model, kept.scaled({word: factor}), [0], prompt=prompt, make=make)[0]
 
-    start, most = point(1.0), max(2.0, *factors)
+    start = point(1.0)
 
     def parts(factors: Sequence[float]) -> Parts:
         """The way from the decomposition through factors away from 1."""
@@ -71,18 +73,23 @@ def manipulate(
         vectors = {
             space: torch.stack([torch.zeros_like(v), *(m[space] for m in moves)]) for space, v in moves[0].items()
         }
-        knots = (0.0, *(abs(scale_of(f, max(factors))) for f in factors))
+        knots = (0.0, *(abs(scale_of(f, most)) for f in factors))
         return Parts((Steer(vectors, window=window, rule="knots", knots=knots),))
 
     return Edit(
-        parts(more or [most]),
-        parts(less or [0.0]),
+        parts(more),
+        parts(less),
         model=model.fingerprint,
         segments=start.segments,
         limits=(-1.0, 1.0),
         name=word,
         origin={"method": "manipulate", "concept": basis.name, "word": word, "factors": sorted(factors)},
     )
+
+
+def most_of(factors: Sequence[float]) -> float:
+    """The factor that scale 1 stands for: the largest above 1, else 2."""
+    return max((factor for factor in factors if factor > 1), default=2.0)
 
 
 def scale_of(factor: float, most: float) -> float:

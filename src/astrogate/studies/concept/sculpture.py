@@ -17,7 +17,7 @@ from astrogate.core.recipe import Frame, Recipe
 from astrogate.measure.clip import Clip
 from astrogate.measure.scores import Estimate, bootstrap, mean, spearman
 from astrogate.methods.concept.explain import explain
-from astrogate.methods.concept.manipulate import manipulate, scale_of, whole
+from astrogate.methods.concept.manipulate import manipulate, most_of, scale_of, whole
 from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.vocabulary import vocabulary
 from astrogate.methods.edit.insert import WINDOW
@@ -60,7 +60,7 @@ def manipulated(
 ) -> Manipulated:
     """Draw every seed (None: `SEEDS`) at every factor, and read; scenes are compared with the first factor's."""
     seeds = SEEDS if seeds is None else seeds
-    edit, most = manipulate(model, basis, WORD, factors, window=window), max(2.0, *factors)
+    edit, most = manipulate(model, basis, WORD, factors, window=window), most_of(factors)
     starts = whole(model, basis, WORD, seeds)
     points = [start.apply(edit, scale_of(factor, most)) for start in starts for factor in factors]
     frames = list(render(model, points, recipe=RECIPE, batch_size=len(factors)))
