@@ -17,7 +17,6 @@ from astrogate.core.protocols import Model as Model
 from astrogate.core.protocols import Predictor as Predictor
 from astrogate.core.protocols import Reader as Reader
 from astrogate.core.protocols import Readings as Readings
-from astrogate.core.protocols import UnCLIP as UnCLIP
 from astrogate.core.recipe import Frame as Frame
 from astrogate.core.recipe import Recipe as Recipe
 from astrogate.core.segment import Segment as Segment
@@ -74,6 +73,7 @@ from astrogate.models.loading.load import wrap as wrap
 from astrogate.models.registry import AbilityError as AbilityError
 from astrogate.models.sampler.fast import fast as fast
 from astrogate.models.text.pseudo_word import save_pseudo_word as save_pseudo_word
+from astrogate.models.unclip.adapter import UnCLIP as UnCLIP
 from astrogate.ops.interpolate import lerp as lerp
 from astrogate.ops.interpolate import mix as mix
 from astrogate.ops.interpolate import nlerp as nlerp

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from astrogate.core.point import Point
-    from astrogate.core.protocols import Model, UnCLIP
+    from astrogate.core.protocols import Model
     from astrogate.core.recipe import Frame
-    from astrogate.ops.quantise import Codebook
+    from astrogate.models.unclip.adapter import UnCLIP
 
 
 class Stacked(Request):
@@ -243,9 +243,7 @@ class Probe(Shown):
         from astrogate.methods.image.probe import components_of, probe
 
         stack = unclip(model)
-        codebook: Codebook | None = stack.components if self.pictures is None else components_of(stack, self.pictures)
-        if codebook is None:
-            raise AstrogateError(f"{stack.name} keeps no components", "name a folder of pictures that give them")
+        codebook = stack.components if self.pictures is None else components_of(stack, self.pictures)
         point = self.encoded(stack, self.image)[0]
         points = [*probe(point, codebook, self.ranks), point]
         return self.drawn(stack, points, [*map(str, self.ranks), "all"])

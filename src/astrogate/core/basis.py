@@ -127,13 +127,9 @@ class Basis:
     @classmethod
     def load(cls, path: Path | str) -> Basis:
         """Read a basis. Raises AstrogateError for a file that is missing, cut off, or no basis."""
+        remedy = "name a file that `explain` or `Basis.save` wrote"
         tensors, kept = archive.read(
-            path,
-            format=_FORMAT,
-            fields=_FIELDS,
-            tensors=("weights",),
-            what="a decomposition",
-            remedy="name a file that `explain` or `Basis.save` wrote",
+            path, format=_FORMAT, fields=_FIELDS, tensors=("weights",), what="a decomposition", remedy=remedy
         )
         return cls(
             tuple(kept["names"]),

@@ -62,13 +62,8 @@ class Direction:
     @classmethod
     def load(cls, path: Path | str) -> Direction:
         """Read a direction. Raises AstrogateError for a file that is missing, cut off, or no direction."""
-        vectors, kept = archive.read(
-            path,
-            format=_FORMAT,
-            fields=_FIELDS,
-            what="a direction",
-            remedy="name a file that `Direction.save` wrote",
-        )
+        remedy = "name a file that `Direction.save` wrote"
+        vectors, kept = archive.read(path, format=_FORMAT, fields=_FIELDS, what="a direction", remedy=remedy)
         calibration = kept["calibration"] and tuple(kept["calibration"])
         return cls(vectors, kept["model"], kept["name"], kept["origin"], calibration)
 

@@ -40,6 +40,10 @@ ABILITIES = {
 }
 
 
+#: What `encode_prompt` returns where a pooled text is a second condition.
+WITH_POOLED = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where a tensor enters the denoiser: the path to it in a call, which starts with a keyword or a position.
@@ -165,11 +169,14 @@ class Family(Row):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackFamily(Row):
     """A family of unCLIP: `parts` are where the class of each part is, by its name, the first `needed` of which must be
-    there; "scheduler" stands for the class that the part's own config names. `make` makes a stack of them.
+    there; "scheduler" stands for the class that the part's own config names. `denoiser` and `scheduler` are the decoder
+    and its levels, by the names of their parts. `make` makes a stack of all parts.
     """
 
     parts: Mapping[str, str]
     needed: int
+    denoiser: str
+    scheduler: str
     make: Callable[[Mapping[str, Any]], Stack]
 
     def __post_init__(self) -> None:
@@ -177,4 +184,8 @@ class StackFamily(Row):
         if not 1 <= self.needed <= len(self.parts):
             raise AstrogateError(
                 f"the family {self.name!r} needs {self.needed} of {len(self.parts)} parts", "need 1 of them at least"
+            )
+        if unknown := {self.denoiser, self.scheduler} - set(list(self.parts)[: self.needed]):
+            raise AstrogateError(
+                f"the family {self.name!r} is drawn by {', '.join(sorted(unknown))}", "name two of the needed parts"
             )

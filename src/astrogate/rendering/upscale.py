@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from astrogate.core.protocols import UnCLIP
 from astrogate.core.recipe import Frame
+from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.rendering.pixels import to_images, to_tensor
 
 

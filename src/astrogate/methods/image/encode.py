@@ -14,9 +14,10 @@ from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
-from astrogate.core.protocols import Model, UnCLIP
+from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.models.registry import require
+from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.rendering.invert import INVERSION, invert
 
 if TYPE_CHECKING:

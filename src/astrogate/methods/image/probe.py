@@ -17,7 +17,7 @@ import torch
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
-from astrogate.core.protocols import UnCLIP
+from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.ops.quantise import Codebook, fit_codebook
 from astrogate.rendering.pixels import fitted, picture_files, read_picture
 

@@ -24,26 +24,6 @@ from astrogate.models.unclip.upsampling import Upsampler
 OWN = "AstrogateUnCLIP"
 
 
-_PARTS = {
-    "decoder": stock.UNET,
-    "text_proj": stock.PROJECTION,
-    "image_normalizer": stock.NORMALIZER,
-    "scheduler": "diffusers.DDIMScheduler",
-    "vae": "diffusers.AutoencoderKL",
-    "text_encoder": stock.TEXT,
-    "tokenizer": stock.TOKENIZER,
-    "image_encoder": stock.VISION,
-    "feature_extractor": stock.PROCESSOR,
-    "prior": stock.PRIOR,
-    "prior_scheduler": stock.NOISE,
-    "ar_prior": "transformers.GPT2LMHeadModel",
-    "upsampler": "diffusers.UNet2DModel",
-    "upsampler_scheduler": "diffusers.DDIMScheduler",
-    "upsampler_2": "diffusers.UNet2DModel",
-    "upsampler_2_scheduler": "diffusers.DDIMScheduler",
-}
-
-
 def _stack(parts: Parts) -> Stack:
     """A stack that `train` made."""
     towers = Towers(
@@ -61,8 +41,6 @@ def _stack(parts: Parts) -> Stack:
         priors |= {"ar": AutoregressivePrior(parts["ar_prior"], *parts["codebook"])}
     return Stack(
         parts,
-        denoiser="decoder",
-        scheduler=parts["scheduler"],
         towers=towers,
         coder=Autoencoder(parts["vae"]),
         tokenizer=parts["tokenizer"],
@@ -83,8 +61,27 @@ def _stack(parts: Parts) -> Stack:
 FAMILY = StackFamily(
     name="Astrogate's own unCLIP",
     pipelines=(OWN,),
-    parts=_PARTS,
+    parts={
+        "decoder": stock.UNET,
+        "text_proj": stock.PROJECTION,
+        "image_normalizer": stock.NORMALIZER,
+        "scheduler": "diffusers.DDIMScheduler",
+        "vae": "diffusers.AutoencoderKL",
+        "text_encoder": stock.TEXT,
+        "tokenizer": stock.TOKENIZER,
+        "image_encoder": stock.VISION,
+        "feature_extractor": stock.PROCESSOR,
+        "prior": stock.PRIOR,
+        "prior_scheduler": stock.NOISE,
+        "ar_prior": "transformers.GPT2LMHeadModel",
+        "upsampler": "diffusers.UNet2DModel",
+        "upsampler_scheduler": "diffusers.DDIMScheduler",
+        "upsampler_2": "diffusers.UNet2DModel",
+        "upsampler_2_scheduler": "diffusers.DDIMScheduler",
+    },
     needed=9,
+    denoiser="decoder",
+    scheduler="scheduler",
     make=_stack,
     can=CAN | {"pooled", "imagine", "upscale"},
 )

@@ -14,18 +14,6 @@ from astrogate.models.unclip.parts import CAN, Parts, diffusion_prior
 from astrogate.models.unclip.stack import Stack
 from astrogate.models.unclip.towers import Towers
 
-_PARTS = {
-    "unet": stock.UNET,
-    "scheduler": "scheduler",
-    "movq": "diffusers.VQModel",
-    "prior_prior": stock.PRIOR,
-    "prior_image_encoder": stock.VISION,
-    "prior_text_encoder": stock.TEXT,
-    "prior_tokenizer": stock.TOKENIZER,
-    "prior_scheduler": stock.NOISE,
-    "prior_image_processor": stock.PROCESSOR,
-}
-
 
 def _stack(parts: Parts) -> Stack:
     """Kandinsky 2.2, its prior's parts under names that start with "prior_"."""
@@ -36,8 +24,6 @@ def _stack(parts: Parts) -> Stack:
         missing = encoder(torch.zeros(1, 3, side, side, device=encoder.device, dtype=encoder.dtype)).image_embeds[0]
     return Stack(
         parts,
-        denoiser="unet",
-        scheduler=parts["scheduler"],
         towers=towers,
         coder=Movq(parts["movq"]),
         tokenizer=None,
@@ -56,8 +42,20 @@ def _stack(parts: Parts) -> Stack:
 FAMILY = StackFamily(
     name="Kandinsky 2.2",
     pipelines=("KandinskyV22Pipeline", "KandinskyV22CombinedPipeline"),
-    parts=_PARTS,
+    parts={
+        "unet": stock.UNET,
+        "scheduler": "scheduler",
+        "movq": "diffusers.VQModel",
+        "prior_prior": stock.PRIOR,
+        "prior_image_encoder": stock.VISION,
+        "prior_text_encoder": stock.TEXT,
+        "prior_tokenizer": stock.TOKENIZER,
+        "prior_scheduler": stock.NOISE,
+        "prior_image_processor": stock.PROCESSOR,
+    },
     needed=9,
+    denoiser="unet",
+    scheduler="scheduler",
     make=_stack,
     can=CAN | {"imagine"},
 )

@@ -19,21 +19,6 @@ from astrogate.models.unclip.stack import Stack
 from astrogate.models.unclip.towers import Towers
 from astrogate.models.unclip.upsampling import Upsampler
 
-_PARTS = {
-    "decoder": stock.UNET,
-    "text_proj": stock.PROJECTION,
-    "text_encoder": stock.TEXT,
-    "tokenizer": stock.TOKENIZER,
-    "decoder_scheduler": stock.NOISE,
-    "prior": stock.PRIOR,
-    "prior_scheduler": stock.NOISE,
-    "image_encoder": stock.VISION,
-    "feature_extractor": stock.PROCESSOR,
-    "super_res_first": "diffusers.UNet2DModel",
-    "super_res_last": "diffusers.UNet2DModel",
-    "super_res_scheduler": stock.NOISE,
-}
-
 
 def _stack(parts: Parts) -> Stack:
     """Karlo (Lee et al. 2022): text to picture, picture variation, or both in one folder."""
@@ -55,8 +40,6 @@ def _stack(parts: Parts) -> Stack:
     first, last = parts.get("super_res_first"), parts.get("super_res_last")
     return Stack(
         parts,
-        denoiser="decoder",
-        scheduler=parts["decoder_scheduler"],
         towers=towers,
         coder=Pixels(int(parts["decoder"].config.sample_size)),
         clamp=float(parts["decoder_scheduler"].config.clip_sample_range),
@@ -75,8 +58,23 @@ def _stack(parts: Parts) -> Stack:
 FAMILY = StackFamily(
     name="Karlo",
     pipelines=("UnCLIPPipeline", "UnCLIPImageVariationPipeline"),
-    parts=_PARTS,
+    parts={
+        "decoder": stock.UNET,
+        "text_proj": stock.PROJECTION,
+        "text_encoder": stock.TEXT,
+        "tokenizer": stock.TOKENIZER,
+        "decoder_scheduler": stock.NOISE,
+        "prior": stock.PRIOR,
+        "prior_scheduler": stock.NOISE,
+        "image_encoder": stock.VISION,
+        "feature_extractor": stock.PROCESSOR,
+        "super_res_first": "diffusers.UNet2DModel",
+        "super_res_last": "diffusers.UNet2DModel",
+        "super_res_scheduler": stock.NOISE,
+    },
     needed=5,
+    denoiser="decoder",
+    scheduler="decoder_scheduler",
     make=_stack,
     can=CAN | {"pooled", "imagine", "upscale"},
 )

@@ -6,7 +6,7 @@ them on the sequence axis; the CLIP encoders' projected texts are a second condi
 
 from __future__ import annotations
 
-from astrogate.models.family import Family, Site, Text
+from astrogate.models.family import WITH_POOLED, Family, Site, Text
 
 FAMILY = Family(
     name="Stable Diffusion 3",
@@ -14,12 +14,7 @@ FAMILY = Family(
     encoders=("text_encoder", "text_encoder_2", "text_encoder_3"),
     denoiser="transformer",
     texts=(Text("tokenizer"), Text("tokenizer_3", 256, "t5")),
-    encoded=(
-        "prompt_embeds",
-        "negative_prompt_embeds",
-        "pooled_prompt_embeds",
-        "negative_pooled_prompt_embeds",
-    ),
+    encoded=WITH_POOLED,
     sites={
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "pooled_prompt_embeds": Site(("pooled_projections",)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from astrogate.models.family import Family, Site, Text
+from astrogate.models.family import WITH_POOLED, Family, Site, Text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,12 +29,7 @@ FAMILY = Family(
     encoders=("text_encoder", "text_encoder_2"),
     denoiser="unet",
     texts=(Text("tokenizer_2"),),
-    encoded=(
-        "prompt_embeds",
-        "negative_prompt_embeds",
-        "pooled_prompt_embeds",
-        "negative_pooled_prompt_embeds",
-    ),
+    encoded=WITH_POOLED,
     sites={
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "pooled_prompt_embeds": Site(("added_cond_kwargs", "text_embeds")),

@@ -20,22 +20,6 @@ from astrogate.models.unclip.parts import CAN, Parts, diffusion_prior
 from astrogate.models.unclip.stack import Stack
 from astrogate.models.unclip.towers import Towers
 
-_PARTS = {
-    "unet": stock.UNET,
-    "scheduler": "scheduler",
-    "vae": "diffusers.AutoencoderKL",
-    "tokenizer": stock.TOKENIZER,
-    "text_encoder": "transformers.CLIPTextModel",
-    "image_normalizer": stock.NORMALIZER,
-    "image_noising_scheduler": "scheduler",
-    "image_encoder": stock.VISION,
-    "feature_extractor": stock.PROCESSOR,
-    "prior": stock.PRIOR,
-    "prior_scheduler": stock.NOISE,
-    "prior_tokenizer": stock.TOKENIZER,
-    "prior_text_encoder": stock.TEXT,
-}
-
 
 def _stack(parts: Parts) -> Stack:
     """Stable unCLIP, from pictures or, where the folder holds a prior, from text."""
@@ -66,8 +50,6 @@ def _stack(parts: Parts) -> Stack:
 
     return Stack(
         parts,
-        denoiser="unet",
-        scheduler=parts["scheduler"],
         towers=towers,
         coder=Autoencoder(parts["vae"]),
         tokenizer=tokenizer,
@@ -84,8 +66,24 @@ def _stack(parts: Parts) -> Stack:
 FAMILY = StackFamily(
     name="stable unCLIP",
     pipelines=("StableUnCLIPPipeline", "StableUnCLIPImg2ImgPipeline"),
-    parts=_PARTS,
+    parts={
+        "unet": stock.UNET,
+        "scheduler": "scheduler",
+        "vae": "diffusers.AutoencoderKL",
+        "tokenizer": stock.TOKENIZER,
+        "text_encoder": "transformers.CLIPTextModel",
+        "image_normalizer": stock.NORMALIZER,
+        "image_noising_scheduler": "scheduler",
+        "image_encoder": stock.VISION,
+        "feature_extractor": stock.PROCESSOR,
+        "prior": stock.PRIOR,
+        "prior_scheduler": stock.NOISE,
+        "prior_tokenizer": stock.TOKENIZER,
+        "prior_text_encoder": stock.TEXT,
+    },
     needed=7,
+    denoiser="unet",
+    scheduler="scheduler",
     make=_stack,
     can=CAN | {"imagine"},
 )

@@ -32,7 +32,7 @@ from astrogate.models.sampler.locks import alone, lock_of
 from astrogate.models.sampler.loop import precision, sampler_generator
 from astrogate.models.sampler.step import predict
 from astrogate.models.text.prompts import check_length, check_prompt, check_words, end_of_text, segment, tokenized
-from astrogate.models.unclip.imagine import imagined, leveled
+from astrogate.models.unclip.imagine import fitting, imagined, leveled
 from astrogate.models.unclip.stack import Stack
 from astrogate.ops.ddim import clean, noise_of, step
 from astrogate.ops.quantise import Codebook
@@ -42,12 +42,16 @@ _IMAGE = "image_embeds"
 
 @final
 class UnCLIP:
-    """One loaded stack. `language` is a closed vocabulary to warn about, empty for open ones."""
+    """A Predictor that draws from an image embedding, with CLIP's towers and priors at hand.
+
+    `stack` is what it is made of, `language` a closed vocabulary to warn about, empty for open ones.
+    """
 
     def __init__(self, family: StackFamily, stack: Stack, name: str, language: frozenset[str] = frozenset()) -> None:
         self.family, self.stack, self.name, self.language = family, stack, name, language
         self.recipe = family.recipe
         self._modules = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
+        self._scheduler = stack.parts[family.scheduler]
         self.lock = lock_of(self.denoiser)
         self._fingerprint: str | None = None
         self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
@@ -67,7 +71,7 @@ class UnCLIP:
     @property
     def denoiser(self) -> Any:
         """The decoder's U-Net."""
-        return self.stack.parts[self.stack.denoiser]
+        return self.stack.parts[self.family.denoiser]
 
     @property
     def dtype(self) -> str:
@@ -96,10 +100,11 @@ class UnCLIP:
         return len(self.stack.upsamplers)
 
     @property
-    def components(self) -> Codebook | None:
-        """The principal components that its autoregressive prior speaks; None without one."""
-        kept = self.stack.parts.get("codebook")
-        return None if kept is None else kept[0]
+    def components(self) -> Codebook:
+        """The principal components that its autoregressive prior speaks. Raises AstrogateError without one."""
+        if "codebook" not in self.stack.parts:
+            raise AstrogateError(f"{self.name} keeps no components", "name a folder of pictures that give them")
+        return self.stack.parts["codebook"][0]
 
     @property
     def fingerprint(self) -> str:
@@ -110,7 +115,7 @@ class UnCLIP:
 
     @property
     def weights(self) -> str:
-        return identity.weights(self._modules, self.stack.scheduler)
+        return identity.weights(self._modules, self._scheduler)
 
     def point(
         self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None
@@ -141,14 +146,12 @@ class UnCLIP:
         width: int | None = None,
         noise_level: int = 0,
     ) -> Point:
-        """See `core.protocols.UnCLIP`. Raises AstrogateError for an embedding of another CLIP, and for a decoder that
-        knows no levels."""
-        z, missing = image_embeds.detach().float().cpu(), self.stack.missing.detach().float().cpu()
-        if z.shape != missing.shape:
-            raise AstrogateError(
-                f"an embedding of shape {tuple(z.shape)}; {self.name} takes {tuple(missing.shape)}",
-                "use a checkpoint of the same CLIP",
-            )
+        """A point for an image embedding [d]; the prompt, which may be empty, is what the decoder itself reads.
+
+        `noise_level` puts noise on the embedding, for a decoder that was trained to forgive it. Raises AstrogateError
+        for an embedding of another CLIP, and for a decoder that knows no levels.
+        """
+        z, missing = fitting(self.stack, self.name, image_embeds)
         if self.stack.tokenizer is not None:
             check_words((prompt, negative), self.language)
             for text in (prompt, negative):
@@ -181,17 +184,13 @@ class UnCLIP:
         num_inference_steps: int = 25,
         negative: str = "",
     ) -> Tensor:
-        """See `core.protocols.UnCLIP`. Raises AstrogateError for a kind of prior that the stack misses."""
+        """Image embeddings [n, d] for prompts, one seed each, by a kind of prior; "none" is the text's own embedding.
+
+        Of the `candidates` the one with the largest z_i.z_t is kept. `guidance_scale` None is the stack's own,
+        `negative` is the prompt to guide away from. Raises AstrogateError for a kind of prior that the stack misses.
+        """
         return imagined(
-            self.stack,
-            self.name,
-            prompts,
-            seeds=seeds,
-            kind=kind,
-            candidates=candidates,
-            guidance_scale=guidance_scale,
-            num_inference_steps=num_inference_steps,
-            negative=negative,
+            self.stack, self.name, prompts, seeds, kind, candidates, guidance_scale, num_inference_steps, negative
         )
 
     @torch.no_grad()
@@ -214,8 +213,10 @@ class UnCLIP:
         num_inference_steps: int | None = None,
         stages: Sequence[int] | None = None,
     ) -> Tensor:
-        """Pictures [n, 3, h, w] in [0, 1] through the upsamplers of these numbers, or all. Raises AstrogateError for
-        none."""
+        """Pictures [n, 3, h, w] in [0, 1], enlarged by all or some of the upsamplers; one seed per picture.
+
+        Raises AstrogateError for a stage that there is not.
+        """
         every = self.stack.upsamplers
         if not every or (stages is not None and not set(stages) <= set(range(len(every)))):
             raise AstrogateError(f"{self.name} has {len(every) or 'no'} upsampler", "leave upscale, or stages, out")
@@ -277,8 +278,8 @@ class UnCLIP:
 
         def call(x: Tensor, arguments: Mapping[str, Any]) -> Tensor:
             out = self.denoiser(x, timestep, **arguments).sample[:, : x.shape[1]]  # behind it comes its variance
-            if self.stack.scheduler.config.prediction_type == "v_prediction":
-                a = float(self.stack.scheduler.alphas_cumprod[timestep])
+            if self._scheduler.config.prediction_type == "v_prediction":
+                a = float(self._scheduler.alphas_cumprod[timestep])
                 out = a**0.5 * out + (1 - a) ** 0.5 * x
             return out
 
@@ -301,7 +302,7 @@ class UnCLIP:
 
     def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
         """DDIM's timesteps with leading spacing. See `core.protocols.Predictor`."""
-        return leading(self.stack.scheduler, num_inference_steps)
+        return leading(self._scheduler, num_inference_steps)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

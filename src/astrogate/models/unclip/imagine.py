@@ -18,7 +18,6 @@ def imagined(
     stack: Stack,
     name: str,
     prompts: Sequence[str],
-    *,
     seeds: Sequence[int],
     kind: str,
     candidates: int,
@@ -44,6 +43,17 @@ def imagined(
     draws = [prior.draw(captions, generators, num_inference_steps=num_inference_steps) for _ in range(candidates)]
     z = best_of(draws, text.embeds).float().cpu()
     return torch.nn.functional.normalize(z, dim=-1) if stack.towers.unit else z
+
+
+def fitting(stack: Stack, name: str, z: Tensor) -> tuple[Tensor, Tensor]:
+    """An embedding [d] and the stack's own for "no picture" [d]. Raises AstrogateError for one of another width."""
+    z, missing = z.detach().float().cpu(), stack.missing.detach().float().cpu()
+    if z.shape != missing.shape:
+        raise AstrogateError(
+            f"an embedding of shape {tuple(z.shape)}; {name} takes {tuple(missing.shape)}",
+            "use a checkpoint of the same CLIP",
+        )
+    return z, missing
 
 
 def leveled(stack: Stack, name: str, z: Tensor, level: int, seed: int, device: torch.device) -> dict[str, Tensor]:

@@ -64,13 +64,13 @@ def load_unclip(
         if "ar_prior" in parts:
             parts["codebook"] = _codebook(places["ar_prior"] / _CODEBOOK, parts)
         stack = family.make(parts)
-        _check_widths(stack, name)
+        _check_widths(family, stack, name)
         return UnCLIP(family, stack, name, language)
 
 
-def _check_widths(stack: Stack, name: str) -> None:
+def _check_widths(family: StackFamily, stack: Stack, name: str) -> None:
     """Refuse a prior or towers whose embeddings are of another width than those that the decoder draws from."""
-    width = int(stack.parts[stack.denoiser].config.get("encoder_hid_dim") or len(stack.missing))
+    width = int(stack.parts[family.denoiser].config.get("encoder_hid_dim") or len(stack.missing))
     towers = {"text encoder": stack.towers.text, "image encoder": stack.towers.vision}
     found = {what: tower.config.projection_dim for what, tower in towers.items() if tower is not None}
     prior = stack.priors.get("diffusion")

@@ -18,18 +18,15 @@ from astrogate.models.unclip.upsampling import Upsampler
 class Stack:
     """A loaded stack.
 
-    `parts` are named as the checkpoint names them, `denoiser` is that of the decoder, `scheduler` holds its levels.
-    `caption` turns captions into the decoder's own conditioning by space (empty: it sees none), by `tokenizer`;
-    `conditions` a batch of image embeddings and captions into the denoiser's arguments, and its second argument says
-    that they are the negative half. `missing` is the embedding [d] that means "no picture". `noised` adds noise of
-    levels [n], 0 to `levels`, to embeddings [n, d], where the decoder was trained to forgive it. `clamp` is the range
-    of a predicted picture, where pixels themselves are drawn. With `negative_prior` a negative prompt goes through the
-    prior, too, and means "no picture".
+    `parts` are named as the checkpoint names them. `caption` turns captions into the decoder's own conditioning by
+    space (empty: it sees none), by `tokenizer`; `conditions` a batch of image embeddings and captions into the
+    denoiser's arguments, and its second argument says that they are the negative half. `missing` is the embedding [d]
+    that means "no picture". `noised` adds noise of levels [n], 0 to `levels`, to embeddings [n, d], where the decoder
+    was trained to forgive it. `clamp` is the range of a predicted picture, where pixels themselves are drawn. With
+    `negative_prior` a negative prompt goes through the prior, too, and means "no picture".
     """
 
     parts: Mapping[str, Any]
-    denoiser: str
-    scheduler: Any
     towers: Towers
     coder: Coder
     tokenizer: Any

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from astrogate.core.files import write_text
-from astrogate.core.protocols import Model, UnCLIP
+from astrogate.core.protocols import Model
 from astrogate.measure.distributions import fid, kid
 from astrogate.measure.scores import bootstrap, halves, mean
 from astrogate.menagerie.oracle import Oracle
 from astrogate.menagerie.world import Scene
 from astrogate.methods.image.encode import encode
-from astrogate.ops.quantise import Codebook, relative_error
+from astrogate.models.unclip.adapter import UnCLIP
+from astrogate.ops.quantise import relative_error
 from astrogate.studies.image import measures as measures
 from astrogate.studies.kit.report import page
 from astrogate.studies.world.scenes import drawings, reconstruct
@@ -73,7 +74,7 @@ def _priors(stack: UnCLIP, scenes: Sequence[Scene], captions: Sequence[measures.
 
 def _codes(stack: UnCLIP, scenes: Sequence[Scene]) -> Table:
     """What the principal components save, and what the symbols lose."""
-    book: Codebook = stack.components
+    book = stack.components
     z = stack.embed(drawings(list(scenes), stack.size)[0])
     full = len(book.mean)
     rows: list[list[str]] = []

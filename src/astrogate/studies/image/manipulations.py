@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from astrogate.core.point import Point
-from astrogate.core.protocols import Model, UnCLIP
+from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.measure.scores import bootstrap, mean
 from astrogate.menagerie.oracle import Oracle
@@ -20,6 +20,7 @@ from astrogate.methods.image.prior import prior
 from astrogate.methods.image.probe import probe
 from astrogate.methods.image.textdiff import textdiff
 from astrogate.methods.image.vary import vary
+from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.rendering.pixels import to_images
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from astrogate.core.point import Point
-from astrogate.core.protocols import Model, Reader, Readings, UnCLIP
+from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.distributions import diversity
 from astrogate.measure.scores import Estimate, bootstrap, mean, psnr
@@ -30,6 +30,7 @@ from astrogate.methods.image.encode import encode
 from astrogate.methods.image.prior import Kind, prior
 from astrogate.methods.image.textdiff import textdiff
 from astrogate.methods.image.vary import vary
+from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.ops.pixels import to_pictures, to_pixels
 from astrogate.rendering.pixels import to_images, to_tensor
 from astrogate.rendering.render import render

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from astrogate.core.protocols import Reader, UnCLIP
+from astrogate.core.protocols import Reader
 from astrogate.core.recipe import Recipe
 from astrogate.measure.scores import bootstrap, mean
 from astrogate.methods.image.encode import encode
 from astrogate.methods.image.prior import prior
+from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 from astrogate.studies.image import measures as measures

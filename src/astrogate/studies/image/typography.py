@@ -13,9 +13,9 @@ import torch
 from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
-from astrogate.core.protocols import UnCLIP
 from astrogate.measure.scores import Estimate, bootstrap, mean
 from astrogate.menagerie.factors import SUBJECTS
+from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.rendering.pixels import to_images, to_tensor
 
 
