@@ -24,6 +24,7 @@ from PIL import Image
 
 import astrogate
 from astrogate.app.cli.main import main
+from astrogate.app.cli.reference import below
 from astrogate.core.path import Path as Way
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
@@ -145,7 +146,7 @@ def _shell(words: list[str]) -> None:
     command: click.Command = main
     words.pop(0)
     while isinstance(command, click.Group):
-        command = command.commands[words.pop(0)]
+        command = below(command)[words.pop(0)]
     command.make_context(command.name, words, click.Context(main, **main.context_settings))
 
 

@@ -17,6 +17,7 @@ from astrogate.actions.table import REQUESTS, request_of
 from astrogate.actions.typed import Curves, Files, HoldPair, InputFile, Numbers, Range, Settings, Texts
 from astrogate.app.cli.main import main
 from astrogate.app.cli.options import made
+from astrogate.app.cli.reference import below
 from astrogate.core.errors import AstrogateError
 from tests.app.test_cli import run
 
@@ -174,7 +175,7 @@ def test_a_command_has_all_of_it(kind: str) -> None:
 
 
 def test_what_is_typed_is_what_is_asked_for(kind: str) -> None:
-    command = main.commands[kind]
+    command = below(main)[kind]
     args: list[str] = []
     for name, (value, texts) in samples(kind).items():
         (param,) = (param for param in command.params if param.name == name)
@@ -192,5 +193,5 @@ def test_what_is_typed_is_what_is_asked_for(kind: str) -> None:
 
 def test_a_commands_own_options_come_first(kind: str) -> None:
     own = [name for name in REQUESTS[kind].model_fields if name in REQUESTS[kind].__annotations__]
-    names = [param.name for param in main.commands[kind].params]
+    names = [param.name for param in below(main)[kind].params]
     assert set(names[: len(own)]) == set(own)

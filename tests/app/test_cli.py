@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from astrogate.app.cli.main import main
+from astrogate.app.cli.main import COMMANDS, main
+from astrogate.app.cli.reference import below
 
 SLIDE = ("slide", "a painting of a dog", "--toward", "fat", "--away", "thin", "--steps", "2", "--device", "cpu")
 
@@ -164,14 +165,20 @@ def test_odd_outputs_are_refused(tiny_folder: Path) -> None:
 def test_help_names_every_command() -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert all(re.search(rf"^  {name} ", out, re.M) for name in main.commands)
+    assert [name for name in COMMANDS if re.search(rf"^  {name} ", out, re.M)] == list(below(main))
+
+
+def test_the_help_says_of_a_command_what_it_says_itself() -> None:
+    own = {name: command.get_short_help_str(limit=200) for name, command in below(main).items()}
+    assert own == {name: brief for name, (_, brief) in COMMANDS.items()}
+    assert list(COMMANDS) == sorted(COMMANDS)
 
 
 def options(command: click.Command, name: str = "astrogate") -> Iterator[tuple[str, click.Parameter]]:
     """Every option of a command and of those below it, with the command's whole name."""
     yield from ((name, param) for param in command.params)
-    for below, other in (command.commands if isinstance(command, click.Group) else {}).items():
-        yield from options(other, f"{name} {below}")
+    for part, other in below(command).items():
+        yield from options(other, f"{name} {part}")
 
 
 def test_what_is_written_stays_in_the_current_folder() -> None:
@@ -202,7 +209,10 @@ def test_importing_is_light() -> None:
     """Neither the package nor its command line loads the heavy libraries."""
     heavy = {"diffusers", "transformers", "torch", "fastapi", "ray", "scipy", "PIL"}
     assert not modules_after("import astrogate") & heavy
-    assert not modules_after("import astrogate.app.cli.main") & heavy
+    assert not modules_after("import astrogate.app.cli.reference as r; r.below(r.main)") & heavy
+    helped = modules_after("from astrogate.app.cli.main import main as m; import click; m.get_help(click.Context(m))")
+    assert "click" in helped
+    assert not helped & {*heavy, "pydantic"}
 
 
 def test_public_names_stay_what_they_are() -> None:

@@ -255,3 +255,6 @@ def sculpture(folder: Path, device: str | None) -> None:
         told = " ".join(f"{factor:g}: {value:.3f}" for factor, value in zip(study.FACTORS, found.readings, strict=True))
         click.echo(f"from {window[0]:.0%} of the steps on, {found.correlation.n} seeds:")
         click.echo(f"  Spearman {found.correlation}, scene stays {found.scene}; {told}")
+
+
+COMMANDS = (bench,)

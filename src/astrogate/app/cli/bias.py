@@ -121,3 +121,6 @@ def bias(
 
 def _told(shares: dict[str, float]) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+
+
+COMMANDS = (bias,)

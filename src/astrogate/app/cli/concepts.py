@@ -187,3 +187,6 @@ def explain_image(
     if save is not None:
         found.save(save)
     click.echo(f"wrote {output}")
+
+
+COMMANDS = (explain, explain_image)

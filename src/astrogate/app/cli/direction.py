@@ -9,7 +9,8 @@ import click
 
 from astrogate.actions.options import Editing, Loading
 from astrogate.actions.output import check_output
-from astrogate.app.cli.options import PATH, RANGE, edits, loads, printable
+from astrogate.app.cli.options import PATH, RANGE, edits, loads
+from astrogate.app.cli.text import printable
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 
@@ -209,3 +210,6 @@ def export(path: Path, form: str, prompt: str, scale: float, on: str | None, out
     if on is None:
         others = (model.point(f"a {m} of a {s}") for m, s in zip(media, subjects, strict=False))
         click.echo(f"on other prompts it misses by {mismatch(found, point, others):.1%} of the move, on average")
+
+
+COMMANDS = (direction,)

@@ -11,7 +11,8 @@ import click
 from astrogate.actions.output import perform
 from astrogate.actions.request import Request, digest
 from astrogate.actions.table import REQUESTS
-from astrogate.app.cli.options import PATH, made, parameters, printable, progress
+from astrogate.app.cli.options import PATH, made, parameters, progress
+from astrogate.app.cli.text import printable
 from astrogate.core.errors import AstrogateError
 
 #: What a result is called unless another name is given.
@@ -38,9 +39,6 @@ def command_of(kind: type[Request]) -> click.Command:
     params = [*parameters(kind), output]
     params.sort(key=lambda param: not isinstance(param, click.Argument))
     return click.Command(kind.kind, params=params, callback=run, help=kind.__doc__, short_help=kind.brief)
-
-
-drawing = [command_of(kind) for kind in REQUESTS.values()]
 
 
 @click.command(short_help="Draw again what a file holds.")
@@ -85,3 +83,6 @@ def show(file: Path) -> None:
     if isinstance(command, str) and command:
         click.echo(f"$ {printable(command)}")
     click.echo(text)
+
+
+COMMANDS = (*map(command_of, REQUESTS.values()), again, show)

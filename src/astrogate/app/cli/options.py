@@ -104,11 +104,6 @@ loads = asking(Loading, "loading")
 edits = asking(Editing, "setup")
 
 
-def printable(text: str) -> str:
-    """One line of text with what a terminal would obey, such as escapes, written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def progress(items: Iterable[Item], total: int) -> Iterable[Item]:
     """The same items, with how many are done and the time left on a terminal."""
     from tqdm import tqdm

@@ -15,11 +15,19 @@ from astrogate.app.cli.main import main
 from astrogate.core.files import write_text
 
 
+def below(command: click.Command) -> dict[str, click.Command]:
+    """The commands of a group by their names; none, for what is no group."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: other for name, other in found.items() if other is not None}
+
+
 def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
     yield path, click.Context(command, info_name=path, terminal_width=100, **main.context_settings).get_help()
-    if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            yield from _helps(command.commands[name], f"{path} {name}")
+    for name, other in below(command).items():
+        yield from _helps(other, f"{path} {name}")
 
 
 def reference() -> str:

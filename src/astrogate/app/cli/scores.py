@@ -96,3 +96,6 @@ def sweep(
 def _anywhere(name: str) -> str:
     """A folder by its whole path, so that workers find it from theirs; any other name as it is."""
     return str(Path(name).absolute()) if Path(name).is_dir() else name
+
+
+COMMANDS = (score, sweep)

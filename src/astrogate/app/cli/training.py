@@ -205,3 +205,6 @@ def stack(output: Path, shipped: bool, made: Run) -> None:
             raise AstrogateError("a stack has a CLIP and draws latents", "name their folders with --clip and --vae")
         frozen = {"clip": source.clip, "vae": source.vae}
     click.echo(f"{output}: {assemble_stack(made.run(), output, **frozen):,} bytes")
+
+
+COMMANDS = (train,)
