@@ -104,23 +104,23 @@ def released(model: Any, clip: ag.Clip, prompt: str, words: Vocabulary, plan: Pl
     limits = cutoffs(clip, words.alike, features)
     chosen = dictionary(clip, words, features, place.concept, plan, limits.concept)
     inputs = torch.cat(chosen.embeddings, 1)
-    torch.manual_seed(plan.seed)
+    torch.manual_seed(plan.fit_seed)
     network = Weights(inputs.shape[1], plan.hidden)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate)
     for part in (pipe.unet, pipe.text_encoder, pipe.vae):
         part.requires_grad_(False)
     alphas, best, kept = pipe.scheduler.alphas_cumprod, -1.0, torch.zeros(len(inputs))
-    for step in range(plan.steps):
-        batch = train[torch.randint(len(train), (plan.batch,))]
-        flip = torch.rand(plan.batch)[:, None, None, None] < 0.5
+    for step in range(plan.fit_steps):
+        batch = train[torch.randint(len(train), (plan.fit_batch,))]
+        flip = torch.rand(plan.fit_batch)[:, None, None, None] < 0.5
         pixels = 2 * torch.where(flip, batch.flip(-1), batch) - 1
         latents = pipe.vae.encode(pixels).latent_dist.sample() * pipe.vae.config.scaling_factor
-        noise, t = torch.randn_like(latents), torch.randint(len(alphas), (plan.batch,))
+        noise, t = torch.randn_like(latents), torch.randint(len(alphas), (plan.fit_batch,))
         a = alphas[t][:, None, None, None]
         weights = network(inputs)
         vectors = [vector[None] for vector in pseudo_words(chosen, weights)]
-        with standing_in(model, place.standin, vectors, [place.text] * plan.batch):
-            states = model.encode([place.text] * plan.batch, gradient=True)["prompt_embeds"]
+        with standing_in(model, place.standin, vectors, [place.text] * plan.fit_batch):
+            states = model.encode([place.text] * plan.fit_batch, gradient=True)["prompt_embeds"]
         out = pipe.unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, states).sample
         loss = (out - noise).square().mean() + plan.sparsity * sparsity(chosen, weights, plan.tokens)
         optimiser.zero_grad()

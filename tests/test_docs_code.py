@@ -79,11 +79,13 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
     def default(function: Any, **values: Any) -> None:
         function = inspect.unwrap(function)
+        assert values.keys() <= function.__kwdefaults__.keys()
         monkeypatch.setattr(function, "__kwdefaults__", {**function.__kwdefaults__, **values})
 
     few(PipelineModel)
     few(UnCLIP)
-    times, plan = Way.times, {"steps": 2, "pictures": 4, "validation": 2, "every": 1}
+    times, plan = Way.times, {"fit_steps": 2, "pictures": 4, "validation": 2, "every": 1}
+    assert plan.keys() <= {field.name for field in fields(Plan)}
     monkeypatch.setattr(Way, "times", lambda self, n, *timing: times(self, min(n, 6), *timing))
     monkeypatch.setattr(Plan.__init__, "__defaults__", tuple(
         plan.get(field.name, value) for field, value in zip(fields(Plan), Plan.__init__.__defaults__, strict=True)
@@ -100,7 +102,7 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     )
     default(bias.mixtures, seeds=range(4))
     default(bias.balance, seeds=range(4), looks=1)
-    default(textual_inversion.textual_inversion, steps=2)
+    default(textual_inversion.textual_inversion, fit_steps=2)
 
 
 @pytest.fixture

@@ -49,14 +49,14 @@ from astrogate.methods.edit.export import save_condelta as save_condelta
 from astrogate.methods.edit.guidance import guide as guide
 from astrogate.methods.edit.guidance import toward as toward
 from astrogate.methods.edit.insert import insert as insert
-from astrogate.methods.edit.phrase import phrase as phrase
+from astrogate.methods.edit.style import style as style
 from astrogate.methods.edit.textual_inversion import TextualInversion as TextualInversion
 from astrogate.methods.edit.textual_inversion import textual_inversion as textual_inversion
 from astrogate.methods.image.blend import blend as blend
+from astrogate.methods.image.diff import diff as diff
 from astrogate.methods.image.encode import encode as encode
-from astrogate.methods.image.prior import prior as prior
+from astrogate.methods.image.imagine import imagine as imagine
 from astrogate.methods.image.probe import probe as probe
-from astrogate.methods.image.textdiff import textdiff as textdiff
 from astrogate.methods.image.vary import vary as vary
 from astrogate.methods.path.neighbourhood import neighbourhood as neighbourhood
 from astrogate.methods.path.pace import Pace as Pace
@@ -141,6 +141,7 @@ __all__ = [
     "concepts",
     "contrast",
     "crop_views",
+    "diff",
     "direction_of",
     "encode",
     "explain",
@@ -150,6 +151,7 @@ __all__ = [
     "fitted",
     "grid",
     "guide",
+    "imagine",
     "insert",
     "invert",
     "lerp",
@@ -162,9 +164,7 @@ __all__ = [
     "nlerp",
     "pace",
     "pan",
-    "phrase",
     "picture_shares",
-    "prior",
     "probe",
     "read_picture",
     "render",
@@ -177,7 +177,7 @@ __all__ = [
     "side_by_side",
     "slerp",
     "strip",
-    "textdiff",
+    "style",
     "textual_inversion",
     "to_tensor",
     "toward",

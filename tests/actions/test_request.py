@@ -154,6 +154,25 @@ def test_numbers_out_of_range_are_refused(kind: str) -> None:
                 refused(kind, **{name: odd})
 
 
+def test_a_folder_is_no_file(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a file or a direction is asked for, a folder is refused before all that is in it is read."""
+    monkeypatch.chdir(tmp_path)
+    least = {**few(kind), **({"prompt": "a dog"} if kind == "walk" else {})}
+    for name, (value, _) in samples(kind).items():
+        one = value[0] if isinstance(value, tuple) else value
+        if isinstance(one, Path) and name not in ("run", "pictures", "cache"):
+            wrong: list[Any] = [tmp_path, Path("."), Path("..")]
+        elif name in ("direction", "across", "down", "also"):
+            wrong = ["", ".", str(tmp_path)]
+        else:
+            continue
+        for folder in wrong:
+            given = (folder, 1.0) if name == "also" else folder
+            asked = {**least, name: (given,) if isinstance(value, tuple) else given}
+            with pytest.raises(AstrogateError, match="is a folder: name a file"):
+                REQUESTS[kind].of(**asked).check()
+
+
 def test_every_option_has_a_help(kind: str) -> None:
     for name, field in REQUESTS[kind].model_fields.items():
         text = field.description or ""

@@ -13,7 +13,7 @@ from astrogate.rendering.record import read_record
 from tests.app.test_cli import run
 from tests.checkpoints import clip_model
 
-QUICK = ("--steps", "4", "--every", "2", "--train-pictures", "4", "--validation-pictures", "2", "--draw-steps", "2")
+QUICK = ("--fit-steps", "4", "--every", "2", "--train-pictures", "4", "--validation-pictures", "2", "--steps", "2")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_one_picture_and_more_or_less_of_a_word(explained: Path, loading: tuple[
 
 
 def test_bias_counts_and_balances(loading: tuple[str, ...], tmp_path: Path) -> None:
-    given = ("--groups", "dog,animals=cat+horse", "--steps", "2", "--count", "4", "-o", str(tmp_path), *loading)
+    given = ("--groups", "dog,animals=cat+horse", "--fit-steps", "2", "--count", "4", "-o", str(tmp_path), *loading)
     code, out, err = run("bias", "a photo of a happy", "--concept", "happy", *given, "--balance", "--calibrate")
     assert code == 0, err
     assert "as such mixtures are drawn" in out
@@ -96,7 +96,7 @@ def test_what_cannot_be_explained_is_one_line(loading: tuple[str, ...], tmp_path
     words = tmp_path / "words.txt"
     words.write_text("zebra okapi")
     for options, reason in (
-        (("--steps", "0"), "steps 0"),
+        (("--fit-steps", "0"), "fit_steps 0"),
         (("--words", str(tmp_path / "none.txt")), "can't be read"),
         (("--words", str(words)), "0 words are left"),
         (("--pattern", "["), "is no pattern"),

@@ -94,7 +94,7 @@ def test_a_second_run_takes_every_frame_from_the_cache(using: tuple[str, ...], t
     assert kept.items() <= after.items()
 
 
-@pytest.mark.parametrize("timing", ["eased", "perceptual", "retimed"])
+@pytest.mark.parametrize("timing", ["eased", "even", "retimed"])
 def test_timings(timing: str, using: tuple[str, ...], clip_folder: str, tmp_path: Path) -> None:
     out = tmp_path / "frames"
     walked("a cat", "--timing", timing, "-n", "6", "--clip", clip_folder, "-o", str(out), *using)
@@ -192,7 +192,7 @@ def test_score_reads_folders_and_videos(using: tuple[str, ...], clip_folder: str
         (("walk", "a cat", "--from-seed", "1", "--to-seed", "1"), "the same"),
         (("walk", "a cat", "-o", "walk.avi"), "no video"),
         (("walk", "a cat", "--start-image", "nowhere.png"), "no picture"),
-        (("walk", "a cat", "--timing", "perceptual"), "CLIPModel folder (clip)"),
+        (("walk", "a cat", "--timing", "even"), "CLIPModel folder (clip)"),
         (("walk", "a cat", "--fps", "0"), "fps 0: use 0.1 or more"),
         (("pan", "a cat", "--how", "canvas", "--wide", "1"), "wide 1: use 2 or more"),
     ],

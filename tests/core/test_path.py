@@ -58,6 +58,6 @@ def test_what_is_no_timing_is_refused_at_once() -> None:
             line().sample(n)
     with pytest.raises(AstrogateError, match="4 or more"):
         line(KEYS).sample(3)
-    wrong: Any = "even"
+    wrong: Any = "odd"
     with pytest.raises(AstrogateError, match="choose uniform or eased"):
         line().sample(9, wrong)

@@ -20,7 +20,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.core.segment import Segment
 from astrogate.methods.edit.contrast import contrast
 from astrogate.methods.edit.guidance import toward
-from astrogate.methods.edit.phrase import phrase
+from astrogate.methods.edit.style import style
 from astrogate.models.loading.load import load
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
@@ -229,7 +229,7 @@ def test_words_that_become_no_token_are_refused(tiny: Model, monkeypatch: pytest
     for call in (
         lambda: contrast(tiny, "~", "fat"),
         lambda: contrast(tiny, "fat", "~"),
-        lambda: phrase(tiny, point, "~"),
+        lambda: style(tiny, point, "~"),
         lambda: toward(tiny, "~"),
     ):
         with pytest.raises(AstrogateError, match="'~' becomes no token"):

@@ -125,7 +125,7 @@ def planted() -> list[tuple[dict[str, Any], dict[str, Any]]]:
             ("lerp", "uniform", 30.0, 0.5, 0.2, [1, 4, 9]),
             ("nlerp", "uniform", 25.0, 0.9, 0.7, [1, 4, 9]),
             ("slerp", "uniform", 24.0, 0.95, 0.8, [1, 4, 9]),
-            ("slerp", "perceptual", 24.0, 0.95, 0.8, [1, 1.5, 40]),
+            ("slerp", "even", 24.0, 0.95, 0.8, [1, 1.5, 40]),
         ):
             scores = dict.fromkeys(("istd", "ppl", "pdv", "evenness", "jump", "ghosting"), 0.5)
             result = {
@@ -133,7 +133,7 @@ def planted() -> list[tuple[dict[str, Any], dict[str, Any]]]:
                 "noise": {"norm": 0.7 if by == "lerp" else 1.0, "ks": 0.0, "p": 1.0, "neighbours": 0.0},
                 "times": [0, 1 / 3, 2 / 3, 1],
                 "distances": steps,
-                "jumps": [[0.9, 0.95]] if timing == "perceptual" and prompt < 8 else [],
+                "jumps": [[0.9, 0.95]] if timing == "even" and prompt < 8 else [],
                 "read": {"subject": [1.0, read, read, 1.0]},
             }
             items.append(({"prompt": f"p{prompt}", "seeds": [1, 2], "by": by, "timing": timing}, result))
@@ -150,7 +150,7 @@ def test_a_sweep_says_what_was_planted() -> None:
     assert agreement(study, "ppl").value == 0.5
     assert study.over(lambda case: study.value(case, "lerp, uniform", "oracle")).value == pytest.approx(0.2)
     assert unevenness(study, "slerp, uniform").value == pytest.approx(0.6)
-    assert unevenness(study, "slerp, perceptual").value == pytest.approx(0.2)
+    assert unevenness(study, "slerp, even").value == pytest.approx(0.2)
     assert summary(study)["flagged"] == pytest.approx(0.8)
 
 
@@ -160,7 +160,7 @@ def test_a_sweep_from_its_file_to_its_page(tiny_folder: Path, tmp_path: Path) ->
     file.write_text(
         f'model = "{tiny_folder}"\nclip = "{tmp_path / "clip"}"\nframes = 4\nsteps = 2\n'
         'prompts = ["a dog", "a cat"]\npairs = [[1, 2]]\n'
-        'ways = [["lerp", "uniform"], ["slerp", "uniform"], ["slerp", "perceptual"]]\n'
+        'ways = [["lerp", "uniform"], ["slerp", "uniform"], ["slerp", "even"]]\n'
     )
     given = ("sweep", str(file), "-o", str(tmp_path / "out"), "--device", "cpu", "--page", str(page))
     for _ in range(2):
@@ -202,6 +202,6 @@ def test_the_shipped_sweep_is_the_seed_s_experiment() -> None:
     assert len({spec["prompt"] for spec in specs}) >= 40
     assert len({tuple(spec["seeds"]) for spec in specs}) >= 4
     assert {(spec["by"], spec["timing"]) for spec in specs} == {
-        ("lerp", "uniform"), ("nlerp", "uniform"), ("slerp", "uniform"), ("slerp", "perceptual"),
+        ("lerp", "uniform"), ("nlerp", "uniform"), ("slerp", "uniform"), ("slerp", "even"),
     }  # fmt: skip
     assert all(spec["frames"] == 16 for spec in specs)

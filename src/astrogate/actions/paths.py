@@ -32,7 +32,7 @@ _CACHE = "Folder that keeps the frames, so that an interrupted run resumes."
 class Walk(Sampling):
     """Travel through noise and text: PROMPT from one seed to another, or through several prompts.
 
-    The timing "perceptual" draws frames where the picture moves; "retimed" shows the uniform ones, which it finds in
+    The timing "even" draws frames where the picture moves; "retimed" shows the uniform ones, which it finds in
     the cache, each as often as that needs.
     """
 
@@ -47,7 +47,7 @@ class Walk(Sampling):
     end_image: InputFile | None = option(None, "A picture to end at.")
     by: Literal["slerp", "nlerp", "lerp"] = option("slerp", "How noise goes from end to end.")
     loop: bool = option(False, "Come back to the start.")
-    timing: Literal["uniform", "eased", "perceptual", "retimed"] = option("uniform", "Where on the path frames are.")
+    timing: Literal["uniform", "eased", "even", "retimed"] = option("uniform", "Where on the path frames are.")
     n: int = option(60, "Frames.", flag="-n", ge=2, le=100_000)
     fast: bool = option(False, "bfloat16, and for long runs torch.compile, where they pay.")
     fps: float = option(24.0, "Frames per second of a video.", ge=0.1, le=240)
@@ -105,7 +105,7 @@ class Walk(Sampling):
         recipe, keys = self.recipe(model), self.key_points(model)
         way = walk_circle(keys[0], keys[1]) if self.circling else walk(*keys, by=self.by, closed=self.loop)
         kept, clip = FrameCache(self.cache), None
-        if self.timing in ("perceptual", "retimed"):
+        if self.timing in ("even", "retimed"):
             clip = clip_for(self.model, self.clip)
 
         def frames() -> Iterator[Frame]:
@@ -166,7 +166,7 @@ def _timed(
     options: dict[str, Any] = {"recipe": recipe, "batch_size": batch_size, "cache": cache}
     if timing == "retimed":
         points = map(way, retimed(model, way, n, clip, **options))
-    elif timing == "perceptual":
+    elif timing == "even":
         found = pace(model, way, n, clip, **options)
         for low, high in found.jumps:
             warn(f"the picture jumps between {low:.3f} and {high:.3f} of the way", AstrogateWarning, stacklevel=2)

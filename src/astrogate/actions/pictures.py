@@ -108,7 +108,7 @@ class Imagine(Stacked):
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
         from astrogate.methods.image.encode import unclip
-        from astrogate.methods.image.prior import prior
+        from astrogate.methods.image.imagine import imagine
         from astrogate.models.registry import require
         from astrogate.rendering.render import render
         from astrogate.rendering.upscale import upscale
@@ -117,7 +117,7 @@ class Imagine(Stacked):
         if self.upscale:
             require(stack, "upscale")
         seeds = [self.seed + i for i in range(self.n)]
-        points = prior(
+        points = imagine(
             stack,
             [self.prompt] * self.n,
             seeds=seeds,
@@ -218,12 +218,12 @@ class Diff(Shown):
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
+        from astrogate.methods.image.diff import diff
         from astrogate.methods.image.encode import unclip
-        from astrogate.methods.image.textdiff import textdiff
         from astrogate.rendering.strip import spaced
 
         stack = unclip(model)
-        edit, thetas = textdiff(stack, self.before, self.after), spaced(*self.range, self.n)
+        edit, thetas = diff(stack, self.before, self.after), spaced(*self.range, self.n)
         point = self.encoded(stack, self.image)[0]
         return self.drawn(stack, [point.apply(edit, theta) for theta in thetas], [f"{theta:.2g}" for theta in thetas])
 
@@ -236,6 +236,10 @@ class Probe(Shown):
     image: InputFile = argument("A picture file.")
     ranks: Numbers = option((1, 2, 4, 8, 16, 32), "Numbers of components, with commas.")
     pictures: InputFile | None = option(None, "Folder whose pictures give the components.")
+
+    def folders(self) -> tuple[Path | None, ...]:
+        """See `Request.folders`."""
+        return (self.pictures,)
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""

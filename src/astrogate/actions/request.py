@@ -83,6 +83,8 @@ class Request(BaseModel):
     def check(self) -> None:
         """Raise AstrogateError for what can be refused before a model is loaded."""
         for path in self.files().values():
+            if path.is_dir() and path not in self.folders():
+                raise AstrogateError(f"{path} is a folder", "name a file")
             if path.exists() and not (path.is_file() or path.is_dir()):
                 raise AstrogateError(f"{path} is no ordinary file", "name a file, or a folder")
 
@@ -98,6 +100,10 @@ class Request(BaseModel):
         """The files that it reads, by the text that names them."""
         values = _parts(tuple(getattr(self, name) for name in type(self).model_fields))
         return {str(value): value for value in values if isinstance(value, Path)}
+
+    def folders(self) -> tuple[Path | None, ...]:
+        """Those of its files that may be folders."""
+        return ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `request_of` makes it again from."""

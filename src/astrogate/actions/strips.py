@@ -128,10 +128,10 @@ class Style(Editing):
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
-        from astrogate.methods.edit.phrase import phrase
+        from astrogate.methods.edit.style import style
 
         points = self.points(model, self.prompt)
-        edit = phrase(
+        edit = style(
             model,
             points[0],
             self.phrase,
@@ -165,7 +165,8 @@ class Guide(Editing):
 
     def files(self) -> dict[str, Path]:
         """See `Request.files`."""
-        return {self.direction: Path(self.direction)} if self.direction and is_file(self.direction) else {}
+        named = self.direction is not None and is_file(self.direction)
+        return {str(self.direction): Path(str(self.direction))} if named else {}
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
@@ -243,6 +244,10 @@ class Manipulate(Editing):
         if self.range is not None and not all(-1 <= scale <= 1 for scale in self.range):
             raise AstrogateError(f"a range of {self.range[0]:g} to {self.range[1]:g}", "use scales from -1 to 1")
         self.basis()
+
+    def folders(self) -> tuple[Path | None, ...]:
+        """See `Request.folders`."""
+        return (self.run,)
 
     def basis(self) -> Basis:
         """What the run found. Raises AstrogateError for a folder without one."""

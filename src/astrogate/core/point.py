@@ -25,7 +25,8 @@ class Point:
 
     `tensors` are unbatched and named as diffusers names them (`latents` [c, h, w], `prompt_embeds` [tokens, width],
     `pooled_prompt_embeds` [width], and the negatives). `model` is the fingerprint of the weights it belongs to,
-    `segments` say which tokens are which words. `edits` are edits, each with its scale. `extras` are what other
+    `segments` say which tokens are which words of `prompt`.
+    `edits` are edits, each with its scale. `extras` are what other
     conditions need: "image", a control image [3, H, W] in [0, 1], and "ip_adapter_image_embeds", negative and positive
     [2, images, width]. `seed` is that of the generator that a stochastic sampler draws from, `draw` how many draws of
     the latents' shape it has made before the latents. `hold` takes the place of what the edits say of holding.
@@ -36,6 +37,7 @@ class Point:
     tensors: Mapping[str, Tensor]
     model: str
     segments: tuple[Segment, ...] = ()
+    prompt: str = ""
     edits: tuple[tuple[Edit, float], ...] = ()
     extras: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     seed: int = 0
@@ -46,7 +48,7 @@ class Point:
 
     def __repr__(self) -> str:
         edits = "".join(f", {scale:+g} {edit.name}" for edit, scale in self.edits)
-        return f'<Point "{self.origin.get("prompt", "")}" seed {self.seed}{edits}, {self.origin.get("model", "")}>'
+        return f'<Point "{self.prompt}" seed {self.seed}{edits}, {self.origin.get("model", "")}>'
 
     def apply(self, edit: Edit, scale: float = 1.0) -> Point:
         """This point with an edit more; at scale 0 the point itself.

@@ -121,7 +121,7 @@ class PipelineModel:
         drawn = noise((channels, height // factor, width // factor), seed)
         origin = {"model": self.name, "prompt": prompt, "negative": negative}
         tensors = {"latents": drawn, **{space: value[0].cpu() for space, value in states.items()}}
-        return Point(tensors, self.fingerprint, segments, seed=seed, origin=origin)
+        return Point(tensors, self.fingerprint, segments, prompt, seed=seed, origin=origin)
 
     @alone
     def encode(

@@ -37,7 +37,16 @@ from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 
 FEW = Plan(
-    steps=6, pictures=6, validation=3, every=2, batch=2, dictionary=8, tokens=3, recipe=Recipe(2), rate=1e-2, hidden=8
+    fit_steps=6,
+    pictures=6,
+    validation=3,
+    every=2,
+    fit_batch=2,
+    dictionary=8,
+    tokens=3,
+    recipe=Recipe(2),
+    rate=1e-2,
+    hidden=8,
 )
 PROMPT = "a photo of a happy dog"
 
@@ -69,7 +78,7 @@ def test_a_concept_is_taken_apart(model: Model, clip: Clip, tmp_path: Path) -> N
 
 
 def test_the_same_seed_gives_the_same_weights(tiny: Model, clip: Clip) -> None:
-    first, same, other = (explain(tiny, PROMPT, plan=replace(FEW, seed=s), clip=clip) for s in (1, 1, 2))
+    first, same, other = (explain(tiny, PROMPT, plan=replace(FEW, fit_seed=s), clip=clip) for s in (1, 1, 2))
     assert torch.equal(first.weights, same.weights)
     assert not torch.equal(first.weights, other.weights)
 
@@ -124,18 +133,18 @@ def test_a_run_that_diverges_keeps_its_best_state(tiny: Model, clip: Clip, monke
     assert [look["step"] for look in basis.origin["history"]] == [2]
     steps, bound = iter(range(100)), 0
     with pytest.raises(AstrogateError, match="diverged within 2 steps: lower the plan's rate"):
-        explain(tiny, PROMPT, plan=replace(FEW, seed=9), clip=clip)
+        explain(tiny, PROMPT, plan=replace(FEW, fit_seed=9), clip=clip)
 
 
 def test_a_settled_run_stops_early(tiny: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conceptor, "_judge", lambda *args: lambda vectors: 0.5)
-    plan = replace(FEW, steps=40, rate=1e-9)
+    plan = replace(FEW, fit_steps=40, rate=1e-9)
     assert explain(tiny, PROMPT, plan=plan, clip=clip).origin["history"][-1]["step"] == 40
     early = explain(tiny, PROMPT, plan=replace(plan, early=True), clip=clip)
     assert early.origin["stopped"] == "settled at step 8"
     scores = iter(0.5 * 1.01**i for i in range(100))
     monkeypatch.setattr(conceptor, "_judge", lambda *args: lambda vectors: next(scores))
-    growing = explain(tiny, PROMPT, plan=replace(plan, early=True, seed=1), clip=clip)
+    growing = explain(tiny, PROMPT, plan=replace(plan, early=True, fit_seed=1), clip=clip)
     assert (growing.origin["stopped"], growing.origin["history"][-1]["step"]) == ("", 40)
 
 
@@ -391,7 +400,7 @@ def test_folders_of_pictures_are_filled_up_and_used_again(
     drawn = {path.name for path, mark in marks.items() if path.stat().st_mtime_ns != mark}
     assert drawn == {"0002.png", "0004.png"}
     with pytest.raises(AstrogateError, match="pictures of another prompt, model, number or seed"):
-        explain(tiny, PROMPT, plan=replace(FEW, picture_seed=1), clip=clip, **folders)
+        explain(tiny, PROMPT, plan=replace(FEW, seed=1), clip=clip, **folders)
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "0.bmp").write_bytes(b"a picture")
     for odd, reason in ((tmp_path / "odd", "holds no picture of .png"), (tmp_path / "odd" / "0.bmp", "is no folder")):
@@ -418,7 +427,7 @@ def test_what_cannot_be_explained_is_refused(tiny: Model, tiny_folders: Any, cli
     ):
         explain(other, PROMPT, clip=clip)
     for wrong, reason in (
-        ({"steps": 0}, "steps 0"),
+        ({"fit_steps": 0}, "fit_steps 0"),
         ({"rate": float("nan")}, "rate nan"),
         ({"start": "warm"}, "start 'warm' is unknown"),
         ({"judge": "me"}, "judge 'me' is unknown"),
@@ -457,7 +466,7 @@ def test_half_precision_learns(tiny_folder: Path, clip: Clip) -> None:
     basis = explain(model, PROMPT, plan=replace(FEW, start="text"), clip=clip)
     first, *_, last = basis.origin["history"]
     assert np.isfinite([first["score"], last["loss"]]).all()
-    still_there = explain(model, PROMPT, plan=replace(FEW, steps=1, rate=1e-20), clip=clip)
+    still_there = explain(model, PROMPT, plan=replace(FEW, fit_steps=1, rate=1e-20), clip=clip)
     assert not torch.equal(basis.weights, still_there.weights)
 
 

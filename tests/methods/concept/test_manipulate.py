@@ -106,7 +106,7 @@ def test_a_word_gives_a_direction(model: Model, clip: Clip, family: str) -> None
     from astrogate.methods.concept.explain import explain
     from astrogate.methods.concept.plan import Plan
 
-    few = Plan(steps=2, every=2, pictures=4, validation=2, recipe=Recipe(2))
+    few = Plan(fit_steps=2, every=2, pictures=4, validation=2, recipe=Recipe(2))
     basis = explain(model, "a photo of a happy dog", plan=few, clip=clip)
     word = basis.top(1)[0][0]
     found = direction_of(model, basis, word)

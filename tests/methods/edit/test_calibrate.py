@@ -18,7 +18,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.leakage import Target
 from astrogate.methods.edit.calibrate import calibrate
 from astrogate.methods.edit.contrast import contrast
-from astrogate.methods.edit.phrase import phrase
+from astrogate.methods.edit.style import style
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 from astrogate.studies.edit import calibration as study
@@ -125,7 +125,7 @@ def test_a_search_goes_no_further_than_the_edit(tiny: Model) -> None:
     assert found.calibration == (-0.7, 0.3)
     assert not found.origin["calibration"]["low"]["reached"]
     assert points[0].apply(found, -1.0).steers[0].scale == -0.7
-    phrased = calibrate(tiny, phrase(tiny, points[0], "happy"), points, Pixels(), ceiling=1.0, recipe=RECIPE)
+    phrased = calibrate(tiny, style(tiny, points[0], "happy"), points, Pixels(), ceiling=1.0, recipe=RECIPE)
     assert phrased.calibration == (-1.0, 1.0)
 
 
@@ -136,6 +136,8 @@ def test_bad_calibrations_are_refused(tiny: Model) -> None:
     with pytest.raises(AstrogateError, match="ceiling"):
         calibrate(tiny, direction, points, Pixels(), ceiling=0, recipe=RECIPE)
     one_sided = replace(direction.at(points[0]), limits=(0.0, 1.0), range=(0.0, 1.0))
+    with pytest.raises(AstrogateError, match="placed already"):
+        calibrate(tiny, direction.at(points[0]), points, Pixels(), recipe=RECIPE, placing={"on": "dog"})
     with pytest.raises(AstrogateError, match="acts on one side alone"):
         calibrate(tiny, one_sided, points, Pixels(), recipe=RECIPE)
     nothing = replace(direction, vectors={"end": torch.zeros(32)})

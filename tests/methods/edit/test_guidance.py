@@ -16,7 +16,7 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.edit.guidance import guide, toward
-from astrogate.methods.edit.phrase import phrase
+from astrogate.methods.edit.style import style
 from tests.checkpoints import FAMILIES, guided, in_turn, made, row, steered
 
 WHOLE: dict[str, Any] = {"quantile": 0.0, "window": (0.0, 1.0)}
@@ -115,9 +115,9 @@ def test_guides_go_with_steers(model: Model, family: str) -> None:
 def test_a_guide_moves_by_all_of_the_other_edit_at_its_scale(tiny: Model) -> None:
     """Whatever the rule by which it moves, its half and its window."""
     point = tiny.point("a photo of a happy dog", seed=1)
-    turned = phrase(tiny, point, "happy", half="negative", window=(0.5, 1.0))
+    turned = style(tiny, point, "happy", half="negative", window=(0.5, 1.0))
     by = guide(point, turned, 0.4, **WHOLE)
-    whole = point.apply(phrase(tiny, point, "happy"), 0.4)
+    whole = point.apply(style(tiny, point, "happy"), 0.4)
     assert torch.allclose(tiny.denoise([point.apply(by)], PLAIN), tiny.denoise([whole], PLAIN), atol=1e-4)
     twice = steered(tiny, point)
     twice = replace(twice, above=Parts((*twice.above.steers, *twice.above.steers)))

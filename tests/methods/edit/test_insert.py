@@ -17,6 +17,7 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.edit.insert import HOLDS, LISTENS, chosen, in_prompt, insert, parts, respond
+from astrogate.methods.edit.style import style
 from astrogate.models.loading.load import load
 from tests.app.test_cli import run
 from tests.app.test_cli_directions import record
@@ -37,6 +38,14 @@ def test_the_whole_edit_makes_the_words_and_the_end_those_of_the_edited_prompt(t
     assert torch.allclose(states[end], new[last], atol=1e-5)
     assert torch.equal(states[: here[0]], point.tensors["prompt_embeds"][: here[0]])
     assert words.vectors["prompt_embeds"].abs().sum(1).nonzero().flatten().tolist() == list(range(*here))
+
+
+def test_nothing_computes_from_a_points_origin(tiny: Model) -> None:
+    point = tiny.point(PROMPT)
+    bare = replace(point, origin={})
+    for edit in (lambda p: insert(tiny, p, "fat", before="dog", recipe=RECIPE), lambda p: style(tiny, p, "dog")):
+        one, other = (edit(p).at(1.0).steers[0].vectors["prompt_embeds"] for p in (point, bare))
+        assert torch.equal(one, other)
 
 
 class Listening:

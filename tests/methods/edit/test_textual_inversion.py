@@ -27,10 +27,10 @@ def found(model: Model) -> Direction:
 @pytest.mark.parametrize("family", ["stable_diffusion", "stable_diffusion_xl"])
 def test_fitting_lowers_the_loss_and_leaves_no_trace(model: Model, family: str) -> None:
     direction = found(model)
-    start, end = (textual_inversion(model, direction, steps=n, rate=0.05, **GRID) for n in (0, 60))
+    start, end = (textual_inversion(model, direction, fit_steps=n, rate=0.05, **GRID) for n in (0, 60))
     assert end.loss < 0.9 * start.loss
     assert list(keyed(end.vectors)) == (["emb_params"] if family == "stable_diffusion" else ["clip_l", "clip_g"])
-    again = textual_inversion(model, direction, steps=60, rate=0.05, **GRID)
+    again = textual_inversion(model, direction, fit_steps=60, rate=0.05, **GRID)
     assert all(torch.equal(a, b) for a, b in zip(end.vectors, again.vectors, strict=True))
     table = model.module("text_encoder").get_input_embeddings()
     assert not table._forward_hooks
@@ -41,7 +41,7 @@ def test_the_loss_is_what_diffusers_would_see(tiny_folder: Path, tmp_path: Path)
     """Loaded as a token by diffusers, the embedding gives states that miss the move by the stated share."""
     model: Any = load(str(tiny_folder), device="cpu")
     direction = found(model)
-    inverted = textual_inversion(model, direction, steps=40, rate=0.05, **GRID)
+    inverted = textual_inversion(model, direction, fit_steps=40, rate=0.05, **GRID)
     path = tmp_path / "fat.safetensors"
     save_pseudo_word(inverted.vectors, path)
     goals = {

@@ -62,12 +62,18 @@ def test_negatives_of_zeros_and_of_words(tiny_folders: object) -> None:
     assert torch.allclose(middle, b.tensors["negative_prompt_embeds"] / 2)
 
 
+def test_between_two_prompts_there_is_none(tiny: Model) -> None:
+    path = walk(point(tiny), point(tiny, "a cat", 2), point(tiny, "a cat", 3))
+    assert [path(u).prompt for u in (0.0, 0.25, 0.5, 0.75, 1.0)] == ["a dog", "", "a cat", "a cat", "a cat"]
+    assert path(0.25).segments == ()
+
+
 def test_one_space_alone(tiny: Model) -> None:
     a, b = point(tiny), point(tiny, "a cat", 2)
     path = walk(a, b, spaces=("latents",))
     assert torch.equal(path(1.0).tensors["latents"], b.tensors["latents"])
     assert path(1.0).tensors["prompt_embeds"] is a.tensors["prompt_embeds"]
-    assert path(1.0).origin["prompt"] == "a dog"
+    assert path(1.0).origin["prompt"] == path(0.5).prompt == "a dog"
     assert path(1.0).seed == 2
     with pytest.raises(AstrogateError, match="no space"):
         walk(a, b, spaces=("image_embeds",))

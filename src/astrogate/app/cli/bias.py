@@ -50,8 +50,8 @@ def _reader(name: str, clip: Clip, groups: dict[str, tuple[str, ...]]) -> Reader
 @click.option("--calibrate", is_flag=True, help="Draw mixtures of the groups' words, to predict shares of pictures.")
 @click.option("--count", default=100, show_default=True, help="Pictures to count, of the concept and of its words.")
 @click.option("-o", "--output", default="explained", show_default=True, type=PATH, help="Folder; a run resumes in it.")
-@click.option("--steps", default=PLAN.steps, show_default=True, help="Steps of the optimisation.")
-@click.option("--seed", default=PLAN.seed, show_default=True, help="The seed of the optimisation.")
+@click.option("--fit-steps", default=PLAN.fit_steps, show_default=True, help="Steps of the optimisation.")
+@click.option("--fit-seed", default=PLAN.fit_seed, show_default=True, help="The seed of the optimisation.")
 @CLIP
 @loads
 def bias(
@@ -63,8 +63,8 @@ def bias(
     calibrate: bool,
     count: int,
     output: Path,
-    steps: int,
-    seed: int,
+    fit_steps: int,
+    fit_seed: int,
     clip_folder: str | None,
     loading: Loading,
 ) -> None:
@@ -91,7 +91,7 @@ def bias(
     model, clip, dtype = seeing(loading, clip_folder)
     reader, recipe, cache = _reader(loading.model, clip, named), Recipe(dtype=dtype), FrameCache(output / "frames")
     words = tuple(word for words in named.values() for word in words)
-    plan = Plan(steps=steps, seed=seed, include=words, dtype=dtype, recipe=recipe)
+    plan = Plan(fit_steps=fit_steps, fit_seed=fit_seed, include=words, dtype=dtype, recipe=recipe)
     basis = explain(model, prompt, concept, plan=plan, clip=clip, folder=output, tell=click.echo)
     seeds = range(800_000, 800_000 + count)
 

@@ -67,12 +67,12 @@ def seeing(loading: Loading, clip_folder: str | None) -> tuple[Model, Clip, str 
 @click.argument("prompt")
 @click.option("--concept", default=None, help="A word or phrase of the prompt.  [default: its last word]")
 @click.option("-o", "--output", default="explained", show_default=True, type=PATH, help="Folder; a run resumes in it.")
-@click.option("--steps", default=PLAN.steps, show_default=True, help="Steps of the optimisation.")
+@click.option("--fit-steps", default=PLAN.fit_steps, show_default=True, help="Steps of the optimisation.")
 @click.option("--tokens", default=PLAN.tokens, show_default=True, help="Words in the pseudo-word, at most.")
 @click.option("--dictionary", default=PLAN.dictionary, show_default=True, help="Words to choose from, at most.")
 @click.option("--sparsity", default=PLAN.sparsity, show_default=True, help="Weight of the pull towards few words.")
 @click.option("--keep-concept", is_flag=True, help="Keep words like the concept in the dictionary.")
-@click.option("--batch", default=PLAN.batch, show_default=True, help="Pictures per step.")
+@click.option("--fit-batch", default=PLAN.fit_batch, show_default=True, help="Pictures per step of the optimisation.")
 @click.option("--rate", default=PLAN.rate, show_default=True, help="Learning rate.")
 @click.option("--pictures", default=None, type=PATH, help="Pictures to learn from: your folder, or an empty one.")
 @click.option("--validation", default=None, type=PATH, help="Pictures to judge by: your folder, or an empty one.")
@@ -87,15 +87,13 @@ def seeing(loading: Loading, clip_folder: str | None) -> tuple[Model, Clip, str 
 @click.option("--words", default=None, type=PATH, help="File of words, one per line.  [default: the model's words]")
 @click.option("--pattern", default=None, help="A regular expression that words match.")
 @click.option("--vocabulary", default=None, type=PATH, help="Folder of the words' features.  [default: the output]")
-@click.option("--at-once", default=PLAN.at_once, show_default=True, help="Pictures drawn and encoded at once.")
-@click.option(
-    "--draw-steps", default=PLAN.recipe.num_inference_steps, show_default=True, help="Denoising steps per picture."
-)
+@click.option("--batch-size", default=PLAN.batch_size, show_default=True, help="Pictures drawn and encoded at once.")
+@click.option("--steps", default=PLAN.recipe.num_inference_steps, show_default=True, help="Denoising steps.")
 @click.option("--guidance", default=PLAN.recipe.guidance_scale, show_default=True, help="Guidance of the pictures.")
 @click.option("--eta", default=PLAN.recipe.eta, show_default=True, help="Share of DDPM's noise in the pictures.")
 @click.option("--scheduler", default=None, help="A diffusers scheduler for the pictures.")
-@click.option("--seed", default=PLAN.seed, show_default=True, help="The seed of the optimisation.")
-@click.option("--picture-seed", default=PLAN.picture_seed, show_default=True, help="The seed of the pictures.")
+@click.option("--fit-seed", default=PLAN.fit_seed, show_default=True, help="The seed of the optimisation.")
+@click.option("--seed", default=PLAN.seed, show_default=True, help="The seed of the pictures.")
 @click.option("--precise", is_flag=True, help="Keep the denoiser's precision, also where bfloat16 is faster.")
 @CLIP
 @loads
@@ -108,7 +106,7 @@ def explain(
     words: Path | None,
     pattern: str | None,
     vocabulary: Path | None,
-    draw_steps: int,
+    steps: int,
     guidance: float,
     eta: float,
     scheduler: str | None,
@@ -133,7 +131,7 @@ def explain(
     place_of(prompt, concept, [""])
     model, clip, quick = seeing(loading, clip_folder)
     dtype = None if precise else quick
-    recipe = Recipe(draw_steps, guidance, scheduler, dtype=dtype, eta=eta)
+    recipe = Recipe(steps, guidance, scheduler, dtype=dtype, eta=eta)
     basis = method(
         model,
         prompt,

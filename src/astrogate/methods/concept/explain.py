@@ -91,7 +91,7 @@ def explain(
     weights = convex(chosen.features - words.features.mean(0), features) if plan.start == "convex" else None
     with still(model):
         judge = _judge(model, clip, place, shown, plan)
-        latents = _latents(model, shown, root, plan.at_once)
+        latents = _latents(model, shown, root, plan.batch_size)
         begin = _begin(model, place, chosen.to(latents[0].device), plan, weights)
         found = optimise(model, place, chosen, latents, plan, judge, folder=run, begin=begin, tell=tell)
     basis = Basis(
@@ -200,7 +200,7 @@ def _shown(
 
     Own pictures without others to judge by are divided: a fifth judges.
     """
-    start = 1_000_000 * plan.picture_seed
+    start = 1_000_000 * plan.seed
     first = range(start, start + plan.pictures)
     seeds = range(first.stop, first.stop + plan.validation)
     mine, judges = (folder is not None and gallery.is_own(folder) for folder in (pictures, validation))
@@ -208,7 +208,7 @@ def _shown(
     def of_model(folder: Path | None, chosen: range) -> tuple[Tensor, str]:
         points = [model.point(place.prompt, seed=seed) for seed in chosen]
         where = folder or gallery.shared_folder(model, points, plan.recipe, root)
-        return gallery.drawn(model, points, plan.recipe, where, batch_size=plan.at_once, tell=tell)
+        return gallery.drawn(model, points, plan.recipe, where, batch_size=plan.batch_size, tell=tell)
 
     def of_user(folder: Path | None, count: int) -> tuple[Tensor, str]:
         assert folder is not None
@@ -244,11 +244,11 @@ def _latents(model: Model, shown: _Shown, root: Path, batch_size: int) -> tuple[
 
 def _judge(model: Model, clip: Clip, place: Place, shown: _Shown, plan: Plan) -> Judging:
     if plan.judge == "loss":
-        return by_loss(model, place, shown.validation, seed=plan.seed, dtype=plan.dtype)
+        return by_loss(model, place, shown.validation, seed=plan.fit_seed, dtype=plan.dtype)
     wanted = clip.images(shown.validation)
     if not shown.paired:
         wanted = F.normalize(wanted.mean(0, keepdim=True), dim=1)
-    return by_pictures(model, clip, place, wanted, shown.seeds, plan.recipe, batch_size=plan.at_once)
+    return by_pictures(model, clip, place, wanted, shown.seeds, plan.recipe, batch_size=plan.batch_size)
 
 
 def _begin(

@@ -19,31 +19,32 @@ Judge = Literal["pictures", "loss"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`tokens` of a `dictionary` make the concept; `steps` of `batch` pictures at learning rate `rate` find them.
+    """`tokens` of a `dictionary` make the concept; `fit_steps` of `fit_batch` pictures at rate `rate` find them.
 
     `sparsity` weighs the pull towards few tokens; `hidden` is the width of the network that gives a word its weight.
-    `pictures` are learnt from, `validation` judged by; `picture_seed` draws both, with `recipe`, `at_once` at a time.
+    `pictures` are learnt from, `validation` judged by; `seed` draws both, with `recipe`, `batch_size`
+    at a time; `fit_seed` starts the optimisation.
     Every `every` steps a `judge` looks: paired pictures by CLIP, or the denoising loss; the best state is kept. `start`
     is where the weights start. `early` stops when the top words and the judge settle. Words like the concept are left
     out of the dictionary, unless `keep_concept`; those of `include` are always in it. `dtype` is what the denoiser
     computes in (None: its own).
     """
 
-    steps: int = 500
+    fit_steps: int = 500
     tokens: int = 50
     dictionary: int = 5000
     sparsity: float = 1e-3
-    batch: int = 6
+    fit_batch: int = 6
     rate: float = 1e-3
     hidden: int = 100
     pictures: int = 100
     validation: int = 20
     every: int = 50
-    at_once: int = 8
+    batch_size: int = 8
     keep_concept: bool = False
     include: tuple[str, ...] = ()
+    fit_seed: int = 0
     seed: int = 0
-    picture_seed: int = 0
     start: Start = "cold"
     judge: Judge = "pictures"
     early: bool = False
@@ -51,7 +52,8 @@ class Plan:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        counts = ("steps", "tokens", "dictionary", "batch", "hidden", "pictures", "validation", "every", "at_once")
+        counts = ("fit_steps", "tokens", "dictionary", "fit_batch", "hidden", "pictures", "validation", "every")
+        counts += ("batch_size",)
         for name in counts:
             if getattr(self, name) < 1:
                 raise AstrogateError(f"{name} {getattr(self, name)}", "use 1 or more")

@@ -126,7 +126,7 @@ def optimise(
         if not look(0, None):
             _diverged(history, 0)
     running, stopped = torch.zeros((), device=device), ""
-    for step in range(first, plan.steps):
+    for step in range(first, plan.fit_steps):
         if stopped := _settled(history) if plan.early else "":
             break
         text, penalty = _text(model, place, words, network(inputs), plan)
@@ -138,7 +138,7 @@ def optimise(
                 parameter.grad /= scale
         optimiser.step()
         running = running + loss.detach()
-        if (step + 1) % plan.every == 0 or step + 1 == plan.steps:
+        if (step + 1) % plan.every == 0 or step + 1 == plan.fit_steps:
             mean = float(running) / ((step % plan.every) + 1)
             whole = math.isfinite(mean) and all(bool(p.isfinite().all()) for p in network.parameters())
             if not whole or not look(step + 1, mean):
@@ -152,7 +152,7 @@ def optimise(
 def network_of(width: int, plan: Plan) -> Weights:
     """The network as it starts, by the plan's seed; torch's own generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator(plan.seed, "network"))))
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator(plan.fit_seed, "network"))))
         return Weights(width, plan.hidden)
 
 
@@ -166,14 +166,14 @@ def _text(
 def _drawn(model: Model, latents: tuple[Tensor, Tensor], plan: Plan, step: int) -> tuple[Tensor, Tensor, Tensor]:
     """Latents drawn from the posteriors of some pictures, noise, and times, of one step."""
     mean, deviation = latents
-    drawing = generator(plan.seed, f"step {step}")
-    index = torch.randint(len(mean), (plan.batch,), generator=drawing)
-    shape = (2, plan.batch, *mean.shape[1:])
+    drawing = generator(plan.fit_seed, f"step {step}")
+    index = torch.randint(len(mean), (plan.fit_batch,), generator=drawing)
+    shape = (2, plan.fit_batch, *mean.shape[1:])
     own, noise = torch.randn(shape, generator=drawing).to(mean)
     return (
         mean[index] + deviation[index] * own,
         noise,
-        torch.randint(timesteps(model), (plan.batch,), generator=drawing),
+        torch.randint(timesteps(model), (plan.fit_batch,), generator=drawing),
     )
 
 

@@ -71,6 +71,8 @@ def calibrate(
         raise AstrogateError(f"a ceiling of {ceiling:g}", "use a distance above 0")
     if isinstance(edit, Edit) and not edit.limits[0] < 0 < edit.limits[1]:
         raise AstrogateError(f"{edit.name!r} acts on one side alone", "leave it as it is; its range is its own")
+    if isinstance(edit, Edit) and placing:
+        raise AstrogateError("options of `Direction.at` for an edit, which is placed already", "leave placing out")
     bare, options = replace(edit, calibration=None), dict(placing or {})
     drawn = partial(render, model, recipe=recipe, batch_size=batch_size)
     frames = list(drawn(points))

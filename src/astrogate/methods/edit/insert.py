@@ -83,8 +83,7 @@ def _listened(
 def in_prompt(model: Model, point: Point, word: str, before: str) -> Direction:
     """What putting `word` before `before` changes in a point's own prompt, by role. Raises as `insert`."""
     check_prompt(before)
-    prompt = str(point.origin.get("prompt", ""))
-    found = list(re.finditer(rf"(?<!\w){re.escape(before)}(?!\w)", prompt, re.IGNORECASE))
+    found = list(re.finditer(rf"(?<!\w){re.escape(before)}(?!\w)", prompt := point.prompt, re.IGNORECASE))
     if len(found) != 1:
         raise AstrogateError(
             f"the prompt {prompt!r} holds {before!r} {len(found)} times", "name words that it holds once"

@@ -41,7 +41,7 @@ def textual_inversion(
     scale: float = 1.0,
     media: Sequence[str] = MEDIA,
     subjects: Sequence[str] = SUBJECTS,
-    steps: int = 200,
+    fit_steps: int = 200,
     rate: float = 0.01,
     seed: int = 0,
 ) -> TextualInversion:
@@ -91,7 +91,7 @@ def textual_inversion(
 
     optimiser = torch.optim.Adam(vectors, lr=rate * float(vectors[0].detach().norm(dim=1).mean()))
     rng = random.Random(seed)
-    for _ in range(steps):
+    for _ in range(fit_steps):
         loss = missed([(rng.choice(list(media)), s) for s in fitted], gradient=True)
         for vector, gradient in zip(vectors, torch.autograd.grad(loss, vectors), strict=True):
             vector.grad = gradient

@@ -92,12 +92,13 @@ def _only(first: Point, point: Point, spaces: Collection[str]) -> Point:
         return first
     moved = {space: point.tensors[space] for space in spaces}
     origin = {**first.origin, **{key: point.origin[key] for key in _told(spaces) if key in point.origin}}
-    segments = point.segments if "prompt_embeds" in spaces else first.segments
+    text = point if "prompt_embeds" in spaces else first
     noise = point if "latents" in spaces else first
     return replace(
         first,
         tensors={**first.tensors, **moved},
-        segments=segments,
+        segments=text.segments,
+        prompt=text.prompt,
         seed=noise.seed,
         draw=noise.draw,
         recipe=noise.recipe,
@@ -146,11 +147,13 @@ def _between(a: Point, b: Point, u: float, by: By, others: str) -> Point:
         return _RULES[by if space == "latents" else others](x, y, u)
 
     told = {"from": _told_of(a), "to": _told_of(b), "u": u, "by": by, "others": others}
+    same = (a.segments, a.prompt) == (b.segments, b.prompt)
     return replace(
         a,
         tensors={space: moved(space, x, b.tensors[space]) for space, x in a.tensors.items()},
         extras={name: lerp(x, b.extras[name], u) for name, x in a.extras.items()},
-        segments=a.segments if a.segments == b.segments else (),
+        segments=a.segments if same else (),
+        prompt=a.prompt if same else "",
         edits=_faded(a.edits, b.edits, u),
         origin={**a.origin, "walk": told},
         hold=_held(a, b, u),

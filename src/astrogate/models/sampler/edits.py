@@ -10,9 +10,9 @@ hold x' are the latents of the edited picture and x those of the same point with
 is the shadow: the prediction at x' without the edits. Every change of x' is answered by a sampler with changes of its
 own, and these are what leaks where prompts leave factors open. At h = 1 the edit's own term alone moves the picture.
 
-That keeps every pixel near, so it does not help an edit that moves shapes. There, from `attend` on, the edited row's
-self-attention takes keys and values from the unedited row (Cao et al. 2023, MasaCtrl), and draws the new shape of the
-same things.
+That keeps pixels close to what they were, so it does not help an edit that moves shapes. There, from `attend` on, the
+edited row's self-attention takes keys and values from the unedited row (Cao et al. 2023, MasaCtrl), and draws the new
+shape of the same things.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ class UnCLIP:
         if noise_level:
             origin["noise_level"] = noise_level
         tensors |= leveled(self.stack, self.name, z, noise_level, seed, self.denoiser.device)
-        return Point(tensors, self.fingerprint, self.segments(prompt), seed=seed, origin=origin)
+        return Point(tensors, self.fingerprint, self.segments(prompt), prompt, seed=seed, origin=origin)
 
     @alone
     @torch.no_grad()

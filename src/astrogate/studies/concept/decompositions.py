@@ -47,7 +47,7 @@ def conceptor(
 ) -> str:
     """The page as HTML, with every picture inline; runs in `folder` are resumed."""
     prompts = {name: f"a photo of a {name}" for name in names}
-    plan = replace(plan, seed=seed)
+    plan = replace(plan, fit_seed=seed)
     words = without_facts(named(vocabulary(model, clip, folder=folder)))
     found = concepts(model, prompts, clip=clip, words=words, folder=folder, plan=plan, tell=tell)
     parts: list[Section] = []
@@ -65,7 +65,7 @@ def conceptor(
     intro = (
         "Chefer et al. (2024) take a word apart into the words that a model draws it from. Menagerie's world "
         "says what its words stand for; CLIP and the U-Net learnt it from pictures and captions alone.",
-        f"Model {model.name}, {plan.steps} steps per concept, seed {seed}. The pictures are of seeds that no run saw.",
+        f"Model {model.name}, {plan.fit_steps} steps per concept, seed {seed}. No run saw the pictures' seeds.",
     )
     return report("Conceptor, reproduced", intro, parts)
 

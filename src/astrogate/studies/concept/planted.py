@@ -133,7 +133,7 @@ class Cell:
         concept, way, seed = spec["concept"], spec["way"], int(spec["seed"])
         if way in ALONE:
             return self._sparse(concept, of_text=way == TEXT_ONLY)
-        plan = replace(WAYS[way], seed=seed)
+        plan = replace(WAYS[way], fit_seed=seed)
         basis = explain(
             self.model,
             f"a photo of a {concept}",

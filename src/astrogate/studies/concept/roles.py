@@ -82,7 +82,9 @@ def role_of(model: Model, reader: Reader, clip: Clip, folder: Path, name: str, w
     words, plan = named(vocabulary(model, clip, folder=folder)), WAYS[way]
     words = without_facts(words) if way == SPARSE else words
     prompt = f"a photo of a {name}"
-    bases = [explain(model, prompt, plan=replace(plan, seed=s), clip=clip, words=words, folder=folder) for s in seeds]
+    bases = [
+        explain(model, prompt, plan=replace(plan, fit_seed=s), clip=clip, words=words, folder=folder) for s in seeds
+    ]
     pictures = pictures_of(model, [model.point(prompt, seed=seed) for seed in _COUNTED], folder)
     labels = labels_of(reader, pictures, "subject", GROUPS)
     shares = [word_shares(basis, GROUPS)["man"] for basis in bases]

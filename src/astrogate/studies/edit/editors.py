@@ -38,7 +38,7 @@ from astrogate.measure.leakage import Target
 from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, TEMPLATE, Nuisance, contrast, states_by_role
 from astrogate.methods.edit.guidance import toward
 from astrogate.methods.edit.insert import LISTENS, chosen, in_prompt, parts, respond
-from astrogate.methods.edit.phrase import phrase
+from astrogate.methods.edit.style import style
 
 #: Finds the edit of a point, for a window of the steps.
 Find = Callable[[Point, Window], Edit]
@@ -206,7 +206,7 @@ def _states(model: Model, text: str) -> Mapping[str, Tensor]:
 
 
 def slerp(model: Model, attribute: Attribute) -> Find:
-    return lambda point, window: phrase(model, point, attribute.word, window=window)
+    return lambda point, window: style(model, point, attribute.word, window=window)
 
 
 def masked_guidance(model: Model, attribute: Attribute) -> Find:

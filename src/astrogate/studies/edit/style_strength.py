@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from astrogate.core.protocols import Model, Reader
 from astrogate.core.recipe import Recipe
-from astrogate.methods.edit.phrase import phrase
+from astrogate.methods.edit.style import style
 from astrogate.methods.path.walk import walk
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
@@ -104,7 +104,7 @@ def _weakening(model: Model, reader: Reader, case: Case, seed: int, recipe: Reci
     point = model.point(case.prompt, seed=seed)
     ways = {"-v": False, "text difference": True}
     points = [
-        point.apply(phrase(model, point, case.phrase, difference=difference), -s)
+        point.apply(style(model, point, case.phrase, difference=difference), -s)
         for difference in ways.values()
         for s in STRENGTHS
     ]

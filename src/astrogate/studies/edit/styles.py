@@ -22,7 +22,7 @@ from astrogate.measure.scores import Estimate, bootstrap, mean
 from astrogate.menagerie.world import sample_scene
 from astrogate.methods.edit.contrast import contrast
 from astrogate.methods.edit.guidance import guide, toward
-from astrogate.methods.edit.phrase import phrase
+from astrogate.methods.edit.style import style
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 from astrogate.studies.edit.editors import LATE
@@ -59,7 +59,7 @@ def methods(model: Model, text: str) -> dict[str, tuple[Style, tuple[float, ...]
     direction = contrast(model, text, None, template=_TEMPLATE, subjects=_SUBJECTS, roles=("subject", "end", "padding"))
 
     def slerped(**options: Any) -> Style:
-        return lambda p, s: p.apply(phrase(model, p, text, **options), s)
+        return lambda p, s: p.apply(style(model, p, text, **options), s)
 
     def placed(p: Point, s: float) -> Point:
         return p.apply(direction.at(p, window=LATE), s)

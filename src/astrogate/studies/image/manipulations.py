@@ -15,10 +15,10 @@ from astrogate.measure.scores import bootstrap, mean
 from astrogate.menagerie.oracle import Oracle
 from astrogate.menagerie.world import Scene
 from astrogate.methods.image.blend import blend
+from astrogate.methods.image.diff import diff
 from astrogate.methods.image.encode import encode
-from astrogate.methods.image.prior import prior
+from astrogate.methods.image.imagine import imagine
 from astrogate.methods.image.probe import probe
-from astrogate.methods.image.textdiff import textdiff
 from astrogate.methods.image.vary import vary
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.rendering.pixels import to_images
@@ -120,7 +120,7 @@ def _diffs(stack: UnCLIP, oracle: Oracle, points: Sequence[Point]) -> list[Secti
     for point, (_, before, after) in zip(points, _DIFFS, strict=True):
         bases = (before, "a picture", "")
         frames = _draw(
-            stack, [point.apply(edit, theta) for edit in [textdiff(stack, b, after) for b in bases] for theta in thetas]
+            stack, [point.apply(edit, theta) for edit in [diff(stack, b, after) for b in bases] for theta in thetas]
         )
         rows = [f"from “{base}”" if base else "from nothing" for base in bases]
         page = inline(sheet(frames, columns=len(thetas), labels=heads, rows=rows))
@@ -173,7 +173,7 @@ def _priors(
     recipe = Recipe(20, GUIDANCE)
     seeds, frames = range(len(_CAPTIONS)), list[Frame]()
     for kind in measures.KINDS:
-        frames += _draw(stack, prior(stack, _CAPTIONS, seeds=seeds, kind=kind), recipe)
+        frames += _draw(stack, imagine(stack, _CAPTIONS, seeds=seeds, kind=kind), recipe)
     own = [text_model.point(text, seed=seed) for text, seed in zip(_CAPTIONS, seeds, strict=True)]
     frames += list(render(text_model, own, recipe=Recipe(20, 4.0)))
     rows = ["diffusion prior", "AR prior", "no prior", "text U-Net"]

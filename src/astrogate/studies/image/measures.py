@@ -26,9 +26,9 @@ from astrogate.measure.scores import Estimate, bootstrap, mean, psnr
 from astrogate.menagerie.captions import MENTION_FROM, Caption
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.world import Scene, held_out, sample_scene, visible
+from astrogate.methods.image.diff import diff
 from astrogate.methods.image.encode import encode
-from astrogate.methods.image.prior import Kind, prior
-from astrogate.methods.image.textdiff import textdiff
+from astrogate.methods.image.imagine import Kind, imagine
 from astrogate.methods.image.vary import vary
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.ops.pixels import to_pictures, to_pixels
@@ -148,7 +148,7 @@ def drawn_by(
     for kind in KINDS:
         for captioned in (True, False) if unread else (True,):
             name = {"none": "no prior"}.get(kind, f"{kind} prior") + ("" if captioned else ", caption unread")
-            points = prior(stack, texts, seeds=seeds, kind=kind, captioned=captioned)
+            points = imagine(stack, texts, seeds=seeds, kind=kind, captioned=captioned)
             pictures[name] = to_tensor(render(stack, points, recipe=recipe, batch_size=16))
     return pictures
 
@@ -203,7 +203,7 @@ def text_diffs(
     theta: float,
 ) -> Diffed:
     """Encoded pictures changed from one caption to another, against their reconstructions, `still`."""
-    edit = textdiff(stack, before, after)
+    edit = diff(stack, before, after)
     seen = still_read(stack, reader, [point.apply(edit, theta) for point in points])
     labels = zip(still.labels("subject"), seen.labels("subject"), strict=True)
     flipped = bootstrap(mean, [float(was != subject and now == subject) for was, now in labels])

@@ -12,7 +12,7 @@ from astrogate.core.protocols import Reader
 from astrogate.core.recipe import Recipe
 from astrogate.measure.scores import bootstrap, mean
 from astrogate.methods.image.encode import encode
-from astrogate.methods.image.prior import prior
+from astrogate.methods.image.imagine import imagine
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
@@ -27,7 +27,7 @@ def tuned(stack: UnCLIP, reader: Reader, *, captions: int = 100, dogs: int = 24)
     scenes, texts = measures.plain_scenes(captions, seed=_SEED)
     words, seeds = [text.text for text in texts], range(_SEED, _SEED + captions)
     for level in (0, 50, 100, 200):
-        points = prior(stack, words, seeds=seeds, noise_level=level)
+        points = imagine(stack, words, seeds=seeds, noise_level=level)
         for guidance in (1.5, 2.0, 3.0, 4.0, 6.0):
             pictures = to_tensor(render(stack, points, recipe=Recipe(20, guidance), batch_size=16))
             agreement = bootstrap(mean, measures.agreeing(reader.read(pictures), scenes, texts))

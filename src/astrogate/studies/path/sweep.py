@@ -2,7 +2,7 @@
 
     prompts = ["a painting of a dog", ...]        frames = 16        steps = 20
     pairs = [[1, 2], [3, 4]]                      guidance = 4.0     model = "menagerie"
-    ways = [["lerp", "uniform"], ["slerp", "perceptual"]]
+    ways = [["lerp", "uniform"], ["slerp", "even"]]
 
 An item is one path: a prompt, two seeds, a rule and a timing. Its result are its scores, those of its noise, and, where
 the model is Menagerie, what the oracle reads of the factors that the prompt names.
@@ -37,7 +37,7 @@ from astrogate.studies.path.score import score_pictures
 
 #: Raise it when the work on an item changes.
 _VERSION = 2
-_TIMINGS = ("uniform", "eased", "perceptual")
+_TIMINGS = ("uniform", "eased", "even")
 _DEFAULTS: dict[str, Any] = {
     "model": SHIPPED,
     "clip": None,
@@ -124,7 +124,7 @@ class PathWork:
         }
 
     def _times(self, way: Way, spec: Spec, recipe: Recipe) -> tuple[list[float], tuple[tuple[float, float], ...]]:
-        if spec["timing"] == "perceptual":
+        if spec["timing"] == "even":
             found = pace(self.model, way, spec["frames"], self.clip, recipe=recipe, batch_size=16)
             return list(found.times), found.jumps
         return way.times(spec["frames"], "eased" if spec["timing"] == "eased" else "uniform"), ()

@@ -17,7 +17,7 @@ from astrogate.methods.image.encode import unclip
 Kind = Literal["diffusion", "ar", "none"]
 
 
-def prior(
+def imagine(
     model: Model,
     prompts: Sequence[str],
     *,

@@ -1,4 +1,4 @@
-"""Phrase: the strength of a style by slerp of the text states towards states + phrase (Qi 2023).
+"""Style: the strength of a style by slerp of the text states towards states + phrase (Qi 2023).
 
     e_theta = slerp(e, e + v, theta),  v = encoding of the phrase alone, padded
 
@@ -26,7 +26,7 @@ from astrogate.models.text.prompts import check_tokens
 LIMIT, MOST = 1.0, 0.5
 
 
-def phrase(
+def style(
     model: Model,
     point: Point,
     text: str,
@@ -47,7 +47,7 @@ def phrase(
     if not text.strip():
         raise AstrogateError("the phrase is empty", 'name a style, e.g. "Monet style"')
     check_tokens(model, text)
-    prompt = str(point.origin.get("prompt", ""))
+    prompt = point.prompt
     if (difference or in_span) and not any(segment.find(text) for segment in point.segments):
         raise AstrogateError(f"the prompt {prompt!r} does not contain {text!r}", "name a phrase of the prompt")
     spaces = _spaces(point)
@@ -73,7 +73,7 @@ def phrase(
         range=(0.0, MOST),
         limits=(-LIMIT, LIMIT),
         name=text,
-        origin={"method": "phrase", "phrase": text, "difference": difference, "in_span": in_span},
+        origin={"method": "style", "phrase": text, "difference": difference, "in_span": in_span},
     )
 
 

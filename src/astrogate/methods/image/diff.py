@@ -21,7 +21,7 @@ from astrogate.methods.image.encode import unclip
 MOST = 0.5
 
 
-def textdiff(model: Model, before: str, after: str) -> Edit:
+def diff(model: Model, before: str, after: str) -> Edit:
     """The edit of any picture's point from the caption `before` ("" is none) towards `after`; its scale is theta.
 
     Raises AstrogateError for captions that say the same, and for a stack without a text encoder in the space of its
@@ -34,12 +34,12 @@ def textdiff(model: Model, before: str, after: str) -> Edit:
         range=(0.0, MOST),
         limits=(0.0, 1.0),
         name=f"{before or 'nothing'} to {after}",
-        origin={"method": "textdiff", "before": before, "after": after},
+        origin={"method": "diff", "before": before, "after": after},
     )
 
 
 def direction(model: Model, before: str, after: str) -> Tensor:
-    """z_d [d], of unit length. Raises AstrogateError as `textdiff` does for captions."""
+    """z_d [d], of unit length. Raises AstrogateError as `diff` does for captions."""
     stack = unclip(model)
     if not after.strip():
         raise AstrogateError("the caption to go to is empty", 'say what the picture should become, e.g. "a cat"')
