@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from astrogate.actions.output import versions
+from astrogate.actions.kept import Kept
 from astrogate.actions.request import Plan, Request, digest
 from astrogate.actions.table import request_of
 from astrogate.core.errors import AstrogateError
-from astrogate.rendering.record import read_record
+from astrogate.rendering.record import read_record, versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,7 @@ def found(path: Path | str, /, **changes: Any) -> Found:
     path = Path(path)
     told = read_record(path)
     asked, files, made = (_object(told.get(key)) for key in ("request", "files", "versions"))
-    if not asked:
-        raise AstrogateError(f"{path} has no record of a request", "name a file that Astrogate drew by a command")
-    first = request_of(asked, str(path))
+    first = request_of(asked, str(path)) if asked else _kept(path, told)
     request = first.changed(**changes) if changes else first
     if (code := getattr(first, "method", ())) and "method" not in changes:
         names = ", ".join(code)
@@ -60,6 +58,13 @@ def found(path: Path | str, /, **changes: Any) -> Found:
     return Found(request, request != first, tuple(differs), told)
 
 
+def _kept(path: Path, told: Mapping[str, Any]) -> Kept:
+    """The request for what was drawn from Python. Raises AstrogateError for a file that holds no points."""
+    kept = Kept.of(file=path, model=str(_object(told.get("point")).get("model", "")))
+    assert kept.points
+    return kept
+
+
 def _object(value: Any) -> dict[str, Any]:
     """A JSON object; an empty one for anything else."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
@@ -68,7 +73,7 @@ def _object(value: Any) -> dict[str, Any]:
 def again(path: Path | str, /, *, model: Any = None, **changes: Any) -> Any:
     """Draw again what a file holds, with some options changed: a Strip, or for a path the list of its frames.
 
-    A picture file of a canvas comes again as one frame.
+    A picture file of a canvas, or of one frame, comes again as one frame.
 
     `model` None is the one that its record names. Raises AstrogateError as `found` does.
     """

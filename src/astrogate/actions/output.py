@@ -7,10 +7,10 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astrogate.actions.kept import Kept
 from astrogate.actions.request import Plan, Request, digest
 from astrogate.core.errors import AstrogateError
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 #: What passes frames on, and may count them.
 Watch = Callable[[Iterable["Frame"], int], Iterable["Frame"]]
-
-#: The packages whose versions decide about a picture.
-_PACKAGES = ("astrogate", "torch", "diffusers", "transformers")
 
 
 def perform(
@@ -40,8 +37,8 @@ def perform(
     """
     request.check()
     check_output(output)
-    found = record(request)
-    if made is not None:
+    found = {} if isinstance(request, Kept) else record(request)
+    if made is not None and found:
         found["command"] = made.get("command", "")
     if output.suffix and output.suffix.lower() != ".png":
         from astrogate.rendering.video import check_video
@@ -70,7 +67,7 @@ def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> None:
             return
         frames = tuple(watch(plan.frames(), plan.total))
         if plan.columns:
-            Strip(frames, plan.columns, plan.rows, more, plan.middle).save(output)
+            Strip(frames, plan.columns, plan.rows, more, plan.middle).save(output, tile=plan.tile)
         else:
             save_png(sheet(frames, columns=min(plan.total, 10)), output, frame=frames[0], more=more)
     elif output.suffix:
@@ -91,19 +88,14 @@ def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> None:
 
 def record(request: Request) -> dict[str, Any]:
     """What makes a request's result again: the request, its files' digests, the versions, the command line."""
+    from astrogate.rendering.record import versions
+
     return {
         "request": request.to_json(),
         "files": {name: digest(path) for name, path in request.files().items()},
         "versions": versions(),
         "command": shlex.join(["astrogate", *sys.argv[1:]]) if Path(sys.argv[0]).name == "astrogate" else "",
     }
-
-
-def versions() -> dict[str, str]:
-    """Which versions of what decides about a picture are installed, and how many threads work."""
-    import torch
-
-    return {**{name: version(name) for name in _PACKAGES}, "threads": str(torch.get_num_threads())}
 
 
 def check_output(path: Path) -> None:

@@ -44,7 +44,7 @@ class Plan:
     `frames` draws, `total` of them, row by row; `columns` and `rows` are labels, `columns` empty for a path, whose
     frames follow one another; `whole`, where there is one, draws what a picture file shows instead. `middle` is the
     frame whose settings stand for all, `facts` join the record, `line` is what to say at the end, `fps` the frames per
-    second of a video.
+    second of a video, `tile` the pixels per side of a picture in a sheet.
     """
 
     frames: Callable[[], Iterator[Frame]]
@@ -56,6 +56,7 @@ class Plan:
     line: str = ""
     whole: Callable[[], Iterator[Frame]] | None = None
     fps: float = 24.0
+    tile: int = 128
 
 
 class Request(BaseModel):

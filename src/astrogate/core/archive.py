@@ -58,11 +58,15 @@ def read(
     format: str | None = None,
     fields: Mapping[str, Any] = MappingProxyType({}),
     tensors: Collection[str] = (),
+    copied: bool = True,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read all tensors, on the CPU, and those metadata that `fields` name with their types, such as `list[str] | None`.
 
-    `format` None takes any file. Raises AstrogateError, with the `remedy`, for a file that is missing, cut off, of
-    another format (not `what`), that misses one of `fields` or of `tensors`, or whose metadata are of other types.
+    `format` None takes any file. Tensors that are not `copied` are the file's own bytes, for a look at large ones: they
+    change, or the program dies, once somebody writes over the file.
+
+    Raises AstrogateError, with the `remedy`, for a file that is missing, cut off, of another format (not `what`), that
+    misses one of `fields` or of `tensors`, or whose metadata are of other types.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -79,6 +83,8 @@ def read(
             if not _fits(kept, dict) or format not in (None, kept.get("format")):
                 raise AstrogateError(f"{path} is not {what}", remedy)
             found: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if copied:
+                found = {name: tensor.clone() for name, tensor in found.items()}
         for names, there in ((tensors, found), (fields, kept)):
             if missing := [name for name in names if name not in there]:
                 raise ValueError(f"it has no {', '.join(missing)}")

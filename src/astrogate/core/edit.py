@@ -114,14 +114,14 @@ class Edit:
                 _parts(kept["above"], "above", tensors),
                 None if kept["below"] is None else _parts(kept["below"], "below", tensors),
                 kept["model"],
-                None if segments is None else tuple(_segment(segment) for segment in segments),
+                None if segments is None else tuple(Segment.of(segment) for segment in segments),
                 tuple(kept["range"]),
                 tuple(kept["limits"]),
                 kept["calibration"] and tuple(kept["calibration"]),
                 kept["name"],
                 kept["origin"],
             )
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise AstrogateError(f"{path} holds an edit that is damaged ({error})", remedy) from error
 
     def held(self, share: float, attend: float = 1.0) -> Edit:
@@ -153,11 +153,6 @@ def _parts(told: Mapping[str, Any], side: str, tensors: Mapping[str, Tensor]) ->
 
     hold = None if told["hold"] is None else Hold(**told["hold"])
     return Parts(made(Steer, "steers", "vectors"), made(Guide, "guides", "tensors"), hold)
-
-
-def _segment(told: Mapping[str, Any]) -> Segment:
-    words = tuple((str(word), int(low), int(high)) for word, low, high in told["words"])
-    return Segment(told["start"], told["first"], told["end"], told["stop"], words, told["name"])
 
 
 def _tuples(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 #: What counts as one word of a prompt.
 WORD = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_+")
@@ -24,6 +26,12 @@ class Segment:
     stop: int
     words: tuple[tuple[str, int, int], ...] = ()
     name: str = ""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Segment:
+        """The segment that `dataclasses.asdict` told, as JSON gives it back."""
+        words = tuple((str(word), int(low), int(high)) for word, low, high in told["words"])
+        return cls(told["start"], told["first"], told["end"], told["stop"], words, told["name"])
 
     def find(self, phrase: str, *, last: bool = False) -> tuple[int, int] | None:
         """The range of tokens of a word or phrase where it first (or last) occurs; None where it does not."""

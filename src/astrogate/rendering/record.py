@@ -1,6 +1,7 @@
 """Files that say how they were made: the record of a frame, and of what it was asked for, as JSON.
 
-A PNG has it as the text `astrogate`, and beside it what A1111's web UI reads, `parameters`; a video as its comment, a
+A PNG has it as the text `astrogate`, and beside it what A1111's web UI reads, `parameters`; one that was drawn from
+Python has the points themselves, too (`rendering.kept`), as a chunk `asTg`; a video as its comment, a
 GIF as a comment behind its frames, a WebP as a chunk `ASTG`. A folder of frames has that of its first.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,8 +21,13 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
+from astrogate.rendering.kept import packed
 
 _KEY, _CHUNK, _GIF_MARK = "astrogate", b"ASTG", b"\x09astrogate"
+#: PNG's own rule of names: not needed to see the picture, private, and safe to copy with it.
+_POINTS = b"asTg"
+#: The packages whose versions decide about a picture.
+_PACKAGES = ("astrogate", "torch", "diffusers", "transformers")
 
 #: What readers raise on damaged files.
 _UNREADABLE = (
@@ -74,13 +81,47 @@ def text_of(frame: Frame, more: Mapping[str, Any] | None = None) -> str:
     return json.dumps({**record(frame), **(more or {})})
 
 
-def save_png(image: Image.Image, path: Path, *, frame: Frame, more: Mapping[str, Any] | None = None) -> None:
-    """Write a picture or a sheet, whole or not at all; `frame` stands for its settings, `more` joins the record."""
+def save_png(
+    image: Image.Image,
+    path: Path | str,
+    *,
+    frame: Frame,
+    more: Mapping[str, Any] | None = None,
+    points: bytes | None = None,
+) -> None:
+    """Write a picture or a sheet, whole or not at all; `frame` stands for its settings, `more` joins the record.
+
+    `points` are what makes all of its frames again, where no request says it (`rendering.kept`); None is those of a
+    picture that is the frame's own.
+    """
+    if points is None:
+        points = packed([frame]) if image is frame.image and "request" not in (more or {}) else b""
     info = PngInfo()
     info.add_text("parameters", parameters(frame))
     info.add_text(_KEY, text_of(frame, more))
+    if points:
+        info.add(_POINTS, points)
+    path = Path(path)
     with whole_file(path) as file:
         image.save(file, "PNG", pnginfo=info)
+
+
+def versions() -> dict[str, str]:
+    """Which versions of what decides about a picture are installed, and how many threads work."""
+    import torch
+
+    return {**{name: version(name) for name in _PACKAGES}, "threads": str(torch.get_num_threads())}
+
+
+def read_points(path: Path) -> bytes:
+    """The points that a PNG file holds; none for another file, and for one without."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            image.load()
+            chunks: list[tuple[bytes, bytes]] = getattr(image, "private_chunks", [])
+    except _UNREADABLE:
+        return b""
+    return next((chunk[1] for chunk in chunks if chunk[0] == _POINTS), b"")
 
 
 def read_record(path: Path) -> dict[str, Any]:

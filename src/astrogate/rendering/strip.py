@@ -18,7 +18,8 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.rendering.cache import FrameCache
-from astrogate.rendering.record import save_png
+from astrogate.rendering.kept import packed
+from astrogate.rendering.record import save_png, versions
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 
@@ -51,8 +52,12 @@ class Strip:
         return sheet(self.frames, columns=len(self.columns), labels=self.columns, rows=self.rows, tile=tile)
 
     def save(self, path: Path | str, *, tile: int = 128) -> None:
-        """Write it as a PNG file with its record, whole or not at all."""
-        save_png(self.image(tile=tile), Path(path), frame=self.frames[self.middle], more=self.record)
+        """Write it as a PNG file with its record and all that makes it again, whole or not at all."""
+        more, points = self.record, b""
+        if "request" not in more:
+            layout = {"columns": self.columns, "rows": self.rows, "middle": self.middle, "tile": tile}
+            more, points = {"versions": versions(), **more, "strip": layout}, packed(self.frames)
+        save_png(self.image(tile=tile), path, frame=self.frames[self.middle], more=more, points=points)
 
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()
@@ -99,6 +104,7 @@ def strip(
     frames = tuple(render(model, every, recipe=recipe, batch_size=batch_size, cache=cache, progress=progress))
     rows = tuple(f"seed {start.seed}" for start in starts) if len(starts) > 1 else ()
     record = {"along": [told(edit) for edit in moving], "scales": scales, "seeds": [start.seed for start in starts]}
+    record |= {"batch_size": batch_size}
     return Strip(frames, tuple(labels(scales)), rows, record, scales.index(0) if 0 in scales else 0)
 
 
@@ -121,6 +127,7 @@ def grid(
     points = [point.apply(across, a).apply(down, d) for d in scales for a in scales]
     frames = tuple(render(model, points, recipe=recipe, batch_size=batch_size, cache=cache, progress=progress))
     record = {"across": told(across), "down": told(down), "scales": scales, "seeds": [point.seed]}
+    record |= {"batch_size": batch_size}
     heads = tuple(labels(scales))
     return Strip(frames, heads, heads, record, len(frames) // 2)
 

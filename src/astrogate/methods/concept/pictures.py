@@ -63,7 +63,7 @@ def drawn(
         tell(f"the model draws {len(missing)} pictures into {folder}")
     frames = render(model, [points[i] for i in missing], recipe=recipe, batch_size=batch_size)
     for i, frame in zip(missing, frames, strict=True):
-        save_png(frame.image, paths[i], frame=frame)
+        save_png(frame.image, paths[i], frame=frame, points=b"")
     return to_tensor(map(read_picture, paths)), whole
 
 

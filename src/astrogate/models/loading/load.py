@@ -162,7 +162,7 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool) -> t
         from diffusers.loaders.single_file_utils import fetch_diffusers_config
 
         if config is None:
-            weights, _ = archive.read(path, what="a checkpoint", remedy="download it again")
+            weights, _ = archive.read(path, what="a checkpoint", remedy="download it again", copied=False)
             config = str(fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
         index: Any = diffusers.DiffusionPipeline.load_config(config, local_files_only=offline)
         family = family_of(index["_class_name"], str(path))

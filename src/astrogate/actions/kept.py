@@ -1,0 +1,71 @@
+"""The request for the pictures of a file that was drawn from Python: its points are in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from astrogate.actions.options import Loading
+from astrogate.actions.request import Plan, argument, option
+from astrogate.actions.typed import InputFile
+from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from astrogate.core.point import Point
+    from astrogate.core.protocols import Model
+    from astrogate.core.recipe import Frame, Recipe
+
+#: What a file's record has beside what a Strip says of itself.
+_OWN = ("point", "edits", "hold", "recipe", "recipe_hash", "versions", "strip")
+
+
+class Kept(Loading):
+    """Draw again what FILE holds, by the points in it."""
+
+    kind: ClassVar[str] = "kept"
+    brief: ClassVar[str] = "Draw again what was drawn from Python."
+    file: InputFile = argument("A picture file.")
+    batch_size: int | None = option(None, "Pictures drawn at once.  [default: as before]", ge=1)
+
+    @cached_property
+    def points(self) -> list[tuple[Point, Recipe]]:
+        """The points and their recipes. Raises AstrogateError for a file that holds none."""
+        from astrogate.rendering.kept import unpacked
+        from astrogate.rendering.record import read_points
+
+        data = read_points(self.file)
+        if not data:
+            raise AstrogateError(
+                f"{self.file} has no record of a request", "name a file that a command drew, or `Strip.save` wrote"
+            )
+        return unpacked(data, self.file)
+
+    def plan(self, model: Model) -> Plan:
+        """See `Request.plan`."""
+        from astrogate.rendering.record import read_record
+        from astrogate.rendering.render import render
+
+        told = read_record(self.file)
+        facts = {name: value for name, value in told.items() if name not in _OWN}
+        at_once = self.batch_size or facts.get("batch_size", 8)
+
+        def frames() -> Iterator[Frame]:
+            for recipe, group in groupby(self.points, lambda kept: kept[1]):
+                yield from render(model, [point for point, _ in group], recipe=recipe, batch_size=at_once)
+
+        total, line = len(self.points), f"{len(self.points)} pictures"
+        layout = told.get("strip")
+        if layout is None:
+            return Plan(frames, total, facts=facts, line=line, whole=frames)
+        try:
+            return Plan(frames, total, **_layout(layout), facts=facts, line=line)
+        except (LookupError, TypeError, ValueError) as error:
+            raise AstrogateError(f"the record of {self.file} is damaged", "name the file as it was written") from error
+
+
+def _layout(told: Mapping[str, Any]) -> dict[str, Any]:
+    """How a strip is laid out, by its record."""
+    columns, rows = (tuple(map(str, told[name])) for name in ("columns", "rows"))
+    return {"columns": columns, "rows": rows, "middle": int(told["middle"]), "tile": int(told["tile"])}
