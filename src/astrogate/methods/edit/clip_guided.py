@@ -71,6 +71,8 @@ def clip_guided(
     levels = model.levels(recipe.num_inference_steps)
     count, drawn = len(drawn), with_bases(drawn)
     x = torch.stack([point.tensors["latents"] for point in drawn])
+    if (recipe.height, recipe.width) != (None, None):
+        check_size(recipe, model.decode(x[:1]))
     for i, (timestep, a) in enumerate(levels[:-1]):
         u = i / (len(levels) - 1)
         x = x.detach().requires_grad_(scale > 0)
@@ -83,7 +85,6 @@ def clip_guided(
         x0 = clean(x.detach().to(eps), eps, a)
         x = step(x.detach().to(eps), eps, a, levels[i + 1][1])
         expected = model.decode((x if i == len(levels) - 2 else x0)[:count])
-        check_size(recipe, expected)
         cosines = clip.images(expected) @ target.T.cpu()
         frames = tuple(Frame(image, point, recipe) for image, point in zip(to_images(expected), drawn, strict=False))
         yield Stage((i + 1) / (len(levels) - 1), tuple(float(c) for c in cosines[:, 0]), frames)
