@@ -22,7 +22,7 @@ from astrogate.actions.again import again, found
 from astrogate.actions.table import REQUESTS
 from astrogate.core.direction import Direction
 from astrogate.core.edit import Edit
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
@@ -231,6 +231,14 @@ def test_other_versions_are_warned_about(strip: Path) -> None:
     assert [line.split(" and is ")[0] for line in err.splitlines()] == [
         "astrogate: warning: torch was 1.0", "astrogate: warning: gone was 2"
     ]  # fmt: skip
+
+
+def test_again_in_python_warns_of_what_has_changed(strip: Path, tiny: Model) -> None:
+    record = read_record(strip)
+    rewrite(strip, {**record, "versions": {**record["versions"], "torch": "1.0", "gone": "2"}})
+    with pytest.warns(AstrogateWarning) as told:
+        again(strip, model=tiny)
+    assert [str(one.message).split(" and is ")[0] for one in told] == ["torch was 1.0", "gone was 2"]
 
 
 def rewrite(path: Path, record: object, key: str = "astrogate") -> Path:

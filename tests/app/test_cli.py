@@ -17,6 +17,8 @@ from PIL import Image
 
 from astrogate.app.cli.main import COMMANDS, main
 from astrogate.app.cli.reference import below
+from astrogate.core.errors import AstrogateError
+from astrogate.core.recipe import Recipe
 
 SLIDE = ("slide", "a painting of a dog", "--toward", "fat", "--away", "thin", "--steps", "2", "--device", "cpu")
 
@@ -195,6 +197,35 @@ def test_unknown_stage_is_refused() -> None:
     code, _, err = run("train", "menagerie", "--stage", "everything")
     assert code == 2
     assert "unknown stage 'everything'" in err
+
+
+def test_a_place_for_the_packed_model_is_looked_at_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astrogate.train.world.run.train_menagerie", lambda *args, **given: pytest.fail("it trains"))
+    (tmp_path / "full").mkdir()
+    for path, said in ((tmp_path / "full" / "note.txt", "is no folder"), (tmp_path / "full", "holds something else")):
+        (tmp_path / "full" / "note.txt").write_text("mine")
+        code, _, err = run("train", "menagerie", "--pack", str(path))
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert f"{path} {said}" in err
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"),
+    [((), "bfloat16"), (("--precise",), "float32"), (("--dtype", "float16", "--precise"), "float16")],
+)
+def test_leakage_is_measured_in_what_is_asked_for(
+    given: tuple[str, ...], dtype: str, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(model: object, reader: object, cells: object, recipe: Recipe, *_: object) -> None:
+        raise AstrogateError(f"drawn in {recipe.dtype}", "stop here")
+
+    study = "astrogate.studies.edit.leaderboard"
+    monkeypatch.setattr(f"{study}.readers", lambda *args: (None, None))
+    monkeypatch.setattr(f"{study}.bench_of", measured)
+    using = ("--model", str(tiny_folder), "--device", "cpu", "-o", str(tmp_path / "page.md"))
+    assert f"drawn in {dtype}:" in run("bench", "leakage", *given, *using)[2]
 
 
 def modules_after(statement: str) -> set[str]:

@@ -12,6 +12,7 @@ from astrogate.measure.clip import Clip
 from astrogate.rendering.record import read_record
 from tests.app.test_cli import run
 from tests.checkpoints import clip_model
+from tests.methods.concept.test_bias import Nothing
 
 QUICK = ("--fit-steps", "4", "--every", "2", "--train-pictures", "4", "--validation-pictures", "2", "--steps", "2")
 
@@ -90,6 +91,25 @@ def test_bias_counts_and_balances(loading: tuple[str, ...], tmp_path: Path) -> N
     ):
         code, _, err = run("bias", "a photo of a happy", *given, *options)
         assert (code, reason in err) == (2, True), err
+
+
+def test_a_group_that_the_reader_does_not_know_is_refused_before_the_work(
+    loading: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astrogate.app.cli.bias._reader", lambda *args: Nothing())
+    given = ("--groups", "dog,horse", "--fit-steps", "2", "--count", "4", "-o", str(tmp_path), *loading)
+    code, out, err = run("bias", "a photo of a happy", *given)
+    assert (code, out) == (2, "")
+    assert "knows no horse: choose from dog, cat, house" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_words_can_not_be_saved_is_found_before_the_search(explained: Path, loading: tuple[str, ...]) -> None:
+    (folder,) = explained.glob("dog-*")
+    target = folder / "basis.safetensors" / "kept.safetensors"
+    code, out, err = run("explain-image", str(folder), "--save", str(target), *loading)
+    assert (code, out) == (2, "")
+    assert f"cannot write {target}" in err
 
 
 def test_what_cannot_be_explained_is_one_line(loading: tuple[str, ...], tmp_path: Path) -> None:

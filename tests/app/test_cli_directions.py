@@ -77,6 +77,15 @@ def test_combine_weighs_and_frees(fat: Path, loading: tuple[str, ...], tmp_path:
     assert torch.allclose(c, a - 2 * b, atol=1e-6)
     assert abs(float(d @ b)) < 1e-5 * float(d.norm() * b.norm())
     assert run("direction", "combine", str(fat), "--weights", "1,2", "-o", str(both))[0] == 2
+    kept = free.read_bytes()
+    for given, said in (
+        ((str(fat), str(happy), "--weights", "1,2"), "--weights 1,2 does nothing beside --orthogonal"),
+        ((str(fat),), "one file has no others to remove"),
+    ):
+        code, out, err = run("direction", "combine", *given, "--orthogonal", "-o", str(free))
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert said in err
+    assert free.read_bytes() == kept
 
 
 def test_an_exported_file_gives_the_same_conditioning(
@@ -98,6 +107,16 @@ def test_an_exported_file_gives_the_same_conditioning(
     assert theirs.shape == (1, 16, 32)
     assert file["pooled_output"].shape == (1, 32)
     assert (theirs[0] - states).abs().max() <= 1e-6
+
+
+def test_a_pseudo_word_has_no_prompt(fat: Path, loading: tuple[str, ...], tmp_path: Path) -> None:
+    target = tmp_path / "word.safetensors"
+    for name, value in (("--prompt", "a cat"), ("--on", "dog")):
+        given = ("--to", "textual-inversion", name, value, "-o", str(target), *loading)
+        code, out, err = run("direction", "export", str(fat), *given)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
+        assert f"{name} '{value}': a word stands in any prompt" in err
+    assert not target.exists()
 
 
 def test_style_grid_and_guide_draw(fat: Path, using: tuple[str, ...], tmp_path: Path) -> None:
@@ -124,7 +143,12 @@ BAD = {
     "nothing to guide by": (("guide", "a dog"), "name one thing"),
     "unknown roles": (("direction", "fit", "--toward", "fat", "--away", "thin", "--roles", "toes", *FEW), "roles"),
     "poles that encode alike": (
-        ("direction", "fit", "--toward", "fat", "--away", "f at", *FEW, "--template", "a {medium} {subject}"), "alike"
+        ("direction", "fit", "--toward", "fat", "--away", "f at", *FEW, "--roles", "subject",
+         "--template", "a {medium} {subject} {word}"), "alike"
+    ),
+    "a template without a word": (
+        ("direction", "fit", "--toward", "fat", "--away", "thin", *FEW, "--template", "a {medium} {subject}"),
+        "has no {word}",
     ),
     "no CLIP for another model": (("direction", "calibrate", "fat.safetensors"), "CLIPModel folder (clip)"),
 }  # fmt: skip

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from warnings import warn
 
 from astrogate.actions.kept import Kept
 from astrogate.actions.request import Plan, Request, digest
 from astrogate.actions.table import request_of
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.rendering.record import read_record, versions
 
 
@@ -75,11 +76,15 @@ def again(path: Path | str, /, *, model: Any = None, **changes: Any) -> Any:
 
     A picture file of a canvas, or of one frame, comes again as one frame.
 
-    `model` None is the one that its record names. Raises AstrogateError as `found` does.
+    `model` None is the one that its record names. Warns of what has changed since. Raises AstrogateError as `found`
+    does.
     """
     from astrogate.rendering.strip import Strip
 
-    request = found(path, **changes).request
+    asked = found(path, **changes)
+    for difference in asked.differs:
+        warn(difference, AstrogateWarning, stacklevel=2)
+    request = asked.request
     request.check()
     plan: Plan = request.plan(request.load() if model is None else model)
     if plan.whole is not None and Path(path).suffix.lower() == ".png":

@@ -64,6 +64,10 @@ class Walk(Sampling):
             raise AstrogateError(f"a loop of one prompt goes round a circle, not by {self.by}", "leave by out")
         if self.images and self.scheduler not in (None, "DDIM", "DDIMScheduler"):
             raise AstrogateError(f"{self.scheduler} does not draw a picture back", "use the scheduler DDIM, or none")
+        if self.end_image is not None:
+            self.refuse_idle(("to_seed",), "beside a picture to end at", "leave the picture out")
+        if self.start_image is not None:
+            self.refuse_idle(("from_seed",), "beside a picture to start from", "leave the picture out")
         if self.from_seed is not None and self.to_seed is None and len(self.texts) == 1 and self.end_image is None:
             raise AstrogateError("only one end has a seed of its own", "name the other one's too, or leave both out")
         super().check()
@@ -188,6 +192,7 @@ class Pan(Seeded):
     how: Literal["noise", "columns", "canvas"] = option(
         "noise", "The picture drawn anew over moving noise; columns replaced one by one; one wide picture."
     )
+    seeds: int = option(2, "How many seeds, whose noise lies side by side; a canvas has one.", ge=2, le=1000)
     loop: bool = option(False, "Come back to the start; a canvas always does.")
     wide: int = option(4, "Width of a canvas, in pictures.", ge=2, le=64)
     stride: int | None = option(None, "Pixels from window to window of a canvas.  [default: a quarter]")
@@ -200,6 +205,11 @@ class Pan(Seeded):
         super().check()
         if self.how == "columns" and (self.loop or self.seeds > 2):
             raise AstrogateError("columns go from one noise to another", "leave loop out, and use two seeds")
+        if self.how == "canvas":
+            self.refuse_idle(("seeds",), "on a canvas", "move over noise")
+            replace(self.recipe(), stride=self.stride)
+        else:
+            self.refuse_idle(("wide", "stride"), "without a canvas", "move over one")
         check_output(self.cache / "x.png")
 
     def files(self) -> dict[str, Path]:
@@ -227,8 +237,7 @@ class Pan(Seeded):
                 return render(model, point, recipe=wide, cache=kept)
 
             return Plan(views, self.n, line=self.how, whole=whole, fps=self.fps)
-        seeds = range(self.seed, self.seed + max(2, self.seeds))
-        points = [self.point(model, self.prompt, seed) for seed in seeds]
+        points = self.points(model, self.prompt)
         way = pan(*points, closed=self.loop, by="columns" if self.how == "columns" else "window")
 
         def frames() -> Iterator[Frame]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from astrogate.actions.options import Dtype
-from astrogate.actions.request import Plan, Request, argument, needed, option
+from astrogate.actions.request import Plan, Request, argument, digest, needed, option
 from astrogate.actions.typed import InputFile, Numbers, Range
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
@@ -164,10 +164,12 @@ class Vary(Shown):
 
         def frames() -> Iterator[Frame]:
             columns = [
-                list(render(stack, points, recipe=replace(self.recipe(), eta=eta), batch_size=self.batch_size))
+                render(stack, points, recipe=replace(self.recipe(), eta=eta), batch_size=self.batch_size)
                 for eta in etas
             ]
-            return (column[row] for row in range(self.seeds) for column in columns)
+            for _ in points:
+                for column in columns:
+                    yield next(column)
 
         rows = [f"seed {self.seed + i}" for i in range(self.seeds)] if self.seeds > 1 else []
         heads = [f"eta {eta:.2g}" for eta in etas]
@@ -184,6 +186,12 @@ class Blend(Shown):
     second: InputFile = argument("The picture to end at.")
     noises: int = option(0, "More rows, each with one noise from end to end.", ge=0, le=100)
     n: int = option(8, "Pictures in a strip.", flag="-n", ge=1, le=1000)
+
+    def check(self) -> None:
+        """See `Request.check`."""
+        super().check()
+        if digest(self.first) == digest(self.second):
+            raise AstrogateError(f"{self.first} and {self.second} are the same picture", "name two that differ")
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
@@ -237,6 +245,14 @@ class Probe(Shown):
     ranks: Numbers = option((1, 2, 4, 8, 16, 32), "Numbers of components, with commas.")
     pictures: InputFile | None = option(None, "Folder whose pictures give the components.")
 
+    def check(self) -> None:
+        """See `Request.check`."""
+        if not all(rank >= 1 for rank in self.ranks):
+            raise AstrogateError(f"ranks {', '.join(map(str, self.ranks))}", "use numbers of 1 or more")
+        if self.pictures is not None and not self.pictures.is_dir():
+            raise AstrogateError(f"{self.pictures} is no folder", "name a folder of pictures")
+        super().check()
+
     def folders(self) -> tuple[Path | None, ...]:
         """See `Request.folders`."""
         return (self.pictures,)
@@ -244,10 +260,11 @@ class Probe(Shown):
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
         from astrogate.methods.image.encode import unclip
-        from astrogate.methods.image.probe import components_of, probe
+        from astrogate.methods.image.probe import check_ranks, components_of, probe
 
         stack = unclip(model)
         codebook = stack.components if self.pictures is None else components_of(stack, self.pictures)
+        check_ranks(codebook, self.ranks)
         point = self.encoded(stack, self.image)[0]
         points = [*probe(point, codebook, self.ranks), point]
         return self.drawn(stack, points, [*map(str, self.ranks), "all"])

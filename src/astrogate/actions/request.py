@@ -6,7 +6,7 @@ there is a model, and a plan becomes frames as they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -88,6 +88,13 @@ class Request(BaseModel):
                 raise AstrogateError(f"{path} is a folder", "name a file")
             if path.exists() and not (path.is_file() or path.is_dir()):
                 raise AstrogateError(f"{path} is no ordinary file", "name a file, or a folder")
+
+    def refuse_idle(self, names: Iterable[str], where: str, remedy: str) -> None:
+        """Raise AstrogateError for the first of options that is not at its default, where they do nothing."""
+        for name in names:
+            if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                told = name.replace("_", "-")
+                raise AstrogateError(f"{told} {SHORT.repr(value)} does nothing {where}", f"leave it out, or {remedy}")
 
     def load(self) -> Model:
         """The model that it asks for."""

@@ -35,10 +35,10 @@ class Slide(Editing):
     also: Settings = option((), "A direction held at a scale, e.g. tall:short=1.5. Repeatable.")
     range: Range | None = option(None, _RANGE)
     n: int = option(7, "Pictures in a strip.", flag="-n", ge=1, le=1000)
-    on: str | None = option(None, "Move these words of the prompt alone.")
-    window: Range = option((0.0, 1.0), _WINDOW)
-    curve: Curves = option((), "Weights over the steps, e.g. 0.2:0,0.5:1; one for all, or one each.")
-    half: Literal["positive", "negative", "both"] = option("positive", "Which half of guidance moves.")
+    on: str | None = option(None, "For directions: move these words of the prompt alone.")
+    window: Range = option((0.0, 1.0), "For directions: shares of the steps in which they act.")
+    curve: Curves = option((), "For directions: weights over the steps, e.g. 0.2:0,0.5:1; one for all, or one each.")
+    half: Literal["positive", "negative", "both"] = option("positive", "For directions: which half of guidance moves.")
 
     def check(self) -> None:
         """See `Request.check`."""
@@ -46,6 +46,9 @@ class Slide(Editing):
         check_words(self.toward, self.away)
         if not (self.specs() or self.edit or self.method):
             raise AstrogateError("no direction is named", "name two words, a direction, an edit or a method")
+        acting = ("curve",) if self.also else ("on", "window", "curve", "half")
+        if not self.specs():
+            self.refuse_idle(acting, "without a direction that slides", "name two words or a direction")
         moving = len(self.specs())
         if len(self.curve) not in (0, 1, moving):
             raise AstrogateError(f"{len(self.curve)} curves for {moving} directions", "give one, or one each")
@@ -91,6 +94,14 @@ class Insert(Editing):
     range: Range | None = option(None, _RANGE)
     n: int = option(7, "Pictures in a strip.", flag="-n", ge=1, le=1000)
     window: Range = option((0.2, 1.0), _WINDOW)
+
+    def check(self) -> None:
+        """See `Request.check`."""
+        from astrogate.core.edit import strength_of
+
+        super().check()
+        for scale in self.range or ():
+            strength_of(scale, None, name=self.word)
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
@@ -150,11 +161,13 @@ class Guide(Editing):
     prompt: str = argument(_PROMPT)
     direction: str | None = option(None, _NAMED)
     phrase: str | None = option(None, "A phrase to guide towards, by itself.")
-    range: Range = option((0.0, 4.0), "First and last strength of the term.")
-    scale: float = option(2.0, "Scale of the direction in the edit that guides.")
+    range: Range | None = option(None, "First and last strength of the term.  [default: the edit's own]")
+    scale: float | None = option(
+        None, "Scale of the direction in the edit that guides.  [default: 1 if it is calibrated, else 2]"
+    )
     quantile: float = option(0.9, "Share of the picture that the mask leaves alone.", ge=0, lt=1)
     window: Range = option((0.2, 1.0), _WINDOW)
-    on: str | None = option(None, "Move these words of the prompt alone.")
+    on: str | None = option(None, "For a direction: move these words of the prompt alone.")
     n: int = option(5, "Pictures in a strip.", flag="-n", ge=1, le=1000)
 
     def check(self) -> None:
@@ -162,6 +175,8 @@ class Guide(Editing):
         super().check()
         if (self.direction is None) == (self.phrase is None):
             raise AstrogateError("name one thing to guide by", "a direction, or a phrase")
+        if self.phrase is not None:
+            self.refuse_idle(("scale", "on"), "beside a phrase", "guide by a direction")
 
     def files(self) -> dict[str, Path]:
         """See `Request.files`."""
@@ -177,7 +192,8 @@ class Guide(Editing):
             edit = toward(model, self.phrase, quantile=self.quantile, window=self.window)
         else:
             by = direction_of(model, str(self.direction)).at(points[0], on=self.on)
-            edit = guide(points[0], by, self.scale, quantile=self.quantile, window=self.window)
+            scale = by.range[1] if self.scale is None else self.scale
+            edit = guide(points[0], by, scale, quantile=self.quantile, window=self.window)
         return self.strip(model, points, edit, self.range, self.n, edit.name)
 
 

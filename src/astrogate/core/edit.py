@@ -62,7 +62,7 @@ class Edit:
 
     def __post_init__(self) -> None:
         check_calibration(self.calibration)
-        (low, high), (least, most) = self.range, self._ends()
+        (low, high), (least, most) = self.range, _ends(self.calibration, self.limits)
         if not least <= low < high <= most:
             raise AstrogateError(f"range {low:g} to {high:g}", f"use rising scales within {least:g} and {most:g}")
 
@@ -72,17 +72,7 @@ class Edit:
 
     def strength(self, scale: float) -> float:
         """How many times its parts act at a scale. Raises AstrogateError for scales that it does not go to."""
-        low, high = self._ends()
-        if not low - 1e-9 <= scale <= high + 1e-9:
-            told = "is calibrated from" if self.calibration is not None else "goes from"
-            raise AstrogateError(
-                f"scale {scale:g} of {self.name or 'an edit'}", f"it {told} {low:g} to {high:g}, choose a scale there"
-            )
-        return calibrated(scale, self.calibration)
-
-    def _ends(self) -> tuple[float, float]:
-        """The scales that it goes to."""
-        return self.limits if self.calibration is None else (-1.0, 1.0)
+        return strength_of(scale, self.calibration, limits=self.limits, name=self.name)
 
     def at(self, scale: float) -> Parts:
         """What acts at a scale. Raises AstrogateError for scales that it does not go to."""
@@ -162,6 +152,28 @@ def _tuples(told: Mapping[str, Any]) -> dict[str, Any]:
         return tuple(one(part) for part in value) if isinstance(value, list) else value  # type: ignore[misc]
 
     return {name: one(value) for name, value in told.items()}
+
+
+def strength_of(
+    scale: float,
+    calibration: tuple[float, float] | None,
+    *,
+    limits: tuple[float, float] = (-LIMIT, LIMIT),
+    name: str = "",
+) -> float:
+    """The strength that a scale stands for; raises AstrogateError beyond -1 to 1, or without a calibration `limits`."""
+    low, high = _ends(calibration, limits)
+    if not low - 1e-9 <= scale <= high + 1e-9:
+        told = "is calibrated from" if calibration is not None else "goes from"
+        raise AstrogateError(
+            f"scale {scale:g} of {name or 'an edit'}", f"it {told} {low:g} to {high:g}, choose a scale there"
+        )
+    return calibrated(scale, calibration)
+
+
+def _ends(calibration: tuple[float, float] | None, limits: tuple[float, float]) -> tuple[float, float]:
+    """The scales that an edit goes to."""
+    return limits if calibration is None else (-1.0, 1.0)
 
 
 def calibrated(scale: float, calibration: tuple[float, float] | None) -> float:

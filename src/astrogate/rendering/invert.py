@@ -27,6 +27,13 @@ from astrogate.ops.ddim import step
 INVERSION = Recipe(50, 1.0)
 
 
+def by_ddim(recipe: Recipe) -> Recipe:
+    """The recipe, saying DDIM. Raises AstrogateError for one of another scheduler, or with noise in every step."""
+    if recipe.scheduler not in (None, "DDIM", "DDIMScheduler") or recipe.eta:
+        raise AstrogateError(f"{recipe.scheduler or 'DDIM'} with eta {recipe.eta:g}", "use DDIM with eta 0")
+    return replace(recipe, scheduler="DDIM")
+
+
 @torch.no_grad()
 def invert(
     model: Predictor,
@@ -43,8 +50,7 @@ def invert(
     than DDIM, and where pictures and points don't match in number or size.
     """
     require(model, "invert")
-    if recipe.scheduler not in (None, "DDIM", "DDIMScheduler") or recipe.eta:
-        raise AstrogateError(f"{recipe.scheduler or 'DDIM'} with eta {recipe.eta:g}", "invert by DDIM with eta 0")
+    drawn = by_ddim(recipe)
     if iterations < 1:
         raise AstrogateError(f"{iterations} iterations", "use 1 (the plain inverse) or more")
     if len(pictures) != len(points):
@@ -61,7 +67,6 @@ def invert(
             eps = model.epsilon(points, y, t, guidance_scale=guidance_scale, u=i / steps)
             y = step(x, eps.to(x), a_next, a)
         x = y
-    drawn = replace(recipe, scheduler="DDIM")
     return [
         replace(
             p, tensors={**p.tensors, "latents": z.cpu()}, recipe=drawn, origin={**p.origin, "iterations": iterations}

@@ -111,7 +111,7 @@ def _draw(model: Model, missing: Sequence[_Waiting], recipe: Recipe, batch_size:
     pictures = model.decode(latents)
     if recipe.stride is not None and pictures.shape[-1] > model.size:
         pictures = _decode_joined(model, latents)
-    _check_size(recipe, pictures)
+    check_size(recipe, pictures)
     for item, image in zip(missing, to_images(pictures[: len(missing)]), strict=True):
         item.picture = image
         if cache is not None:
@@ -138,7 +138,8 @@ def _check_inverted(found: Recipe, recipe: Recipe) -> None:
             )
 
 
-def _check_size(recipe: Recipe, pictures: Tensor) -> None:
+def check_size(recipe: Recipe, pictures: Tensor) -> None:
+    """Raise AstrogateError for pictures [n, 3, h, w] of another size than the recipe's."""
     height, width = pictures.shape[-2:]
     if recipe.height not in (None, height) or recipe.width not in (None, width):
         raise AstrogateError(

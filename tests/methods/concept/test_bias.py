@@ -175,3 +175,6 @@ def test_what_cannot_be_balanced_is_refused(tiny: Model, clip: Clip) -> None:
         bias.labels_of(Planted(), torch.rand(2, 3, 4, 4), "colour", GROUPS)
     with pytest.raises(AstrogateError, match="knows no fish, bird: choose from dog"):
         bias.labels_of(Planted(), torch.rand(2, 3, 4, 4), "subject", {"a": ("fish", "dog"), "b": ("bird",)})
+    with pytest.raises(AstrogateError, match="knows no fish: choose from dog"):
+        bias.check_reader(Planted(), "subject", {"a": ("dog",), "b": ("fish",)}, 4)
+    bias.check_reader(Planted(), "subject", GROUPS, 4)

@@ -353,7 +353,7 @@ def test_where_the_pseudo_word_goes(tiny: Model, clip: Clip) -> None:
         with pytest.raises(AstrogateError, match=reason):
             place_of(wrong, concept, words)
     long = place_of("a " * 20 + "dog", None, words)
-    with pytest.raises(AstrogateError, match="is cut off before 'cat': write a shorter prompt"):
+    with pytest.raises(AstrogateError, match="is cut off before 'dog': write a shorter prompt"):
         concept_points(tiny, long, pseudo_words(vocabulary(tiny, clip, words=["dog", "cat"]), torch.ones(2)), [0])
 
 
@@ -451,6 +451,26 @@ def test_a_plan_fits_the_vocabulary() -> None:
     fitted = Plan().for_words(107)
     assert (fitted.dictionary, fitted.tokens) == (53, 26)
     assert Plan().for_words(40, whole=True).dictionary == 40
+
+
+def test_a_run_is_named_by_all_that_its_words_say(tiny: Model, clip: Clip, tmp_path: Path) -> None:
+    words = vocabulary(tiny, clip)
+    longer = replace(words, lengths=tuple(2 * length for length in words.lengths))
+    for known in (words, longer, replace(words, alike=(0.99, 0.99, 0.99))):
+        explain(tiny, PROMPT, plan=replace(FEW, fit_steps=2), clip=clip, words=known, folder=tmp_path)
+    assert len(list(tmp_path.glob("dog-*"))) == 3
+
+
+def test_a_prompt_cut_off_before_its_concept_is_refused_before_it_is_drawn(
+    tiny: Model, clip: Clip, tmp_path: Path
+) -> None:
+    long = "a photo of " * 6 + "a dog"
+    with pytest.raises(AstrogateError, match=f"the prompt '{long}' is cut off before 'dog': write a shorter prompt"):
+        explain(tiny, long, plan=FEW, clip=clip, folder=tmp_path)
+    assert not list(tmp_path.rglob("*.png"))
+    basis = explain(tiny, PROMPT, plan=replace(FEW, fit_steps=2), clip=clip)
+    with pytest.raises(AstrogateError, match="is cut off before 'dog'"):
+        basis_points(tiny, basis, [0], prompt=long)
 
 
 def test_a_broken_result_is_made_again(tiny: Model, clip: Clip, tmp_path: Path) -> None:

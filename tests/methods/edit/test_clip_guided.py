@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,21 @@ def test_the_gradient_raises_the_cosine(tiny: Any, clip: Clip) -> None:
     assert not tiny.denoiser._forward_pre_hooks
 
 
+@pytest.mark.parametrize("family", ["stable_diffusion", "stable_diffusion_xl"])
+def test_without_guidance_the_negative_prompt_alone_is_seen(model: Any, family: str, clip: Clip) -> None:
+    """By every tensor of it, the pooled text among them."""
+    point, other = model.point("a dog", seed=1, negative="a sad cat"), model.point("a sad cat", seed=1)
+    unguided, plain = (
+        [*clip_guided(model, clip, [p], "a cat", scale=0.0, recipe=Recipe(3, guidance_scale=g))][-1].frames[0].image
+        for p, g in ((point, 0.0), (other, 1.0))
+    )
+    assert np.abs(np.asarray(unguided, int) - np.asarray(plain, int)).max() <= 1
+
+
 def test_frames_say_what_pulled_them(tiny: Any, clip: Clip) -> None:
     *_, last = clip_guided(tiny, clip, [tiny.point("a dog")], "a cat", scale=0.2, recipe=RECIPE)
     assert last.frames[0].point.origin["clip_guided"] == {"method": "clip_guided", "text": "a cat", "scale": 0.2}
+    assert last.frames[0].recipe == replace(RECIPE, scheduler="DDIM")
 
 
 def test_ddim_there_and_back() -> None:
@@ -96,6 +109,14 @@ def test_bad_requests_are_refused(tiny: Any, clip: Clip, tiny_folders: Any) -> N
     for match, text, scale in (("empty", " ", 0.1), ("scale", "a cat", float("nan")), ("scale", "a cat", -1)):
         with pytest.raises(AstrogateError, match=match):
             next(clip_guided(tiny, clip, points, text, scale=scale))
+    for options, match in (
+        ({"scheduler": "EulerDiscrete"}, "EulerDiscrete with eta 0: use DDIM"),
+        ({"eta": 0.5}, "DDIM with eta 0.5"),
+        ({"dtype": "bfloat16"}, "dtype bfloat16 on a model of float32"),
+        ({"height": 24, "width": 24}, "the recipe says 24 x 24"),
+    ):
+        with pytest.raises(AstrogateError, match=match):
+            next(clip_guided(tiny, clip, points, "a cat", recipe=replace(RECIPE, **options)))  # type: ignore[arg-type]
     other: Model = load(str(tiny_folders("stable_diffusion_3")), device="cpu")
     with pytest.raises(AstrogateError, match="can't predict noise step by step"):
         next(clip_guided(other, clip, [other.point("a dog")], "a cat"))  # type: ignore[arg-type]

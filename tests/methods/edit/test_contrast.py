@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -228,6 +230,24 @@ def test_bad_grids_are_refused(tiny: Model) -> None:
         contrast(tiny, "fat", "thin", **GRID, template="a {medium} of a {word} cow", roles=("subject",))
     with pytest.raises(AstrogateError, match="encode alike"):
         contrast(tiny, "fat fat", "fat  fat", **GRID)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"nuisance": "foo"}, "nuisance 'foo' is unknown: choose project or whiten"),
+        ({"roles": ()}, "no role is named: use subject, end"),
+        ({"template": "a {medium} of a {word.x} {subject}"}, "can't be filled in: write one like"),
+        ({"template": "a {medium} of a {word[x]} {subject}"}, "can't be filled in: write one like"),
+        ({"template": "a {medium} of a {subject}"}, "has no {word}: write one like"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_encoded(
+    tiny: Model, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr(type(tiny), "encode", lambda *args, **given: pytest.fail("it encodes"))
+    with pytest.raises(AstrogateError, match=re.escape(said)):
+        contrast(tiny, "fat", "thin", **{**GRID, **options})
 
 
 def test_orthogonal_to_leaves_nothing_along_the_others(tiny: Model) -> None:

@@ -142,6 +142,15 @@ def test_bad_input_is_told(tiny: Model, prompt: str, word: str, before: str, sai
         insert(tiny, tiny.point(prompt), word, before=before, recipe=RECIPE)
 
 
+@pytest.mark.parametrize(("against", "said"), [(" ", "a pole is empty"), (" FAT", "two different words")])
+def test_the_other_word_is_looked_at_before_anything_is_drawn(
+    tiny: Model, monkeypatch: pytest.MonkeyPatch, against: str, said: str
+) -> None:
+    monkeypatch.setattr("astrogate.methods.edit.insert.respond", lambda *args, **options: pytest.fail("it draws"))
+    with pytest.raises(AstrogateError, match=said):
+        insert(tiny, tiny.point(PROMPT), "fat", before="dog", against=against, recipe=RECIPE)
+
+
 def test_a_point_between_prompts_is_refused(tiny: Model) -> None:
     point = replace(tiny.point(PROMPT), segments=())
     with pytest.raises(AstrogateError, match="between prompts"):

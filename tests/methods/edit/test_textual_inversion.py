@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ def test_fitting_lowers_the_loss_and_leaves_no_trace(model: Model, family: str) 
     table = model.module("text_encoder").get_input_embeddings()
     assert not table._forward_hooks
     assert all(p.grad is None or not p.grad.any() for p in [table.weight])
+
+
+def test_a_scale_means_what_it_means_in_an_edit(tiny: Model) -> None:
+    direction = found(tiny)
+    for scale, strength in ((1.0, 2.0), (-0.5, -1.5)):
+        turned = textual_inversion(tiny, replace(direction, calibration=(-3.0, 2.0)), scale=scale, fit_steps=3, **GRID)
+        plain = textual_inversion(tiny, direction, scale=strength, fit_steps=3, **GRID)
+        assert turned.loss == plain.loss
+        assert torch.equal(turned.vectors[0], plain.vectors[0])
 
 
 def test_the_loss_is_what_diffusers_would_see(tiny_folder: Path, tmp_path: Path) -> None:
@@ -80,8 +90,14 @@ def test_what_cannot_be_inverted_is_refused(tiny: Model, tiny_folders: Any) -> N
         textual_inversion(other, Direction({}, other.fingerprint, origin={"toward": "fat"}))
     with pytest.raises(AstrogateError, match="another model"):
         textual_inversion(tiny, Direction({}, other.fingerprint, origin={"toward": "fat"}))
-    for scale in (0.0, float("nan")):
-        with pytest.raises(AstrogateError, match="finite scale"):
-            textual_inversion(tiny, found(tiny), scale=scale)
+    turned = replace(found(tiny), calibration=(-3.0, 2.0))
+    for direction, scale, match in (
+        (turned, 0.0, "scale 0 has nothing to fit"),
+        (turned, float("nan"), "scale nan of fat - thin"),
+        (turned, 1.5, "is calibrated from -1 to 1"),
+        (found(tiny), 51.0, "goes from -50 to 50"),
+    ):
+        with pytest.raises(AstrogateError, match=match):
+            textual_inversion(tiny, direction, scale=scale)
     with pytest.raises(AstrogateError, match="two or more"):
         textual_inversion(tiny, found(tiny), subjects=("dog",))

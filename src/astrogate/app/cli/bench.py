@@ -50,6 +50,7 @@ def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
 @click.option("--steps", default=20, show_default=True, help="Denoising steps.")
 @click.option("--method", "methods", multiple=True, help="An editor of your own, module:object. Repeatable.")
 @click.option("--reader", "own_reader", default=None, help="A reader of your own, module:object.")
+@click.option("--precise", is_flag=True, help="Draw in float32 where that is the dtype, and not in bfloat16.")
 @loads
 def leakage(
     output: Path,
@@ -60,9 +61,13 @@ def leakage(
     steps: int,
     methods: tuple[str, ...],
     own_reader: str | None,
+    precise: bool,
     loading: Loading,
 ) -> None:
-    """Change attributes by every method and measure, at equal effect, what else changed. An interrupted run resumes."""
+    """Change attributes by every method and measure, at equal effect, what else changed. An interrupted run resumes.
+
+    Models of float32, the default, draw in bfloat16 unless --precise is given.
+    """
     from astrogate.core.recipe import Recipe
     from astrogate.models.loading.load import load
     from astrogate.models.loading.locate import SHIPPED
@@ -73,7 +78,7 @@ def leakage(
     need("matplotlib", "report")
     check_output(output)
     more = {name: leaderboard.editor_named(name) for name in methods}
-    precision = "bfloat16" if loading.dtype == "float32" else loading.dtype
+    precision = "bfloat16" if loading.dtype == "float32" and not precise else loading.dtype
     recipe, chosen = Recipe(steps, dtype=precision), tuple(range(200, 200 + seeds))
     reader, clip = leaderboard.readers(loading.model, clip_folder)
     reader = reader if own_reader is None else leaderboard.reader_named(own_reader)

@@ -90,6 +90,7 @@ def bias(
     check_output(output / "balanced.safetensors")
     model, clip, dtype = seeing(loading, clip_folder)
     reader, recipe, cache = _reader(loading.model, clip, named), Recipe(dtype=dtype), FrameCache(output / "frames")
+    method.check_reader(reader, "subject", named, model.size)
     words = tuple(word for words in named.values() for word in words)
     plan = Plan(fit_steps=fit_steps, fit_seed=fit_seed, include=words, dtype=dtype, recipe=recipe)
     basis = explain(model, prompt, concept, plan=plan, clip=clip, folder=output, tell=click.echo)

@@ -171,7 +171,8 @@ def explain_image(
     from astrogate.rendering.render import render
     from astrogate.rendering.sheet import sheet
 
-    check_output(output)
+    for path in (output, *([] if save is None else [save])):
+        check_output(path)
     basis = basis_of(run)
     model, clip, _ = seeing(loading, clip_folder)
     recipe = Recipe(**basis.origin.get("plan", {}).get("recipe", {}))

@@ -112,6 +112,10 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
     """Add saved directions with weights, or remove the others from the first."""
     from astrogate.core.direction import Direction
 
+    if orthogonal and weights is not None:
+        raise AstrogateError(f"--weights {weights} does nothing beside --orthogonal", "leave one of the two out")
+    if orthogonal and len(paths) < 2:
+        raise AstrogateError("one file has no others to remove", "name two or more, or leave --orthogonal out")
     check_output(output)
     found = [Direction.load(path) for path in paths]
     if orthogonal:
@@ -136,7 +140,7 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
 @click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
 @click.option("--on", default=None, help="Move only these words of the prompts.")
 @click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps in which it acts.")
-@click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder.  [default: the shipped one]")
+@click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder.  [default: the model's own]")
 @click.option("-o", "--output", default=None, type=PATH, help="File to write.  [default: the file itself]")
 @edits
 def calibrate(
@@ -179,31 +183,34 @@ def calibrate(
 @direction.command(short_help="Write a direction for another program.")
 @_file
 @click.option("--to", "form", required=True, type=click.Choice(["condelta", "textual-inversion"]), help="The format.")
-@click.option("--prompt", default="a dog", show_default=True, help="The prompt that the file is exact for.")
+@click.option("--prompt", default=None, help="For condelta: the prompt that the file is exact for.  [default: a dog]")
 @click.option("--scale", default=1.0, show_default=True, help="The scale that the file stands for.")
-@click.option("--on", default=None, help="Move only these words of the prompt.")
+@click.option("--on", default=None, help="For condelta: move only these words of the prompt.")
 @_output("direction-export.safetensors")
 @loads
-def export(path: Path, form: str, prompt: str, scale: float, on: str | None, output: Path, loading: Loading) -> None:
+def export(
+    path: Path, form: str, prompt: str | None, scale: float, on: str | None, output: Path, loading: Loading
+) -> None:
     """Write a direction as a file that other programs read, and print what it loses on other prompts."""
     from astrogate.core.direction import Direction
-    from astrogate.core.edit import calibrated
     from astrogate.methods.edit.contrast import MEDIA, SUBJECTS
     from astrogate.methods.edit.export import mismatch, save_condelta
     from astrogate.methods.edit.textual_inversion import textual_inversion
     from astrogate.models.text.pseudo_word import keyed, save_pseudo_word
 
+    for name, value in (("--prompt", prompt), ("--on", on)):
+        if form == "textual-inversion" and value is not None:
+            raise AstrogateError(f"{name} {value!r}: a word stands in any prompt", "leave it out, or write condelta")
     check_output(output)
     found, model = Direction.load(path), loading.load()
     media, subjects = (found.origin.get(k, v) for k, v in (("media", MEDIA), ("subjects", SUBJECTS)))
     if form == "textual-inversion":
-        inverted = textual_inversion(
-            model, found, scale=calibrated(scale, found.calibration), media=media, subjects=subjects
-        )
+        inverted = textual_inversion(model, found, scale=scale, media=media, subjects=subjects)
         save_pseudo_word(inverted.vectors, output)
         click.echo(f"{output}: {', '.join(f'{k} {tuple(v.shape)}' for k, v in keyed(inverted.vectors).items())}")
         click.echo(f"on held-out subjects it misses by {inverted.loss:.1%} of the move")
         return
+    prompt = "a dog" if prompt is None else prompt
     point = model.point(prompt)
     save_condelta(found.at(point, on=on), point, output, scale=scale)
     click.echo(f"{output}: {form}, exact for {prompt!r}")

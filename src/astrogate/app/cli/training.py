@@ -46,6 +46,10 @@ def menagerie(
     from astrogate.train.world.presets import PRESETS
     from astrogate.train.world.run import train_menagerie
 
+    if pack is not None:
+        from astrogate.train.world.packing import check_target
+
+        check_target(pack)
     _check_device(preset)
     folder = folder or Path("runs") / f"menagerie-{preset}"
     start = shipped_folder() if resume else None

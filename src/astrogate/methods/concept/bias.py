@@ -21,6 +21,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from astrogate.core.basis import Basis
@@ -224,6 +225,11 @@ def labels_of(reader: Reader, pictures: Tensor, factor: str, groups: Groups) -> 
     if lost := [word for words in groups.values() for word in words if word not in known]:
         raise AstrogateError(f"the reader knows no {', '.join(lost)}", f"choose from {', '.join(known)}")
     return readings.labels(factor)
+
+
+def check_reader(reader: Reader, factor: str, groups: Groups, side: int) -> None:
+    """Raise AstrogateError as `labels_of` does, by a blank picture of `side` pixels."""
+    labels_of(reader, torch.zeros(1, 3, side, side), factor, groups)
 
 
 def neither(labels: Sequence[str], groups: Groups) -> float:

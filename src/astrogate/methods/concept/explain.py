@@ -31,7 +31,7 @@ from astrogate.methods.concept.cutoffs import cutoffs
 from astrogate.methods.concept.dictionary import dictionary
 from astrogate.methods.concept.judges import Judging, by_loss, by_pictures
 from astrogate.methods.concept.plan import Plan
-from astrogate.methods.concept.pseudo_point import Place, place_of, states, tokens_of
+from astrogate.methods.concept.pseudo_point import Place, check_place, place_of, states, tokens_of
 from astrogate.methods.concept.run import STATE, Weights, optimise, pseudo_words
 from astrogate.methods.concept.starts import convex, from_text, toward
 from astrogate.methods.concept.vocabulary import Vocabulary, vocabulary
@@ -62,8 +62,8 @@ def explain(
     model). `folder` keeps the run, so that it can resume, and the pictures, which its runs share (None: nothing is
     kept). `pictures` and `validation` are folders of the user's own pictures, or empty ones to draw into.
 
-    Raises AstrogateError for a concept that the prompt does not contain, pictures that are too few, models that are no
-    Stable Diffusion 1, 2 or XL, and words or a CLIP that are another's.
+    Raises AstrogateError for a concept that the prompt does not contain or is cut off before, pictures that are too
+    few, models that are no Stable Diffusion 1, 2 or XL, and words or a CLIP that are another's.
     """
     timesteps(model)
     place_of(prompt, concept, [""])
@@ -76,6 +76,7 @@ def explain(
     words = words or vocabulary(model, clip, folder=root, tell=tell)
     plan = _checked(plan or Plan(), words, model, clip, tell)
     place = place_of(prompt, concept, words.words)
+    check_place(model, place)
     if (count := tokens_of(model, place.concept)) > 1:
         tell(f"{place.concept!r} is {count} tokens; one pseudo-word takes their place")
     own, others = (None if path is None else Path(path) for path in (pictures, validation))
@@ -229,7 +230,8 @@ def _shown(
 def _key(model: Model, clip: Clip, place: Place, plan: Plan, words: Vocabulary, shown: _Shown) -> str:
     """The name of a run: all that its result depends on."""
     resolved = replace(plan, dtype=plan.dtype or model.dtype, recipe=plan.recipe.resolved(model.dtype))
-    return key_of(model.weights, words.clip, place, resolved, words.words, words.features, shown.key)
+    known = (words.words, words.features, words.lengths, words.alike)
+    return key_of(model.weights, words.clip, place, resolved, *known, shown.key)
 
 
 def _latents(model: Model, shown: _Shown, root: Path, batch_size: int) -> tuple[Tensor, Tensor]:

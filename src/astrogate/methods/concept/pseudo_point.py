@@ -66,6 +66,15 @@ def place_of(prompt: str, concept: str | None, standins: Iterable[str]) -> Place
     return Place(prompt[: first.start()], prompt[first.start() : last.end()], prompt[last.end() :], standin)
 
 
+def check_place(model: Model, place: Place) -> None:
+    """Raise AstrogateError for a prompt that is cut off before its concept."""
+    if model.segments(place.text)[0].find(place.standin, last=True) is None:
+        raise AstrogateError(
+            f"the prompt {place.prompt!r} is cut off before {place.concept!r}",
+            "write a shorter prompt, the concept nearer its start",
+        )
+
+
 def tokens_of(model: Model, concept: str) -> int:
     """How many tokens a concept becomes in the first text encoder."""
     return len(encoders(model)[0][0](concept, add_special_tokens=False).input_ids)
@@ -84,7 +93,11 @@ def states(model: Model, place: Place, vectors: Sequence[Tensor], *, gradient: b
 def concept_points(
     model: Model, place: Place, vectors: Sequence[Tensor], seeds: Sequence[int], make: Making | None = None
 ) -> list[Point]:
-    """The points of a pseudo-word, one per seed; `make` makes them of a text (None: as the model does)."""
+    """The points of a pseudo-word, one per seed; `make` makes them of a text (None: as the model does).
+
+    Raises AstrogateError where the prompt is cut off before the concept.
+    """
+    check_place(model, place)
     encoded = {space: value[0].detach().cpu() for space, value in states(model, place, vectors).items()}
     points = [model.point(place.text, seed=seed) if make is None else make(place.text, seed) for seed in seeds]
     said = {"prompt": place.prompt, "concept": place.concept}

@@ -12,7 +12,7 @@ negative prompt alone, and CLIP is all that knows the text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,7 +26,9 @@ from astrogate.measure.clip import Clip
 from astrogate.models.registry import require
 from astrogate.models.sampler.edits import with_bases
 from astrogate.ops.ddim import clean, step
+from astrogate.rendering.invert import by_ddim
 from astrogate.rendering.pixels import to_images
+from astrogate.rendering.render import check_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,13 @@ def clip_guided(
 ) -> Iterator[Stage]:
     """Draw points in one batch, pulled towards `text`; one stage a step, the last with the finished pictures.
 
-    Raises AstrogateError for an empty text, an absurd scale, and a model that does not predict noise step by step.
+    Frames say in their recipe that DDIM draws them, in the model's own dtype. Raises AstrogateError for an empty text,
+    an absurd scale, another scheduler or dtype, an eta, a size that is not the points', and a model that does not
+    predict noise step by step.
     """
-    recipe = recipe or model.recipe
+    recipe = by_ddim(recipe or model.recipe)
+    if recipe.dtype not in (None, model.dtype):
+        raise AstrogateError(f"dtype {recipe.dtype} on a model of {model.dtype}", "load the model in that dtype")
     if not text.strip():
         raise AstrogateError("the text is empty", 'say what to draw, e.g. "dog with a hat"')
     if not 0 <= scale <= 2:
@@ -61,11 +67,12 @@ def clip_guided(
     settings = {"method": "clip_guided", "text": text, "scale": scale}
     drawn = [replace(point, origin={**point.origin, "clip_guided": settings}) for point in points]
     if recipe.guidance_scale == 0:
-        negative = [p.tensors["negative_prompt_embeds"] for p in drawn]
-        drawn = [replace(p, tensors={**p.tensors, "prompt_embeds": n}) for p, n in zip(drawn, negative, strict=True)]
+        drawn = [replace(point, tensors=_negative(point.tensors)) for point in drawn]
     levels = model.levels(recipe.num_inference_steps)
     count, drawn = len(drawn), with_bases(drawn)
     x = torch.stack([point.tensors["latents"] for point in drawn])
+    if (recipe.height, recipe.width) != (None, None):
+        check_size(recipe, model.decode(x[:1]))
     for i, (timestep, a) in enumerate(levels[:-1]):
         u = i / (len(levels) - 1)
         x = x.detach().requires_grad_(scale > 0)
@@ -81,6 +88,11 @@ def clip_guided(
         cosines = clip.images(expected) @ target.T.cpu()
         frames = tuple(Frame(image, point, recipe) for image, point in zip(to_images(expected), drawn, strict=False))
         yield Stage((i + 1) / (len(levels) - 1), tuple(float(c) for c in cosines[:, 0]), frames)
+
+
+def _negative(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A point's tensors, those of the positive half replaced by the negative's."""
+    return {space: tensors.get(f"negative_{space}", tensor) for space, tensor in tensors.items()}
 
 
 def _norm(x: Tensor) -> Tensor:

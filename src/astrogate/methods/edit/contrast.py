@@ -11,7 +11,7 @@ shows how sure the direction is and which other effects move with it (see `ops.c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -56,7 +56,8 @@ def contrast(
     role, the relative standard error and where prompts of held-out subjects land ("there", "back") with their AUC.
     A role that the word cannot reach (tokens before it, in a causal encoder) stays zero.
 
-    Raises AstrogateError for empty or equal words, for unknown roles, and for poles that encode alike.
+    Raises AstrogateError for empty or equal words, for roles and ways to remove nuisance that are unknown, for a
+    template without {word}, and for poles that encode alike.
     """
     if not toward.strip() or (away is not None and not away.strip()):
         raise AstrogateError(f"a pole is empty ({toward!r}, {away!r})", 'name two words, e.g. "fat" and "thin"')
@@ -69,8 +70,13 @@ def contrast(
             check_tokens(model, word)
     if not media or not subjects:
         raise AstrogateError("the grid is empty", "name at least one medium and one subject")
-    if not set(roles) <= set(ROLES):
-        raise AstrogateError(f"roles {sorted(set(roles) - set(ROLES))} are unknown", f"use {', '.join(ROLES)}")
+    if not roles or not set(roles) <= set(ROLES):
+        said = f"roles {sorted(set(roles) - set(ROLES))} are unknown" if roles else "no role is named"
+        raise AstrogateError(said, f"use {', '.join(ROLES)}")
+    if nuisance not in (None, *get_args(Nuisance)):
+        raise AstrogateError(f"nuisance {nuisance!r} is unknown", f"choose {' or '.join(get_args(Nuisance))}, or none")
+    if len({prompt_of(template, media[0], word, subjects[0]) for word in ("a", "b")}) < 2:
+        raise AstrogateError(f"the template {template!r} has no {{word}}", f"write one like {TEMPLATE!r}")
     there, back = (
         states_by_role(
             model,
@@ -105,7 +111,7 @@ def prompt_of(template: str, medium: str, word: str | None, subject: str) -> str
     """A template filled in; without a word its place closes up."""
     try:
         return " ".join(template.format(medium=medium, word=word or "", subject=subject).split())
-    except (LookupError, ValueError) as error:
+    except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise AstrogateError(f"the template {template!r} can't be filled in", f"write one like {TEMPLATE!r}") from error
 
 

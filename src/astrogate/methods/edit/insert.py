@@ -54,10 +54,17 @@ def insert(
     `recipe`, to see which tokens count; "responses" in its origin holds how far each edit moved the latents, "moved"
     what was chosen ("words" or "all").
 
-    Raises AstrogateError for an empty word, and where the prompt does not contain `before` exactly once.
+    Raises AstrogateError for an empty word, for equal ones, and where the prompt does not contain `before` exactly
+    once, before anything is drawn.
     """
-    above, found = _listened(model, point, word, before, window, recipe)
-    below, back = (None, None) if against is None else _listened(model, point, against, before, window, recipe)
+    words = [word] if against is None else [word, against]
+    if len({" ".join(one.lower().split()) for one in words}) < len(words):
+        raise AstrogateError(f"{word!r} is put in at both ends", "name two different words")
+    pairs = [parts(in_prompt(model, point, one, before), point, before, window=window) for one in words]
+    (above, found), *others = [
+        _listened(model, point, one, before, pair, recipe) for one, pair in zip(words, pairs, strict=True)
+    ]
+    below, back = others[0] if others else (None, None)
     return Edit(
         above,
         below,
@@ -70,10 +77,10 @@ def insert(
 
 
 def _listened(
-    model: Model, point: Point, word: str, before: str, window: Window, recipe: Recipe | None
+    model: Model, point: Point, word: str, before: str, pair: tuple[Steer, Steer], recipe: Recipe | None
 ) -> tuple[Parts, Mapping[str, Any]]:
-    """What one word moves, where the denoiser listens, and what was found."""
-    words, rest = parts(in_prompt(model, point, word, before), point, before, window=window)
+    """What one word, with its `parts`, moves, where the denoiser listens, and what was found."""
+    words, rest = pair
     responses = respond(model, point, words, rest, recipe=recipe)
     moved = "words" if responses[0] >= LISTENS * responses[1] else "all"
     origin = {"method": "insert", "word": word, "before": before, "responses": list(responses), "moved": moved}

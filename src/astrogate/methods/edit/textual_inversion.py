@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from astrogate.core.direction import Direction
-from astrogate.core.edit import LIMIT
+from astrogate.core.edit import strength_of
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, states_by_role
@@ -47,14 +47,17 @@ def textual_inversion(
 ) -> TextualInversion:
     """Fit a pseudo-word that stands before a subject; the last quarter of `subjects` is held out.
 
-    The word starts as the direction's own (`toward`), which must be in its origin.
+    `scale` is that of the direction's edits: the strength k, or what its calibration makes of it. The word starts as
+    the direction's own (`toward`), which must be in its origin.
 
-    Raises AstrogateError for a direction without one, and for models whose states T5 makes.
+    Raises AstrogateError for a direction without one, for scales that it does not go to, and for models whose states
+    T5 makes.
     """
     if direction.model != model.fingerprint:
         raise AstrogateError(f"{direction.name!r} was found in another model", "fit it again on this model")
-    if not 0 < abs(scale) <= LIMIT:
-        raise AstrogateError(f"scale {scale:g}", f"use a finite scale other than 0, up to {LIMIT:g} either way")
+    strength = strength_of(scale, direction.calibration, name=direction.name)
+    if not strength:
+        raise AstrogateError("a word for scale 0 has nothing to fit", "use another scale, e.g. 1")
     word = direction.origin.get("toward")
     if not word:
         raise AstrogateError(f"{direction.name!r} does not say which word it leads to", "use one that `contrast` found")
@@ -69,7 +72,7 @@ def textual_inversion(
     ]
     goals = {
         (m, s): {
-            role: states[0] + scale * _vector(direction, role)
+            role: states[0] + strength * _vector(direction, role)
             for role, states in states_by_role(model, [f"a {m} of a {s}"], [s], _ROLES).items()
         }
         for m in media
@@ -83,7 +86,7 @@ def textual_inversion(
             moved = states_by_role(model, prompts, [s for _, s in grid], _ROLES, gradient=gradient)
         shares = [
             (states - torch.stack([goals[cell][role] for cell in grid])).square().sum(1).mean()
-            / (scale * _vector(direction, role)).square().sum()
+            / (strength * _vector(direction, role)).square().sum()
             for role, states in moved.items()
             if bool(_vector(direction, role).any())
         ]

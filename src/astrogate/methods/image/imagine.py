@@ -13,6 +13,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.methods.image.encode import unclip
+from astrogate.models.unclip.imagine import check_level
 
 Kind = Literal["diffusion", "ar", "none"]
 
@@ -33,13 +34,14 @@ def imagine(
 
     Of `candidates` the one that fits the caption best is kept. `guidance_scale` is the prior's own (None: as the stack
     was made for). With `captioned` False the decoder does not read the prompt itself. `noise_level` blurs the
-    embedding, which forgives a prior's errors. Raises AstrogateError for a prior that the stack misses and
-    unless there is one seed per prompt.
+    embedding, which forgives a prior's errors. Raises AstrogateError for a prior or a noise level that the stack
+    misses and unless there is one seed per prompt.
     """
     stack, points = unclip(model), list[Point]()
     options = {"kind": kind, "candidates": candidates, "guidance_scale": guidance_scale}
     if batch_size < 1 or len(seeds) != len(prompts):
         raise AstrogateError(f"batches of {batch_size}, {len(seeds)} seeds", "use 1 or more, and one seed per prompt")
+    check_level(stack.stack, stack.name, noise_level)
     for start in range(0, len(prompts), batch_size):
         texts, drawn = prompts[start : start + batch_size], seeds[start : start + batch_size]
         for z, text, seed in zip(stack.imagine(texts, seeds=drawn, **options), texts, drawn, strict=True):

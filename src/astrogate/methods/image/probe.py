@@ -34,8 +34,7 @@ def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]
     if "image_embeds" not in point.tensors:
         raise AstrogateError("this point has no image embedding", "make it with `encode`, by a checkpoint of unCLIP")
     z, kept = point.tensors["image_embeds"], len(codebook.basis)
-    if not ranks or not all(1 <= rank <= kept for rank in ranks):
-        raise AstrogateError(f"ranks {', '.join(map(str, ranks)) or 'missing'}", f"choose from 1 to {kept}")
+    check_ranks(codebook, ranks)
     if z.shape != codebook.mean.shape:
         raise AstrogateError(
             f"components of {len(codebook.mean)} dimensions, an embedding of {len(z)}", "fit them on the same CLIP"
@@ -47,6 +46,13 @@ def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]
         origin = {**point.origin, "probe": {"rank": rank, "of": kept}}
         points.append(replace(point, tensors={**point.tensors, "image_embeds": seen}, origin=origin))
     return points
+
+
+def check_ranks(codebook: Codebook, ranks: Sequence[int]) -> None:
+    """Raise AstrogateError for ranks that a codebook does not have."""
+    kept = len(codebook.basis)
+    if not ranks or not all(1 <= rank <= kept for rank in ranks):
+        raise AstrogateError(f"ranks {', '.join(map(str, ranks)) or 'missing'}", f"choose from 1 to {kept}")
 
 
 def components_of(stack: UnCLIP, folder: Path) -> Codebook:

@@ -56,17 +56,22 @@ def fitting(stack: Stack, name: str, z: Tensor) -> tuple[Tensor, Tensor]:
     return z, missing
 
 
+def check_level(stack: Stack, name: str, level: int) -> None:
+    """Raise AstrogateError for a noise level that a stack does not know."""
+    if stack.noised is None and level:
+        raise AstrogateError(f"{name} knows no noise levels", "leave the noise level out")
+    if stack.noised is not None and not 0 <= level <= stack.levels:
+        raise AstrogateError(f"noise level {level}", f"choose 0 to {stack.levels}")
+
+
 def leveled(stack: Stack, name: str, z: Tensor, level: int, seed: int, device: torch.device) -> dict[str, Tensor]:
     """What an embedding [d] with the noise of a level adds to a point, where the stack knows levels.
 
     Raises AstrogateError for a level that it does not know.
     """
+    check_level(stack, name, level)
     if stack.noised is None:
-        if level:
-            raise AstrogateError(f"{name} knows no noise levels", "leave the noise level out")
         return {}
-    if not 0 <= level <= stack.levels:
-        raise AstrogateError(f"noise level {level}", f"choose 0 to {stack.levels}")
     levels = torch.tensor([level])
     if level:
         drawn = torch.randn(z.shape, generator=generator(seed, "noise level"))

@@ -34,10 +34,7 @@ def assemble(run: Path, target: Path, preset: str) -> int:
     from astrogate.train.world.presets import PRESETS, build_scheduler
 
     _check_run(run)
-    there = target / "card.json"
-    ours = there.exists() and json.loads(there.read_text()).get("astrogate") == "menagerie"
-    if target.exists() and not ours and any(target.iterdir()):
-        raise AstrogateError(f"{target} holds something else", "name a new folder, or a packed Menagerie to replace")
+    check_target(target)
     with whole_folder(target) as fresh:
         packers = {"vae": _pack_vae, "clip": _pack_clip, "unet": _pack_unet, "oracle": _pack_oracle}
         for part, pack in packers.items():
@@ -71,6 +68,17 @@ def assemble(run: Path, target: Path, preset: str) -> int:
                 "keep it within 30 MiB, and a file within 16",
             )
     return sum(sizes.values())
+
+
+def check_target(target: Path) -> None:
+    """Raise AstrogateError for a target that holds something else than a packed Menagerie, or is no folder."""
+    remedy = "name a new folder, or a packed Menagerie to replace"
+    if target.exists() and not target.is_dir():
+        raise AstrogateError(f"{target} is no folder", remedy)
+    there = target / "card.json"
+    ours = there.exists() and json.loads(there.read_text()).get("astrogate") == "menagerie"
+    if target.exists() and not ours and any(target.iterdir()):
+        raise AstrogateError(f"{target} holds something else", remedy)
 
 
 def _check_run(run: Path) -> None:
