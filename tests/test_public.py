@@ -50,6 +50,10 @@ def _hints(thing: Any) -> dict[str, Any]:
     return typing.get_type_hints(thing, _names(sys.modules[thing.__module__]))
 
 
+#: A class that `load` makes: what it is made of is not for users to give.
+_LOADED = astrogate.UnCLIP
+
+
 def _said(thing: Any) -> Iterator[tuple[str, Any]]:
     """What a public name says that it takes and returns: a function, or a class with its fields and public methods."""
     if not isinstance(thing, type):
@@ -61,7 +65,8 @@ def _said(thing: Any) -> Iterator[tuple[str, Any]]:
             member = (
                 getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
             )
-            if inspect.isfunction(member) and (not name.startswith("_") or name == "__init__"):
+            made = name == "__init__" and thing is not _LOADED
+            if inspect.isfunction(member) and (not name.startswith("_") or made):
                 yield from ((f"{name}.{argument}", hint) for argument, hint in _hints(member).items())
 
 

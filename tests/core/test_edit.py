@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -237,3 +238,12 @@ def test_several_edits_are_held_as_the_freest_of_those_that_hold() -> None:
     assert both.held(0.7).holding == Hold(0.7, 1.0)
     mixed = POINT.apply(edit().held(1.0, 0.2)).apply(edit().held(0.5, 0.9))
     assert mixed.holding == Hold(0.5, 0.2)
+
+
+def test_a_scale_is_a_plain_finite_number() -> None:
+    ((_, scale),) = POINT.apply(edit(), np.float32(0.5)).edits  # type: ignore[arg-type]
+    assert type(scale) is float
+    endless = edit(limits=(-np.inf, np.inf))
+    for bad in (NAN, np.inf, -np.inf):
+        with pytest.raises(AstrogateError, match=f"scale {bad:g}"):
+            POINT.apply(endless, bad)

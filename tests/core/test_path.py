@@ -58,6 +58,9 @@ def test_what_is_no_timing_is_refused_at_once() -> None:
             line().sample(n)
     with pytest.raises(AstrogateError, match="4 or more"):
         line(KEYS).sample(3)
+    with pytest.raises(AstrogateError, match="2 frames for 3 stretches: ask for 3 or more"):
+        line(KEYS, closed=True).sample(2)
+    assert len(line(KEYS, closed=True).times(3)) == 3
     wrong: Any = "odd"
     with pytest.raises(AstrogateError, match="choose uniform or eased"):
         line().sample(9, wrong)

@@ -167,6 +167,13 @@ def test_an_ip_adapter(tiny_folders: Folders, family: str) -> None:
     assert not np.array_equal(expected, ours(model, points[0].apply(direction.at(points[0]))))
     assert held_acts(model, points[0].apply(direction.at(points[0])))
     assert not pipe.unet._forward_pre_hooks
+    bare = made(model, family)
+    with pytest.raises(AstrogateError, match="needs a picture: see `with_image`"):
+        model.denoise([bare], Recipe(2))
+    with pytest.raises(AstrogateError, match="can't go step by step"):
+        model.epsilon([bare], bare.tensors["latents"][None], 1)  # type: ignore[attr-defined]
+    with pytest.raises(AstrogateError, match="no IP-Adapter for the picture"):
+        load(str(folder), device="cpu").denoise([points[0]], Recipe(2))
 
 
 def test_a_lora(tiny_folders: Folders, family: str) -> None:
@@ -189,3 +196,17 @@ def test_a_lora(tiny_folders: Folders, family: str) -> None:
 def test_other_pipelines_are_not_wrapped() -> None:
     with pytest.raises(AstrogateError, match="cannot be wrapped"):
         wrap(object())
+
+
+def test_a_refiner_is_refused(tiny_folders: Folders, tmp_path: Path) -> None:
+    """By the score that it reads, or by the text encoder that it misses."""
+    parts = plain_pipe(tiny_folders("stable_diffusion_xl"), "StableDiffusionXLPipeline").components
+    bare: dict[str, Any] = {"text_encoder": None, "tokenizer": None}
+    import diffusers
+
+    refiner = diffusers.StableDiffusionXLImg2ImgPipeline(**{**parts, **bare}, requires_aesthetics_score=True)
+    refiner.save_pretrained(tmp_path)
+    with pytest.raises(AstrogateError, match="is a refiner of Stable Diffusion XL"):
+        load(str(tmp_path), device="cpu")
+    with pytest.raises(AstrogateError, match="is a refiner of Stable Diffusion XL"):
+        wrap(diffusers.StableDiffusionXLPipeline(**{**parts, **bare}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import torch
 
 from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Half
+from astrogate.core.parts import Half, Steer
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.methods.edit.guidance import toward
 from astrogate.methods.image.encode import encode
 from astrogate.models.family import ABILITIES
 from astrogate.models.loading.load import load
@@ -25,7 +27,7 @@ from astrogate.models.registry import AbilityError, families
 from astrogate.models.text.pseudo_word import encoders
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
-from tests.checkpoints import PROMPT, SIZE, able, guided, in_turn, made, row, steered
+from tests.checkpoints import PROMPT, SIZE, able, edit_of, guided, in_turn, made, row, steered
 
 NEGATIVE = "a sad cat"
 Folders = Callable[[str], Path]
@@ -183,9 +185,43 @@ def test_without_guidance_the_negative_half_is_absent(model: Model, family: str)
     point = made(model, family)
     recipe = Recipe(3, guidance_scale=1.0)
     base = model.denoise([point], recipe)
-    moved = [model.denoise([point.apply(steered(model, point, h))], recipe) for h in ("negative", "both")]
-    assert torch.equal(moved[0], base)
-    assert not torch.equal(moved[1], base)
+    assert not torch.equal(model.denoise([point.apply(steered(model, point, "both"))], recipe), base)
+    with pytest.raises(AstrogateError, match="no negative half to steer"):
+        model.denoise([point.apply(steered(model, point, "negative"))], recipe)
+
+
+def test_what_is_refused_leaves_the_model_as_it_was(model: Any, family: str) -> None:
+    point, scheduler, weights = made(model, family), model.pipe.scheduler, model.weights
+    elsewhere = edit_of(Steer({"elsewhere": torch.ones(1)}))
+    name = next(kind.__name__ for kind in scheduler.compatibles if "Inverse" not in kind.__name__)
+    for bad in (point.apply(elsewhere), point.apply(toward(model, "a cat"))):
+        with pytest.raises(AstrogateError, match=r"no (space|negative half)"):
+            model.denoise([bad], Recipe(2, 1.0, scheduler=name))
+    assert model.pipe.scheduler is scheduler
+    assert model.weights == weights
+
+
+def test_guidance_that_a_family_does_not_take_is_refused(model: Model, family: str) -> None:
+    point, recipe = made(model, family), Recipe(2, true_cfg_scale=2.0)
+    if row(family).guidance.scale == "true_cfg_scale":
+        model.denoise([point], recipe)
+        return
+    with pytest.raises(AstrogateError, match=r"true_cfg_scale 2 does nothing in .*: use guidance_scale"):
+        model.denoise([point], recipe)
+
+
+def test_what_is_asked_of_the_scheduler_waits_for_its_turn(model: Any, family: str) -> None:
+    """While another thread works with the model, its scheduler may be another one."""
+    asked = {"weights": lambda: model.weights, "scheduler": lambda: model.scheduler}
+    if "step" in model.can:
+        asked |= {"levels": lambda: model.levels(2), "predicts_v": lambda: model.predicts_v}
+    for name, ask in asked.items():
+        with ThreadPoolExecutor(1) as pool:
+            with model.lock:
+                waiting = pool.submit(ask)
+                with pytest.raises(TimeoutError):
+                    waiting.result(0.1)
+            assert waiting.result(60) == ask(), name
 
 
 def test_hooks_leave_no_trace(model: Model, family: str, monkeypatch: pytest.MonkeyPatch) -> None:

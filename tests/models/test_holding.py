@@ -19,9 +19,13 @@ from astrogate.core.recipe import Recipe
 from astrogate.models.sampler.edits import companions, with_bases
 from astrogate.models.sampler.hooks import looking
 from astrogate.ops.ddim import step
-from tests.checkpoints import made
+from tests.checkpoints import guided, made
 
-RECIPE = Recipe(4, 3.0, true_cfg_scale=2.0)
+RECIPE = Recipe(4, 3.0)
+
+
+def both_halves(family: str) -> Recipe:
+    return replace(RECIPE, **guided(family, 2.0))  # type: ignore[arg-type]
 
 
 def vector(point: Point) -> Tensor:
@@ -37,36 +41,45 @@ def hooks(model: Model) -> int:
 
 
 def test_a_hold_acts_on_its_row_alone_and_leaves_no_trace(model: Model, family: str) -> None:
-    start, other = made(model, family, seed=1), made(model, family, "a cat", seed=2)
+    start, other, recipe = made(model, family, seed=1), made(model, family, "a cat", seed=2), both_halves(family)
     steered = moved(start, 2.0, (0.0, 0.3))
-    plain = model.denoise([start, steered, other], RECIPE)
-    held = model.denoise([start, steered.held(1.0), other], RECIPE)
+    plain = model.denoise([start, steered, other], recipe)
+    held = model.denoise([start, steered.held(1.0), other], recipe)
     assert held.shape == plain.shape
     assert torch.allclose(held[[0, 2]], plain[[0, 2]], atol=1e-5)
     assert not torch.allclose(held[1], plain[1], atol=1e-6)
-    assert torch.allclose(model.denoise([start, steered.held(1e-9), other], RECIPE), plain, atol=1e-4)
+    assert torch.allclose(model.denoise([start, steered.held(1e-9), other], recipe), plain, atol=1e-4)
     assert hooks(model) == 0
 
 
 def test_without_an_edit_a_hold_is_nothing(model: Model, family: str) -> None:
-    point = made(model, family, seed=1)
-    plain = model.denoise([point], RECIPE)
-    assert torch.equal(model.denoise([point.held(1.0, 0.0)], RECIPE), plain)
-    assert torch.equal(model.denoise([moved(point, 0.0).held(1.0, 0.0)], RECIPE), plain)
+    point, recipe = made(model, family, seed=1), both_halves(family)
+    plain = model.denoise([point], recipe)
+    assert torch.equal(model.denoise([point.held(1.0, 0.0)], recipe), plain)
+    assert torch.equal(model.denoise([moved(point, 0.0).held(1.0, 0.0)], recipe), plain)
 
 
 def test_looking_changes_the_picture_and_looking_at_itself_does_not(model: Model, family: str) -> None:
     """An edit that moves nothing looks at a picture that is its own."""
-    point = made(model, family, seed=1)
+    point, recipe = made(model, family, seed=1), both_halves(family)
     edited = moved(point, 2.0)
-    free = model.denoise([point, edited.held(0.5)], RECIPE)
-    looking = model.denoise([point, edited.held(0.5, 0.5)], RECIPE)
+    free = model.denoise([point, edited.held(0.5)], recipe)
+    looking = model.denoise([point, edited.held(0.5, 0.5)], recipe)
     assert torch.allclose(looking[0], free[0], atol=1e-5)
     assert not torch.allclose(looking[1], free[1], atol=1e-4)
     nothing = Edit(Parts((Steer({"prompt_embeds": torch.zeros_like(vector(point))}),)))
-    itself = model.denoise([point, point.apply(nothing).held(0.5, 0.0)], RECIPE)
+    itself = model.denoise([point, point.apply(nothing).held(0.5, 0.0)], recipe)
     assert torch.allclose(itself, free[[0, 0]], atol=1e-5)
     assert hooks(model) == 0
+
+
+def test_looking_needs_no_share(model: Model, family: str) -> None:
+    point, recipe = made(model, family, seed=1), both_halves(family)
+    edited = moved(point, 2.0)
+    free, looking = (model.denoise([p], recipe) for p in (edited, edited.held(0.0, 0.5)))
+    assert not torch.allclose(looking, free, atol=1e-4)
+    assert torch.allclose(looking, model.denoise([edited.held(1e-9, 0.5)], recipe), atol=1e-4)
+    assert torch.equal(model.denoise([edited.held(0.0)], recipe), free)
 
 
 def test_looking_takes_the_pictures_keys_and_values_from_its_step_on(

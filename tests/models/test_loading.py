@@ -243,6 +243,9 @@ def test_unknown_models_are_refused() -> None:
         load("nobody/nothing", offline=True)
     with pytest.raises(AstrogateError, match="dtype"):
         load("menagerie", dtype="int8")
+    for name in ("x" * 300, "a\0b"):
+        with pytest.raises(AstrogateError, match="unknown model"):
+            load(name)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +271,15 @@ def test_broken_folders_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
         load(str(folder))
     (folder / "model_index.json").unlink()
     with pytest.raises(AstrogateError, match=r"no model_index\.json"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("words", ['["a", "do', '{"a": 1}', "[1, 2]"])
+def test_a_broken_language_is_refused(tiny_folder: Path, tmp_path: Path, words: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    (folder / "language.json").write_text(words)
+    with pytest.raises(AstrogateError, match=r"language\.json is .*: restore it"):
         load(str(folder))
 
 

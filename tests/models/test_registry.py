@@ -74,3 +74,14 @@ def test_rows_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch, row: 
 def test_rows_that_contradict_themselves_are_refused(row: Any, change: dict[str, Any], said: str) -> None:
     with pytest.raises(AstrogateError, match=said):
         replace(row, **change)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_row_that_fails_to_import_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> Any:
+        raise NameError("oh")
+
+    broken = SimpleNamespace(value="other:FAMILY", load=load)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
+    with pytest.raises(AstrogateError, match=r"'other:FAMILY' can't be imported \(NameError: oh\)"):
+        families()

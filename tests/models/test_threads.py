@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ import torch
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.models.loading.load import wrap
+from astrogate.models.prediction import still
+from astrogate.models.sampler.fast import fast
 from tests.checkpoints import steered
 
-RECIPES = (Recipe(2), Recipe(3, scheduler="EulerDiscrete"), Recipe(2, 1.0))
+RECIPES = (Recipe(2, 1.0), Recipe(3, scheduler="EulerDiscrete"), Recipe(2))
 
 
 def jobs(model: Model, n: int) -> list[tuple[int, torch.Tensor]]:
@@ -47,6 +50,39 @@ def test_an_event_loop_on_one_model(tiny: Model) -> None:
 
     found = asyncio.run(together())
     assert all(torch.equal(picture, found[i]) for i, picture in alone)
+
+
+def test_who_works_with_a_compiled_denoiser_works_alone(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("astrogate.models.sampler.fast.which", lambda name: name)
+    monkeypatch.setattr(torch, "compile", lambda forward: lambda *args, **kwargs: forward(*args, **kwargs))
+    denoiser: Any = tiny.denoiser
+    with ThreadPoolExecutor(1) as pool:
+        with fast(tiny, Recipe(2), 5000):
+            assert "forward" in vars(denoiser)
+            waiting = pool.submit(drawn, tiny, 0)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+        assert waiting.result(60).isfinite().all()
+    assert "forward" not in vars(denoiser)
+
+
+def test_what_learns_reads_the_models_state_in_its_turn(tiny: Model) -> None:
+    """Two that learn on one model, one after the other, leave its gradients as they were."""
+    wanted = [p.requires_grad for p in tiny.denoiser.parameters()]
+
+    def learn() -> list[bool]:
+        with still(tiny):
+            return [p.requires_grad for p in tiny.denoiser.parameters()]
+
+    with ThreadPoolExecutor(1) as pool:
+        with still(tiny):
+            other = pool.submit(learn)
+            with pytest.raises(TimeoutError):
+                other.result(0.2)
+        assert not any(other.result(60))
+        assert [p.requires_grad for p in tiny.denoiser.parameters()] == wanted
+        pool.submit(learn).result(60)
+    assert [p.requires_grad for p in tiny.denoiser.parameters()] == wanted
 
 
 def test_models_that_share_a_denoiser_take_turns(tiny: Model) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,9 @@ from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator
 from astrogate.methods.edit.guidance import guide
 from astrogate.methods.image.vary import vary
+from astrogate.models.family import ABILITIES
 from astrogate.models.loading.load import load
+from astrogate.models.registry import AbilityError
 from astrogate.models.sampler.levels import spread
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.models.unclip.load import save_unclip
@@ -29,6 +32,7 @@ from astrogate.ops.ddim import clean, noise_of, step
 from astrogate.rendering.invert import invert
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
+from astrogate.rendering.upscale import upscale
 from tests.checkpoints import edit_of
 from tests.conftest import made_once
 from tests.rendering.test_invert import Known
@@ -316,8 +320,34 @@ def test_upscaling(folders: Folders, mine: UnCLIP) -> None:
         assert large.max() <= 1
         alone = stack.upscale(pictures[1:], seeds=[2], num_inference_steps=3)
         assert (large[1:] - alone).abs().max() < 1e-3
-    with pytest.raises(AstrogateError, match="no upsampler"):
+        with pytest.raises(AstrogateError, match="1 seeds for 2 pictures"):
+            stack.upscale(pictures, seeds=[1])
+        with pytest.raises(
+            AstrogateError, match=f"no stage 2: choose from {', '.join(map(str, range(stack.upsamplers)))}"
+        ):
+            stack.upscale(pictures, seeds=[1, 2], stages=[2])
+    with pytest.raises(AbilityError, match="can't enlarge pictures"):
         opened(folders("stable"), "stable").upscale(pictures, seeds=[1, 2])
+
+
+def test_what_a_stack_cant_do_is_refused_in_one_kind_of_error(folders: Folders, stack: UnCLIP, name: str) -> None:
+    point = stack.point_at(z_of(stack))
+    prior = str(folders(name) / "prior-pipeline") if name == "kandinsky" else None
+    tasks = {
+        "pan": lambda: stack.denoise([point], Recipe(2, stride=8)),
+        "control": lambda: stack.denoise([replace(point, extras={"image": torch.zeros(3, 8, 8)})], RECIPE),
+        "ip_adapter": lambda: stack.denoise(
+            [replace(point, extras={"ip_adapter_image_embeds": torch.zeros(2, 1, 8)})], RECIPE
+        ),
+        "imagine": lambda: stack.point("a dog"),
+        "upscale": lambda: upscale(stack, []),
+        "offload": lambda: load(str(folders(name)), device="cpu", prior=prior, offload=True),
+    }
+    for ability in set(tasks) - stack.can:
+        with pytest.raises(AbilityError, match=f"can't {ABILITIES[ability]}: "):
+            tasks[ability]()
+    with pytest.raises(AstrogateError, match="true_cfg_scale 2 does nothing"):
+        stack.denoise([point], Recipe(2, true_cfg_scale=2.0))
 
 
 def test_no_two_uses_of_a_seed_share_their_noise() -> None:
@@ -477,7 +507,7 @@ def test_a_shipped_stack_that_is_not_there_is_named(tmp_path: Path, monkeypatch:
 
 def test_bad_input_is_named(folders: Folders, mine: UnCLIP, tmp_path: Path) -> None:
     stable = opened(folders("stable"), "stable")
-    with pytest.raises(AstrogateError, match="has no prior"):
+    with pytest.raises(AstrogateError, match="by a prior: give it a picture"):
         stable.point("a dog")
     with pytest.raises(AstrogateError, match="no text encoder in the space"):
         stable.embed_text(["a dog"])

@@ -71,7 +71,7 @@ def test_the_key_changes_with_all_that_makes_a_picture(tiny: Model) -> None:
             {"curve": ((0.2, 0.5), (0.8, 1.0))}, {"rule": "turn"}, {"rule": "turn", "spans": ((1, 2),)},
         )),
         *((edited(replace(knotted, knots=(knot,))), RECIPE, "w") for knot in (1.0, 2.0)),
-        *((edited(steer).held(*hold), RECIPE, "w") for hold in ((0.5,), (0.5, 0.3))),
+        *((edited(steer).held(*hold), RECIPE, "w") for hold in ((0.5,), (0.5, 0.3), (0.0, 0.3))),
         *((edited(guides=(guide,), scale=scale), RECIPE, "w") for scale in (0.5, 1.0)),
         *((edited(guides=(replace(guide, **change),)), RECIPE, "w") for change in (
             {"quantile": 0.5}, {"window": (0.2, 1.0)}, {"added": True}, {"base": "negative"},
@@ -83,6 +83,7 @@ def test_the_key_changes_with_all_that_makes_a_picture(tiny: Model) -> None:
         tiny.point("a dog", seed=1),
         edited(steer, scale=0.0),
         edited(steer.scaled(0.0)),
+        edited(steer.scaled(0.0)).held(0.0, 0.3),
         point.held(0.5, 0.3),
         replace(point, origin={**point.origin, "note": "x"}, recipe=RECIPE),
     ]

@@ -15,6 +15,7 @@ from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator, noise
 from astrogate.methods.edit.contrast import contrast
+from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.record import read_record, records, save_png
 from astrogate.rendering.render import render
@@ -76,7 +77,29 @@ def test_a_point_is_drawn_by_its_own_recipe_or_the_models(tiny: Model) -> None:
     with pytest.warns(AstrogateWarning, match="found by num_inference_steps 3 and is drawn by 2"):
         assert next(render(tiny, found, recipe=Recipe(2, 1.0))).recipe == Recipe(2, 1.0)
     with pytest.warns(AstrogateWarning, match="found by guidance_scale 1 and is drawn by 4"):
-        next(render(tiny, found, recipe=Recipe(3)))
+        next(render(tiny, found, recipe=Recipe(3, scheduler=own.recipe.scheduler)))
+    with pytest.warns(AstrogateWarning, match="found by eta 0 and is drawn by 1"):
+        next(render(tiny, found, recipe=replace(found.recipe, eta=1.0)))
+    with pytest.warns(AstrogateWarning, match="found by scheduler DDIM and is drawn by EulerDiscrete"):
+        next(render(tiny, found, recipe=replace(found.recipe, scheduler="EulerDiscreteScheduler")))
+    same = replace(found.recipe, scheduler=None)
+    next(render(tiny, replace(point, recipe=replace(same, scheduler=tiny.scheduler)), recipe=same))
+
+
+def test_pictures_that_are_no_numbers_are_neither_shown_nor_kept(tiny: Model, tmp_path: Path) -> None:
+    points = [tiny.point("a dog", seed=s) for s in range(3)]
+    endless = tiny.point("a dog").tensors["latents"] * NAN
+    points[1] = replace(points[1], tensors={**points[1].tensors, "latents": endless})
+    for batch_size in (2, 3):
+        with pytest.raises(AstrogateError, match=f"1 of {batch_size} pictures are not finite"):
+            list(render(tiny, points, recipe=RECIPE, batch_size=batch_size, cache=FrameCache(tmp_path)))
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_size_is_refused_before_anything_is_drawn(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny, "denoise", lambda *given: pytest.fail("drawn"))
+    with pytest.raises(AstrogateError, match="pictures of 16 x 16, the recipe says 32 x 32"):
+        next(render(tiny, tiny.point("a dog"), recipe=Recipe(2, height=32, width=32)))
 
 
 def test_noise_is_what_diffusers_draws() -> None:

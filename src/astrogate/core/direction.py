@@ -89,10 +89,15 @@ class Direction:
         limits which of these move; with `on`, they are those of the word's own tokens. `window`, `curve` and `half`
         say when and on which side of guidance, as in `Steer`.
 
-        Raises AstrogateError for a point of another model or layer, for one between prompts, and for a word that the
-        prompt does not contain.
+        Raises AstrogateError for a point of another model or layer, for one between prompts, for a word that the
+        prompt does not contain, and for roles that this direction does not move.
         """
         vectors, wanted = self._aligned(point, on, roles)
+        if not vectors and any(bool(v.any()) for v in self.vectors.values()):
+            raise AstrogateError(
+                f"the direction {self.name!r} moves nothing in the roles {', '.join(sorted(wanted))}",
+                f"choose among its own: {', '.join(sorted(self.vectors))}",
+            )
         origin = {"direction": dict(self.origin), "on": on, "roles": sorted(wanted)}
         return Edit(
             Parts((Steer(vectors, window=window, curve=curve, half=half),) if vectors else ()),

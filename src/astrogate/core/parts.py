@@ -112,10 +112,10 @@ class Guide:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """How far an edited picture is held to the unedited one, which is drawn beside it (`models.sampler.holding`).
+    """How far an edited picture is held to the unedited one, which is drawn beside it (`models.sampler.edits`).
 
     `share` 0 is not at all, 1 as far as can be. From the share `attend` of the steps on, self-attention looks at the
-    unedited picture; 1 is never.
+    unedited picture, whatever `share` is; 1 is never.
     """
 
     share: float = 0.0
@@ -125,6 +125,11 @@ class Hold:
         for name, share in (("hold", self.share), ("attend", self.attend)):
             if not 0 <= share <= 1:
                 raise AstrogateError(f"{name} {share:g}", "use a share from 0 to 1")
+
+    @property
+    def acts(self) -> bool:
+        """Whether it does anything."""
+        return self.share > 0 or self.attend < 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -73,6 +73,8 @@ def spread(
     if n < 2:
         raise AstrogateError(f"{n} frames", "ask for 2 or more")
     times: list[float] = []
+    if n < (least := len(lengths) + (not closed)):
+        raise AstrogateError(f"{n} frames for {len(lengths)} stretches", f"ask for {least} or more")
     for i, m in enumerate(_shared(n if closed else n - 1, lengths)):
         a, b = keys[i], keys[i + 1]
         times += [a, *(a + (b - a) * at(i, j / m) for j in range(1, m))]
@@ -81,8 +83,6 @@ def spread(
 
 def _shared(steps: int, lengths: Sequence[float]) -> list[int]:
     """How many of the steps each stretch gets: one at least, the rest by length, largest remainders first."""
-    if steps < len(lengths):
-        raise AstrogateError(f"too few frames for {len(lengths)} stretches", f"ask for {len(lengths) + 1} or more")
     total = sum(lengths)
     wanted = [steps * length / total if total > 0 else steps / len(lengths) for length in lengths]
     given = [max(1, int(share)) for share in wanted]

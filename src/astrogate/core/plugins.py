@@ -7,6 +7,7 @@ of the leaderboard) and "astrogate.readers" (a `Reader`, or what makes one witho
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -22,7 +23,7 @@ def named(name: str, group: str) -> Any:
     """
     for entry in entry_points(group=group):
         if entry.name == name:
-            return _loaded(entry.load, name)
+            return loaded(entry.load, name)
     module, colon, path = name.partition(":")
     if not colon or not module or not path:
         known = ", ".join(sorted(entry.name for entry in entry_points(group=group)))
@@ -38,11 +39,17 @@ def named(name: str, group: str) -> Any:
             found = getattr(found, part)
         return found
 
-    return _loaded(load, name)
+    return loaded(load, name)
 
 
-def _loaded(load: Any, name: str) -> Any:
+def loaded(load: Callable[[], Any], name: str) -> Any:
+    """What `load` imports. Whatever its module raises, raises an AstrogateError that says so with `name`."""
     try:
         return load()
-    except (ImportError, AttributeError) as error:
-        raise AstrogateError(f"{name!r} can't be imported ({error})", "install it, and check its name") from error
+    except AstrogateError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise AstrogateError(
+            f"{name!r} can't be imported ({reason})", "install or mend it, and check its name"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -53,10 +54,12 @@ class Point:
     def apply(self, edit: Edit, scale: float = 1.0) -> Point:
         """This point with an edit more; at scale 0 the point itself.
 
-        Raises AstrogateError for an edit of another model or prompt, for a scale that the edit does not go to, and for
-        calibrated edits that go further than 2 together.
+        Raises AstrogateError for an edit of another model or prompt, for a scale that is not finite or that the edit
+        does not go to, and for calibrated edits that go further than 2 together.
         """
-        edit.strength(scale)
+        scale = float(scale)
+        if not math.isfinite(edit.strength(scale)):
+            raise AstrogateError(f"scale {scale:g} of {edit.name or 'an edit'}", "use a finite number")
         if edit.model not in ("", self.model):
             raise AstrogateError(
                 f"the edit {edit.name!r} was found in another model than this point's", "find it again in this model"

@@ -76,6 +76,16 @@ class Model(Protocol):
         """The side of a picture, in pixels, at the model's own resolution."""
         ...
 
+    @property
+    def factor(self) -> int:
+        """Pixels a side for one of a point's latents."""
+        ...
+
+    @property
+    def scheduler(self) -> str:
+        """The class of diffusers that its pictures are drawn by where a recipe names none."""
+        ...
+
     def point(
         self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None
     ) -> Point:

@@ -16,11 +16,12 @@ from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import noise
 from astrogate.core.segment import Segment
 from astrogate.models import identity
+from astrogate.models.asked import check_points, check_recipe
 from astrogate.models.codec import Autoencoder
 from astrogate.models.family import Family
 from astrogate.models.registry import require
 from astrogate.models.sampler.locks import alone, lock_of
-from astrogate.models.sampler.loop import sample, stacked
+from astrogate.models.sampler.loop import adapted, sample, stacked
 from astrogate.models.sampler.step import predict
 from astrogate.models.text.encoding import encoded, ends, segments, shortened
 from astrogate.models.text.prompts import check_length, check_prompt, check_words
@@ -84,7 +85,18 @@ class PipelineModel:
     def size(self) -> int:
         """The side of a picture, in pixels, at the model's own resolution."""
         side = self.denoiser.config.get("sample_size") or self.pipe.default_sample_size
-        return int(side * self.pipe.vae_scale_factor)
+        return int(side * self.factor)
+
+    @property
+    def factor(self) -> int:
+        """See `core.protocols.Model`."""
+        return self.pipe.vae_scale_factor
+
+    @property
+    @alone
+    def scheduler(self) -> str:
+        """See `core.protocols.Model`."""
+        return type(self.pipe.scheduler).__name__
 
     @property
     def fingerprint(self) -> str:
@@ -95,6 +107,7 @@ class PipelineModel:
         return self._fingerprint
 
     @property
+    @alone
     def weights(self) -> str:
         """See `core.protocols.Model`."""
         return identity.weights(identity.modules(self.pipe), self.pipe.scheduler)
@@ -109,7 +122,7 @@ class PipelineModel:
         """
         check_prompt(prompt)
         check_words((prompt, negative), self.language)
-        factor, unit = self.pipe.vae_scale_factor, self.family.packing * self.family.patch
+        factor, unit = self.factor, self.family.packing * self.family.patch
         height, width = sides(height, width, self.size, factor * unit)
         first = self.family.texts[0]
         with torch.no_grad():
@@ -147,21 +160,9 @@ class PipelineModel:
     @alone
     def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
         """Run the pipeline's sampler over one batch of points; edits act, the model is left as it was."""
-        self._check(points, recipe)
+        check_points(self, points)
+        check_recipe(self, recipe, self.family.guidance.scale)
         return sample(self.pipe, self.family, points, recipe, self.fingerprint)
-
-    def _check(self, points: Sequence[Point], recipe: Recipe) -> None:
-        """Raise AbilityError for what the points or the recipe ask for and the family can't do."""
-        asked = {
-            "steer": any(point.steers for point in points),
-            "guide": any(point.guides for point in points),
-            "hold": any(point.holding.share > 0 for point in points),
-            "attend": any(point.holding.share > 0 and point.holding.attend < 1 for point in points),
-            "control": any("image" in point.extras for point in points),
-            "ip_adapter": any("ip_adapter_image_embeds" in point.extras for point in points),
-            "pan": recipe.stride is not None,
-        }
-        require(self, *(ability for ability, wanted in asked.items() if wanted))
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -179,6 +180,7 @@ class PipelineModel:
         """Pictures [n, 3, H, W] in [0, 1] to the means of their latents [n, c, h, w], on the model's device."""
         return self.codec.latents(pictures.to(self.device))
 
+    @alone
     def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
         """See `core.protocols.Predictor`."""
         from diffusers import DDIMScheduler
@@ -202,8 +204,10 @@ class PipelineModel:
     ) -> Tensor:
         """The guided noise in `latents`, with gradients where they are wanted. See `core.protocols.Predictor`."""
         require(self, "step")
-        if any(point.extras for point in points) or getattr(self.pipe, "controlnet", None) is not None:
+        if any(point.extras for point in points):
             raise AstrogateError("a ControlNet or an IP-Adapter can't go step by step", "leave the extra picture out")
+        if getattr(self.pipe, "controlnet", None) is not None or adapted(self.pipe):
+            raise AstrogateError(f"{self.name} can't go step by step with its extra part", "wrap a pipeline without it")
         stacked(points, {"latents"}, self.fingerprint)
         x = latents.to(self.device, self.denoiser.dtype)
         a = float(self.pipe.scheduler.alphas_cumprod[timestep])
@@ -224,6 +228,7 @@ class PipelineModel:
         )
 
     @property
+    @alone
     def predicts_v(self) -> bool:
         """Whether the denoiser predicts v and not noise. Raises AstrogateError for other predictions."""
         kind = self.pipe.scheduler.config.prediction_type

@@ -124,7 +124,8 @@ class Family(Row):
     become one token with its channels, `patch` that of those that the denoiser cuts itself. `timesteps` is how many of
     the scheduler's make 1 of the denoiser's. `shared` arguments have no batch axis. `options` join each call of the
     pipeline, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
-    [n, c, h, w]. `upcast` says that the autoencoder overflows in half precision.
+    [n, c, h, w]. `upcast` says that the autoencoder overflows in half precision. `refused` says of a pipeline's
+    settings, which its index holds, what it is where the family does not draw it, and nothing elsewhere.
     """
 
     wraps: tuple[str, ...] = ()
@@ -143,6 +144,7 @@ class Family(Row):
     loading: Mapping[str, Any] = field(default_factory=dict[str, Any])
     added: Callable[[Any, Tensor], Mapping[str, Any]] | None = None
     upcast: bool = False
+    refused: Callable[[Mapping[str, Any]], str] | None = None
 
     def __post_init__(self) -> None:
         Row.__post_init__(self)

@@ -35,7 +35,9 @@ def with_loss(model: Model) -> PipelineModel:
 
 def timesteps(model: Model) -> int:
     """How many steps of noise there are. Raises AstrogateError as `with_loss` does."""
-    return len(with_loss(model).pipe.scheduler.alphas_cumprod)
+    trained = with_loss(model)
+    with trained.lock:
+        return len(trained.pipe.scheduler.alphas_cumprod)
 
 
 @torch.no_grad()
@@ -54,12 +56,14 @@ def denoising_loss(
     trained = with_loss(model)
     unet = trained.denoiser
     latents, noise, t = (tensor.to(trained.device) for tensor in (latents, noise, t))
-    a = trained.pipe.scheduler.alphas_cumprod.to(trained.device)[t].float()[:, None, None, None]
+    with trained.lock:
+        alphas, predicts_v = trained.pipe.scheduler.alphas_cumprod, trained.predicts_v
+    a = alphas.to(trained.device)[t].float()[:, None, None, None]
     noisy = a.sqrt() * latents + (1 - a).sqrt() * noise
     wide = {space: value.to(trained.device).expand(len(latents), *value.shape[1:]) for space, value in states.items()}
     with precision(dtype, unet.dtype, trained.device.type):
         out = unet(noisy.to(unet.dtype), t, **trained.conditions(wide, latents)).sample.float()
-    goal = a.sqrt() * noise - (1 - a).sqrt() * latents if trained.predicts_v else noise
+    goal = a.sqrt() * noise - (1 - a).sqrt() * latents if predicts_v else noise
     return (out - goal).square().mean((1, 2, 3))
 
 
@@ -78,12 +82,12 @@ def still(model: Model) -> Generator[None]:
 
     trained = with_loss(model)
     unet = trained.denoiser
-    parts = identity.modules(trained.pipe).values()
-    moving = [parameter for module in parts for parameter in module.parameters() if parameter.requires_grad]
-    before = unet.attn_processors
-    small = trained.device.type == "cpu" and int(unet.config.sample_size) <= _SMALL
-    plain = small and all(type(processor) is AttnProcessor2_0 for processor in before.values())
     with trained.lock:
+        parts = identity.modules(trained.pipe).values()
+        moving = [parameter for module in parts for parameter in module.parameters() if parameter.requires_grad]
+        before = unet.attn_processors
+        small = trained.device.type == "cpu" and int(unet.config.sample_size) <= _SMALL
+        plain = small and all(type(processor) is AttnProcessor2_0 for processor in before.values())
         for parameter in moving:
             parameter.requires_grad_(False)
         if plain:

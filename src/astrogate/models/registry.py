@@ -9,9 +9,10 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
+from typing import Protocol
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.protocols import Model
+from astrogate.core.plugins import loaded
 from astrogate.models import families as package
 from astrogate.models.family import ABILITIES, Family, Row, StackFamily
 
@@ -30,7 +31,7 @@ def families() -> tuple[Row, ...]:
         import_module(f"{package.__name__}.{module.name}").FAMILY for module in iter_modules(package.__path__)
     ]
     for entry in entry_points(group=GROUP):
-        row = entry.load()
+        row = loaded(entry.load, entry.value)
         if not isinstance(row, (Family, StackFamily)):
             raise AstrogateError(f"the entry point {entry.value!r} is no family", "let it name a Family")
         taken = {name for other in rows for name in other.pipelines} & set(row.pipelines)
@@ -49,11 +50,22 @@ def family_of(pipeline: str, name: str) -> Row:
     raise AstrogateError(f"{name} is a {pipeline}", f"use a checkpoint of one of the families that we drive: {known}")
 
 
-def require(model: Model, *abilities: str) -> None:
-    """Raise AbilityError where a model can't do one of `ABILITIES`, with the families that can."""
+class Able(Protocol):
+    """A model, or a row."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def can(self) -> frozenset[str]: ...
+
+
+def require(model: Able, *abilities: str, remedy: str = "") -> None:
+    """Raise AbilityError where a model can't do one of `ABILITIES`, with a remedy or the families that can."""
     for ability in abilities:
         if ability not in model.can:
             able = [row.name for row in families() if ability in row.can]
             raise AbilityError(
-                f"{model.name} can't {ABILITIES[ability]}", f"use a model of {', '.join(able) or 'another kind'}"
+                f"{model.name} can't {ABILITIES[ability]}",
+                remedy or f"use a model of {', '.join(able) or 'another kind'}",
             )

@@ -26,7 +26,7 @@ _VERSION = 3
 def frame_key(point: Point, recipe: Recipe, weights: str) -> str:
     """The name of a picture. `weights` is the model's."""
     hold = point.holding if point.steers or point.guides else None
-    edits = (point.steers, point.guides, hold if hold and hold.share else None)
+    edits = (point.steers, point.guides, hold if hold and hold.acts else None)
     return key_of(_VERSION, weights, recipe, point.seed, point.draw, point.tensors, point.extras, *edits)
 
 

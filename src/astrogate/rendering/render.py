@@ -81,7 +81,8 @@ def _frames(
         if point.recipe is not None:
             if asked is None and i == 0:
                 recipe = point.recipe
-            _check_inverted(point.recipe, recipe)
+            _check_inverted(model, point.recipe, recipe)
+        check_size(model, point, recipe)
         if cache is not None:
             item.key = frame_key(point, recipe.resolved(model.dtype), weights)
             item.picture = cache.get(item.key)
@@ -111,8 +112,14 @@ def _draw(model: Model, missing: Sequence[_Waiting], recipe: Recipe, batch_size:
     pictures = model.decode(latents)
     if recipe.stride is not None and pictures.shape[-1] > model.size:
         pictures = _decode_joined(model, latents)
-    check_size(recipe, pictures)
-    for item, image in zip(missing, to_images(pictures[: len(missing)]), strict=True):
+    pictures = pictures[: len(missing)]
+    finite = [bool(x.isfinite().all() and y.isfinite().all()) for x, y in zip(latents, pictures, strict=False)]
+    if broken := finite.count(False):
+        raise AstrogateError(
+            f"{broken} of {len(finite)} pictures are not finite numbers in {recipe.dtype or model.dtype}",
+            "draw in float32 or bfloat16, or with weaker edits",
+        )
+    for item, image in zip(missing, to_images(pictures), strict=True):
         item.picture = image
         if cache is not None:
             cache.put(item.key, image)
@@ -126,21 +133,28 @@ def _decode_joined(model: Model, latents: Tensor, margin: int = 8) -> Tensor:
     return pictures[..., margin * factor : -margin * factor]
 
 
-def _check_inverted(found: Recipe, recipe: Recipe) -> None:
+def _check_inverted(model: Model, found: Recipe, recipe: Recipe) -> None:
     """Warn about a recipe that does not draw back the picture that a point's noise was found from."""
-    for name in ("num_inference_steps", "guidance_scale"):
-        if getattr(found, name) != getattr(recipe, name):
+
+    def told(by: Recipe) -> dict[str, str]:
+        scheduler = (by.scheduler or model.scheduler).removesuffix("Scheduler")
+        numbers = {name: getattr(by, name) for name in ("num_inference_steps", "guidance_scale", "eta")}
+        return {name: f"{value:g}" for name, value in numbers.items()} | {"scheduler": scheduler}
+
+    asked = told(recipe)
+    for name, value in told(found).items():
+        if asked[name] != value:
             warn(
-                f"a point's noise was found by {name} {getattr(found, name):g} and is drawn by "
-                f"{getattr(recipe, name):g}: it won't give its picture back",
+                f"a point's noise was found by {name} {value} and is drawn by {asked[name]}: "
+                "it won't give its picture back",
                 AstrogateWarning,
                 stacklevel=4,
             )
 
 
-def check_size(recipe: Recipe, pictures: Tensor) -> None:
-    """Raise AstrogateError for pictures [n, 3, h, w] of another size than the recipe's."""
-    height, width = pictures.shape[-2:]
+def check_size(model: Model, point: Point, recipe: Recipe) -> None:
+    """Raise AstrogateError for a point whose picture has another size than the recipe's."""
+    height, width = (side * model.factor for side in point.tensors["latents"].shape[-2:])
     if recipe.height not in (None, height) or recipe.width not in (None, width):
         raise AstrogateError(
             f"the points make pictures of {width} x {height}, the recipe says {recipe.width} x {recipe.height}",

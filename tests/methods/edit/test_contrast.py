@@ -113,6 +113,8 @@ def test_an_edit_aligns_by_role(tiny: Model) -> None:
     assert states[3] == [0, 0, 1, 0, 0] + [3] * 11
     with pytest.raises(AstrogateError, match="roles"):
         a.at(point, roles=("middle",))
+    with pytest.raises(AstrogateError, match="moves nothing in the roles padding: choose among its own: subject"):
+        Direction({"subject": torch.ones(32)}, point.model).at(point, roles=("padding",))
     with pytest.raises(AstrogateError, match="no pooled text"):
         Direction({"pooled": torch.ones(32)}, point.model).at(point)
 

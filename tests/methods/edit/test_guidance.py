@@ -81,6 +81,19 @@ def test_toward_measures_against_the_negative_half(model: Model, family: str) ->
         model.denoise([point.apply(toward(model, "a cat", **WHOLE))], PLAIN)
 
 
+def test_a_half_that_is_not_there_is_refused_before_the_sampling(model: Model, family: str) -> None:
+    point, called = made(model, family), []
+    handle = model.denoiser.register_forward_pre_hook(lambda module, args: called.append(1))
+    bad = point.apply(toward(model, "a cat", **WHOLE))
+    try:
+        for recipe in (PLAIN, *([by_negative(family)] if in_turn(family) else [])):
+            with pytest.raises(AstrogateError, match="no negative half to measure against"):
+                model.denoise([bad], recipe)
+    finally:
+        handle.remove()
+    assert not called
+
+
 def test_a_guide_keeps_to_its_window_and_adds_one_row(model: Model, family: str) -> None:
     point, recipe = made(model, family), replace(by_negative(family), num_inference_steps=4)
     rows: list[int] = []

@@ -22,7 +22,7 @@ from astrogate.rendering.render import render
 class Grey:
     """Draws a point of noise u as a picture of level(u)."""
 
-    weights, recipe, dtype = "grey", Recipe(), "float32"
+    weights, recipe, dtype, factor = "grey", Recipe(), "float32", 1
 
     def __init__(self, level: Callable[[float], float]) -> None:
         self.level, self.drawn = level, 0

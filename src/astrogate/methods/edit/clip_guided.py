@@ -63,6 +63,8 @@ def clip_guided(
     if not 0 <= scale <= 2:
         raise AstrogateError(f"scale {scale:g}", "use a share of the noise from 0 to 2")
     require(model, "step")
+    for point in points:
+        check_size(model, point, recipe)
     target = clip.texts([text]).to(clip.mean.device)
     settings = {"method": "clip_guided", "text": text, "scale": scale}
     drawn = [replace(point, origin={**point.origin, "clip_guided": settings}) for point in points]
@@ -71,8 +73,6 @@ def clip_guided(
     levels = model.levels(recipe.num_inference_steps)
     count, drawn = len(drawn), with_bases(drawn)
     x = torch.stack([point.tensors["latents"] for point in drawn])
-    if (recipe.height, recipe.width) != (None, None):
-        check_size(recipe, model.decode(x[:1]))
     for i, (timestep, a) in enumerate(levels[:-1]):
         u = i / (len(levels) - 1)
         x = x.detach().requires_grad_(scale > 0)

@@ -1,4 +1,4 @@
-"""Stable Diffusion XL (Podell et al. 2023), with both text encoders or, as a refiner, the second alone.
+"""Stable Diffusion XL (Podell et al. 2023), with both text encoders; its refiner is not drawn.
 
 The U-Net attends to the states before the last layer of two CLIP text encoders, side by side, and takes the second
 one's projected text with the picture's size as a second condition.
@@ -22,6 +22,12 @@ def _sizes(pipe: Any, latents: Tensor) -> Mapping[str, Any]:
     return {"added_cond_kwargs": {"time_ids": ids.expand(len(latents), -1)}}
 
 
+def _refused(settings: Mapping[str, Any]) -> str:
+    """A refiner reads an aesthetic score among its sizes, and misses the first text encoder."""
+    bare = "text_encoder" in settings and settings["text_encoder"][0] is None
+    return "a refiner" if bare or settings.get("requires_aesthetics_score") else ""
+
+
 FAMILY = Family(
     name="Stable Diffusion XL",
     pipelines=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline"),
@@ -37,6 +43,7 @@ FAMILY = Family(
     causal=True,
     added=_sizes,
     upcast=True,
+    refused=_refused,
     can=frozenset(
         {"steer", "pooled", "guide", "hold", "attend", "step", "invert", "pan", "loss"}
         | {"pseudo_words", "control", "ip_adapter", "offload"}

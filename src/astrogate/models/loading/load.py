@@ -6,6 +6,7 @@ Only safetensors are read; a folder that holds pickled weights or Python files i
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,11 @@ from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 from astrogate.core.protocols import Model
-from astrogate.models.family import Family, StackFamily
+from astrogate.models.family import Family, Row, StackFamily
 from astrogate.models.loading.checks import check_folder, check_parts, check_tokenizers
-from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, locate, shipped_folder
+from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, is_file, locate, shipped_folder
 from astrogate.models.loading.quiet import quiet
-from astrogate.models.registry import families, family_of
+from astrogate.models.registry import families, family_of, require
 
 
 def load(
@@ -45,26 +46,26 @@ def load(
 
     if dtype not in ("float32", "float16", "bfloat16"):
         raise AstrogateError(f"dtype {dtype!r} is unknown", "choose float32, float16 or bfloat16")
-    if offload:
-        need("accelerate", "offload")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise AstrogateError(f"the device {device!r} is not available", 'use "cpu"') from error
-    found, single = getattr(torch, dtype), Path(name) if Path(name).is_file() else None
+    found, single = getattr(torch, dtype), Path(name) if is_file(name) else None
     folder = None
     if single is None:
         folder, name = locate(name, offline)
     second = None if prior is None else locate(prior, offline)[0]
     try:
         if folder is None:
-            family, pipe = _single_file(Path(name), config, found, offline)
+            family, pipe = _single_file(Path(name), config, found, offline, offload)
+            language = frozenset[str]()
         else:
-            family = family_of(_class_name(folder, name), name)
+            family, language = _family(_index(folder, name), name), _language(folder)
             check_parts(folder, shipped_folder())
+            _check_offload(family, offload)
             if isinstance(family, StackFamily):
-                return _stack(family, folder, second, name, device, found, offload)
+                return _stack(family, folder, second, name, device, found, language)
             assert isinstance(family, Family)
             pipe = _pipeline(family, folder, found)
         if prior is not None:
@@ -91,23 +92,27 @@ def load(
         pipe = pipe.to(device)
     from astrogate.models.adapter import PipelineModel
 
-    return PipelineModel(family, pipe, name, language=frozenset() if folder is None else _language(folder))
+    return PipelineModel(family, pipe, name, language=language)
 
 
 def _stack(
-    family: StackFamily, folder: Path, prior: Path | None, name: str, device: str, dtype: Any, offload: bool
+    family: StackFamily,
+    folder: Path,
+    prior: Path | None,
+    name: str,
+    device: str,
+    dtype: Any,
+    language: frozenset[str],
 ) -> Model:
     """A stack of unCLIP; the shipped one shares parts with the shipped model."""
     from astrogate.models.unclip.load import load_unclip, places_of
 
-    if offload:
-        raise AstrogateError(f"{name} can't be offloaded", "leave offload out")
     places = places_of(folder, prior)
     if name == UNCLIP_SHIPPED:
         clip = shipped_folder() / "clip"
         shared = dict.fromkeys(("text_encoder", "image_encoder", "feature_extractor"), clip)
         places = places_of(shipped_folder()) | shared | places
-    model = load_unclip(family, places, name, _language(folder), device, dtype)
+    model = load_unclip(family, places, name, language, device, dtype)
     check_tokenizers(SimpleNamespace(**model.stack.parts), name)
     return model
 
@@ -115,7 +120,7 @@ def _stack(
 def wrap(pipe: Any, name: str = "a pipeline") -> Model:
     """The Model of a diffusers pipeline that you made yourself, with its LoRAs, IP-Adapter and ControlNet.
 
-    Raises AstrogateError for a pipeline of another kind.
+    Raises AstrogateError for a pipeline of another kind, and for a refiner.
     """
     from astrogate.models.adapter import PipelineModel
 
@@ -125,20 +130,43 @@ def wrap(pipe: Any, name: str = "a pipeline") -> Model:
             known |= dict.fromkeys((family.pipelines[0], *family.wraps), family)
     if kind not in known:
         raise AstrogateError(f"a {kind} cannot be wrapped", f"use one of {', '.join(known)}")
+    _check_drawn(known[kind], pipe.config, name)
     return PipelineModel(known[kind], pipe, name)
 
 
-def _class_name(folder: Path, name: str) -> str:
-    """The class that a checkpoint's index names."""
+def _family(index: Mapping[str, Any], name: str) -> Row:
+    """The row of a checkpoint's index. Raises AstrogateError for what no family draws."""
+    family = family_of(str(index["_class_name"]), name)
+    _check_drawn(family, index, name)
+    return family
+
+
+def _check_drawn(family: Row, settings: Mapping[str, Any], name: str) -> None:
+    """Raise AstrogateError for a kind of a family's pipelines that it does not draw, by the pipeline's settings."""
+    if isinstance(family, Family) and family.refused is not None and (kind := family.refused(settings)):
+        raise AstrogateError(
+            f"{name} is {kind} of {family.name}", "use a checkpoint that draws from noise and a prompt"
+        )
+
+
+def _index(folder: Path, name: str) -> Mapping[str, Any]:
+    """A checkpoint's index."""
     index = folder / "model_index.json"
     if not index.exists():
         raise AstrogateError(f"{name} holds no model_index.json", "name a folder that save_pretrained wrote")
-    return str(json.loads(index.read_text())["_class_name"])
+    return json.loads(index.read_text())
 
 
 def _language(folder: Path) -> frozenset[str]:
-    words = folder / "language.json"
-    return frozenset[str](json.loads(words.read_text()) if words.exists() else ())
+    """The words that a checkpoint knows, empty for all."""
+    path = folder / "language.json"
+    try:
+        words: Any = json.loads(path.read_text()) if path.exists() else []
+    except ValueError as error:
+        raise AstrogateError(f"{path} is cut off or no JSON ({error})", "restore it") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise AstrogateError(f"{path} is no list of words", "restore it")
+    return frozenset[str](words)
 
 
 def _pipeline(family: Family, folder: Path, dtype: Any) -> Any:
@@ -151,7 +179,14 @@ def _pipeline(family: Family, folder: Path, dtype: Any) -> Any:
         )
 
 
-def _single_file(path: Path, config: str | None, dtype: Any, offline: bool) -> tuple[Family, Any]:
+def _check_offload(family: Row, offload: bool) -> None:
+    """Raise AbilityError for a family that can't be offloaded, AstrogateError without the package for it."""
+    if offload:
+        require(family, "offload", remedy="leave offload out")
+        need("accelerate", "offload")
+
+
+def _single_file(path: Path, config: str | None, dtype: Any, offline: bool, offload: bool) -> tuple[Family, Any]:
     """The pipeline of one file with all weights, as the original trainers and most sharing sites write it."""
     if path.suffix != ".safetensors":
         raise AstrogateError(f"{path} may be pickled", "convert it to safetensors; it is never opened")
@@ -165,7 +200,8 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool) -> t
             weights, _ = archive.read(path, what="a checkpoint", remedy="download it again", copied=False)
             config = str(fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
         index: Any = diffusers.DiffusionPipeline.load_config(config, local_files_only=offline)
-        family = family_of(index["_class_name"], str(path))
+        family = _family(index, str(path))
+        _check_offload(family, offload)
         if not isinstance(family, Family):
             raise AstrogateError(f"{path} is no single file of a pipeline", "name the folder of its parts")
         pipe = getattr(diffusers, family.pipelines[0]).from_single_file(

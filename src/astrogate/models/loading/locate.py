@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def shipped_unclip() -> Path:
 def locate(name: str, offline: bool = False) -> tuple[Path, str]:
     """The folder of `name`, after checking that it is safe, and the name with a hub id's exact revision."""
     folder = {SHIPPED: shipped_folder, UNCLIP_SHIPPED: shipped_unclip}.get(name, lambda: Path(name))()
-    if folder.is_dir():
+    if _is(folder.is_dir):
         check_folder(folder)
         return folder, name
     if name == UNCLIP_SHIPPED:
@@ -37,7 +38,7 @@ def locate(name: str, offline: bool = False) -> tuple[Path, str]:
     repo, _, revision = name.partition("@")
     if repo.count("/") != 1 or repo.startswith((".", "/", "~")) or repo.endswith("/"):
         raise AstrogateError(
-            f"unknown model {name!r}",
+            f"unknown model {name[:200]!r}",
             f'use "{SHIPPED}", a diffusers folder, or a hub id "owner/name"',
         )
     from huggingface_hub import snapshot_download
@@ -53,6 +54,19 @@ def locate(name: str, offline: bool = False) -> tuple[Path, str]:
             f"{name} is not available {where} ({reason})", "check the name, or name a local folder"
         ) from error
     return Path(path), f"{repo}@{Path(path).name}"
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is that of a file."""
+    return _is(Path(name).is_file)
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    """The answer to a question about a path; no for a name that no path can have, such as one of 300 characters."""
+    try:
+        return asked()
+    except (OSError, ValueError):
+        return False
 
 
 def _wanted() -> list[str]:

@@ -60,8 +60,13 @@ class Acting:
         return [(start + h.row, start + h.base) for start in halves for h in self.held if u >= h.attend]
 
 
-def acting(points: Sequence[Point], sites: Mapping[str, Site], held: Sequence[Held] = ()) -> Acting:
-    """What acts on a batch of points. Raises AstrogateError for spaces that can't be moved or replaced."""
+def acting(
+    points: Sequence[Point], sites: Mapping[str, Site], held: Sequence[Held] = (), *, guided: bool, joined: bool = True
+) -> Acting:
+    """What acts on a batch of points. `guided` says that there are both halves of guidance, `joined` that at once.
+
+    Raises AstrogateError for spaces that can't be moved or replaced, and for edits of a half that is not there.
+    """
     steers = tuple((row, plain(steer, point.tensors)) for row, point in enumerate(points) for steer in point.steers)
     guides = tuple((row, guide) for row, point in enumerate(points) for guide in point.guides)
     movable = [space for space, site in sites.items() if not site.fixed]
@@ -71,7 +76,20 @@ def acting(points: Sequence[Point], sites: Mapping[str, Site], held: Sequence[He
     for space in {space for _, guide in guides for space in guide.tensors}:
         if space not in sites:
             raise AstrogateError(f"this model has no space {space!r} to guide by", f"choose one of {', '.join(sites)}")
+    moves = [edit.at(scale) for point in points for edit, scale in point.edits]
+    halves = [{steer.half for steer in parts.steers if steer.scale} for parts in moves if not parts.guides]
+    if not guided and {"negative"} in halves:
+        raise AstrogateError("there is no negative half to steer", "raise the guidance, or steer the positive half")
+    if not (guided and joined) and any(guide.base == "negative" for _, guide in guides):
+        raise _missing_half("negative")
     return Acting(len(points), steers, guides, tuple(held))
+
+
+def _missing_half(half: str) -> AstrogateError:
+    return AstrogateError(
+        f"there is no {half} half to measure against",
+        "guide by an edit instead of a phrase, or raise the guidance scale where both halves come at once",
+    )
 
 
 def plain(steer: Steer, states: Mapping[str, Tensor]) -> Steer:
@@ -152,10 +170,7 @@ def terms(
     found: list[tuple[int, Tensor]] = []
     for i, (row, guide) in enumerate(guides):
         if guide.base not in halves:
-            raise AstrogateError(
-                f"there is no {guide.base} half to measure against",
-                "guide by an edit instead of a phrase, or raise the guidance scale where both halves come at once",
-            )
+            raise _missing_half(guide.base)
         difference = predicted[start + i] - predicted[halves[guide.base] + row]
         if guide.quantile:
             size = difference.narrow(channel_axis, 0, channels or difference.shape[channel_axis])
@@ -207,7 +222,7 @@ def with_bases(points: Sequence[Point]) -> list[Point]:
 
 def is_held(point: Point) -> bool:
     """Whether a point has edits that act, and a hold on them."""
-    return point.holding.share > 0 and edited(point)
+    return point.holding.acts and edited(point)
 
 
 def edited(point: Point) -> bool:

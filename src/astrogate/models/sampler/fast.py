@@ -7,7 +7,7 @@ only a long run earns it back. Pictures differ slightly from those in float32: `
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from shutil import which
 from typing import Any
@@ -27,14 +27,18 @@ _BATCH = {"cuda": 16, "cpu": 32}
 def fast(model: Model, recipe: Recipe, frames: int) -> Generator[tuple[Recipe, int]]:
     """The recipe and the batch size for `n` frames; while open, the denoiser's `forward` may be compiled.
 
-    Steers and guides stay outside of what is compiled, so each call sees its own.
+    Steers and guides stay outside of what is compiled, so each call sees its own. While it is compiled, other threads
+    wait.
     """
     denoiser: Any = model.denoiser
     device = denoiser.device.type
     if denoiser.dtype == torch.float32 and has_bfloat16(device):
         recipe = replace(recipe, dtype="bfloat16")
     compiled = frames >= _LONG.get(device, frames + 1) and (device != "cpu" or which("g++") is not None)
-    with forwarding(denoiser, torch.compile(denoiser.forward)) if compiled else nullcontext():
+    with ExitStack() as stack:
+        if compiled:
+            stack.enter_context(model.lock)
+            stack.enter_context(forwarding(denoiser, torch.compile(denoiser.forward)))
         yield recipe, min(frames, _BATCH.get(device, 8))
 
 

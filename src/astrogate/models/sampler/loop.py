@@ -46,12 +46,13 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     options = {"height": height, "width": width, **family.options, **_extras(pipe, points), **_eta(recipe, pipe)}
     if family.guidance.scale != "guidance_scale":
         options[family.guidance.scale] = getattr(recipe, family.guidance.scale)
-    pipe.scheduler = _scheduler(recipe, before)
-    progress = nearest_step(lambda: pipe.scheduler.timesteps, family.timesteps)
-    acts = acting(points, family.sites, held)
+    scheduler = _scheduler(recipe, before)
+    progress = nearest_step(lambda: scheduler.timesteps, family.timesteps)
+    acts = acting(points, family.sites, held, guided=guided, joined=not in_turn)
     control = getattr(pipe, "controlnet", None)
     denoisers = [denoiser] if control is None else [denoiser, control]
     try:
+        pipe.scheduler = scheduler
         with (
             precision(recipe.dtype, own, pipe._execution_device.type),
             _own_images(pipe, points, guided=guided),
@@ -124,8 +125,16 @@ def _extras(pipe: Any, points: Sequence[Point]) -> dict[str, Any]:
     if controlled != ("image" in names):
         reason = "needs a control image" if controlled else "has no ControlNet for the control image"
         raise AstrogateError(f"this model {reason}", "see `with_control`, or wrap the pipeline that fits")
+    if adapted(pipe) != (_EMBEDS in names):
+        reason = "needs a picture" if adapted(pipe) else "has no IP-Adapter for the picture"
+        raise AstrogateError(f"this model {reason}", "see `with_image`, or wrap the pipeline that fits")
     batch: dict[str, Any] = {name: torch.stack([point.extras[name] for point in points]) for name in names}
     return batch | {name: [batch[name][0]] for name in names & {_EMBEDS}}
+
+
+def adapted(pipe: Any) -> bool:
+    """Whether a pipeline has an IP-Adapter, without whose picture its U-Net does not run."""
+    return getattr(getattr(pipe, "unet", None), "encoder_hid_proj", None) is not None
 
 
 def _own_images(pipe: Any, points: Sequence[Point], *, guided: bool) -> AbstractContextManager[None]:

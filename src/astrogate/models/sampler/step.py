@@ -38,15 +38,15 @@ def predict(
     """The guided noise [n, c, h, w] in latents of as many points when the share `u` of the steps is done.
 
     `call` predicts the noise in a batch with the denoiser's arguments. Differentiable. Raises AstrogateError for held
-    points whose unedited ones are not in the batch.
+    points whose unedited ones are not in the batch, and for edits of a half of guidance that is not there.
     """
     order: tuple[Half, ...] = ("negative", "positive") if guidance_scale > 1 else ("positive",)
     more, held = companions(points)
     if len(more) != sum(map(is_held, points)):
-        raise AstrogateError("a held point needs the unedited one beside it", "give both, or hold it at 0")
+        raise AstrogateError("a held point needs the unedited one beside it", "give both, or leave the hold out")
     every = [*points, *(points[row].plain() for row in more)]
     rows = len(every)
-    acts = acting(every, sites, held)
+    acts = acting(every, sites, held, guided=len(order) > 1)
     x = torch.cat([latents, latents[more]]) if more else latents
     guides = acts.guiding(u)
     halves: dict[Half, int] = {half: i * rows for i, half in enumerate(order)}

@@ -72,18 +72,6 @@ def tokenized(tokenizer: Any, prompts: Sequence[str], padding: str = "max_length
     return tokenizer(list(prompts), padding=padding, max_length=limit, truncation=True, return_tensors="pt")
 
 
-def clip_states(
-    tokenizer: Any, encoder: Any, prompts: Sequence[str], padding: str, device: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One batch through a CLIP text encoder with a projection, as SDXL and SD3 use it.
-
-    Returns the states before the last layer [n, tokens, width], the projected text [n, width'], the ids [n, tokens].
-    """
-    ids = tokenized(tokenizer, prompts, padding).input_ids
-    out = encoder(ids.to(device), output_hidden_states=True)
-    return out.hidden_states[-2], out[0], ids
-
-
 def end_of_text(ids: Tensor, tokenizer: Any) -> Tensor:
     """The index [n] of the first end-of-text token in each row of ids [n, tokens]."""
     return (ids == tokenizer.eos_token_id).int().argmax(1)

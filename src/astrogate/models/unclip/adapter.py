@@ -25,15 +25,18 @@ from astrogate.core.seeds import noise
 from astrogate.core.segment import Segment
 from astrogate.models import identity
 from astrogate.models.adapter import part, sides
+from astrogate.models.asked import check_points, check_recipe
 from astrogate.models.family import Site, StackFamily
+from astrogate.models.registry import require
 from astrogate.models.sampler.edits import with_bases
 from astrogate.models.sampler.levels import leading
 from astrogate.models.sampler.locks import alone, lock_of
-from astrogate.models.sampler.loop import precision, sampler_generator
+from astrogate.models.sampler.loop import precision, sampler_generator, stacked
 from astrogate.models.sampler.step import predict
 from astrogate.models.text.prompts import check_length, check_prompt, check_words, end_of_text, segment, tokenized
 from astrogate.models.unclip.imagine import fitting, imagined, leveled
 from astrogate.models.unclip.stack import Stack
+from astrogate.models.unclip.upsampling import upscaled
 from astrogate.ops.ddim import clean, noise_of, step
 from astrogate.ops.quantise import Codebook
 
@@ -80,13 +83,21 @@ class UnCLIP:
 
     @property
     def size(self) -> int:
-        return int(self.denoiser.config.sample_size) * self.stack.coder.factor
+        return int(self.denoiser.config.sample_size) * self.factor
+
+    @property
+    def factor(self) -> int:
+        return self.stack.coder.factor
+
+    @property
+    def scheduler(self) -> str:
+        return "DDIMScheduler"
 
     @property
     def picture_size(self) -> int:
         """The side of a picture that is to be encoded: the model's own, or where pixels are drawn what CLIP sees."""
         tower: Any = self.stack.towers.vision
-        if tower is None or self.stack.coder.factor > 1:
+        if tower is None or self.factor > 1:
             return self.size
         return max(self.size, int(tower.config.image_size))
 
@@ -122,10 +133,8 @@ class UnCLIP:
     ) -> Point:
         """The whole stack's point: the first prior there is says what the picture shows. See `core.protocols.Model`."""
         check_prompt(prompt)
-        priors = self.stack.priors
-        if not priors:
-            raise AstrogateError(f"{self.name} has no prior", "give it a picture: see `encode` and `point_at`")
-        kind, through = next(iter(priors)), negative if self.stack.negative_prior else ""
+        require(self, "imagine", remedy="give it a picture, see `encode` and `point_at`, or load it with a prior")
+        kind, through = next(iter(self.stack.priors)), negative if self.stack.negative_prior else ""
         z = self.imagine([prompt], seeds=[seed], kind=kind, negative=through)[0]
         point = self.point_at(z, prompt, seed=seed, negative=negative, height=height, width=width)
         if not through:
@@ -156,18 +165,16 @@ class UnCLIP:
             check_words((prompt, negative), self.language)
             for text in (prompt, negative):
                 check_length(text, self.stack.tokenizer)
-        factor = self.stack.coder.factor
-        height, width = sides(height, width, self.size, factor)
+        height, width = sides(height, width, self.size, self.factor)
         texts = {
             half + space: states[0].cpu()
             for half, text in (("", prompt), ("negative_", negative))
             for space, states in self._caption(text).items()
         }
-        shape = (int(self.denoiser.config.in_channels), height // factor, width // factor)
+        shape = (int(self.denoiser.config.in_channels), height // self.factor, width // self.factor)
         tensors = {"latents": noise(shape, seed), _IMAGE: z, f"negative_{_IMAGE}": missing, **texts}
         origin: dict[str, Any] = {"model": self.name, "prompt": prompt, "negative": negative}
-        if noise_level:
-            origin["noise_level"] = noise_level
+        origin |= {"noise_level": noise_level} if noise_level else {}
         tensors |= leveled(self.stack, self.name, z, noise_level, seed, self.denoiser.device)
         return Point(tensors, self.fingerprint, self.segments(prompt), prompt, seed=seed, origin=origin)
 
@@ -215,14 +222,10 @@ class UnCLIP:
     ) -> Tensor:
         """Pictures [n, 3, h, w] in [0, 1], enlarged by all or some of the upsamplers; one seed per picture.
 
-        Raises AstrogateError for a stage that there is not.
+        Raises AstrogateError for a stage that there is not, and where pictures and seeds differ in number.
         """
-        every = self.stack.upsamplers
-        if not every or (stages is not None and not set(stages) <= set(range(len(every)))):
-            raise AstrogateError(f"{self.name} has {len(every) or 'no'} upsampler", "leave upscale, or stages, out")
-        for upsampler in every if stages is None else [every[stage] for stage in stages]:
-            pictures = upsampler(pictures, seeds=seeds, num_inference_steps=num_inference_steps)
-        return pictures
+        require(self, "upscale")
+        return upscaled(self.stack.upsamplers, self.name, pictures, seeds, num_inference_steps, stages)
 
     @alone
     def encode(
@@ -247,15 +250,14 @@ class UnCLIP:
     @torch.no_grad()
     def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
         """DDIM over one batch of points. Raises AstrogateError for another scheduler, windows and extra pictures."""
-        if recipe.scheduler not in (None, "DDIM", "DDIMScheduler") or recipe.stride is not None:
-            raise AstrogateError(f"{self.name} is drawn by DDIM, at one size", "leave scheduler and stride out")
+        check_recipe(self, recipe)
+        if recipe.scheduler not in (None, "DDIM", self.scheduler):
+            raise AstrogateError(f"{self.name} is drawn by DDIM, not {recipe.scheduler}", "leave the scheduler out")
         levels, guided = self.levels(recipe.num_inference_steps), recipe.guidance_scale > 1
         clamp = self.stack.clamp if guided else None
-        if len({point.tensors["latents"].shape for point in points}) > 1:
-            raise AstrogateError("points of different sizes in one batch", "draw them apart")
         every = with_bases(points)
         generators = [sampler_generator(point) for point in every]
-        x = torch.stack([point.tensors["latents"] for point in every]).to(self.denoiser.device, self.denoiser.dtype)
+        x = stacked(every, {"latents"}, self.fingerprint)["latents"].to(self.denoiser.device, self.denoiser.dtype)
         with precision(recipe.dtype, self.denoiser.dtype, self.denoiser.device.type):
             for i, ((t, a), (_, a_next)) in enumerate(itertools.pairwise(levels)):
                 u = i / recipe.num_inference_steps
@@ -271,10 +273,8 @@ class UnCLIP:
         self, points: Sequence[Point], latents: Tensor, timestep: int, *, guidance_scale: float = 1.0, u: float = 0.0
     ) -> Tensor:
         """The guided noise in `latents`, with gradients where they are wanted. See `core.protocols.Predictor`."""
-        if any(point.model != self.fingerprint for point in points):
-            raise AstrogateError("a point of another model can't be drawn here", "make it with this model")
-        if any(point.extras for point in points):
-            raise AstrogateError(f"{self.name} takes no extra pictures", "leave them out")
+        stacked(points, {"latents"}, self.fingerprint)
+        check_points(self, points)
 
         def call(x: Tensor, arguments: Mapping[str, Any]) -> Tensor:
             out = self.denoiser(x, timestep, **arguments).sample[:, : x.shape[1]]  # behind it comes its variance

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.core.errors import AstrogateError
 from astrogate.core.seeds import generator
 from astrogate.models.sampler.levels import spread
 from astrogate.ops.ddim import clean, noise_of, step
@@ -52,3 +53,22 @@ class Upsampler:
             x0 = a**0.5 * x - (1 - a) ** 0.5 * out if v else clean(x, out, a)
             x = step(x, noise_of(x, x0.clamp(-1, 1), a), a, a_next)
         return (x * 0.5 + 0.5).clamp(0, 1).float().cpu()
+
+
+def upscaled(
+    upsamplers: Sequence[Upsampler],
+    name: str,
+    pictures: Tensor,
+    seeds: Sequence[int],
+    num_inference_steps: int | None,
+    stages: Sequence[int] | None,
+) -> Tensor:
+    """Larger pictures; see `UnCLIP.upscale`. `name` is the model's, for errors."""
+    if len(seeds) != len(pictures):
+        raise AstrogateError(f"{len(seeds)} seeds for {len(pictures)} pictures", "give one seed per picture")
+    known = range(len(upsamplers))
+    if unknown := sorted(set(stages or ()) - set(known)):
+        raise AstrogateError(f"{name} has no stage {unknown[0]}", f"choose from {', '.join(map(str, known))}")
+    for upsampler in upsamplers if stages is None else [upsamplers[stage] for stage in stages]:
+        pictures = upsampler(pictures, seeds=seeds, num_inference_steps=num_inference_steps)
+    return pictures
