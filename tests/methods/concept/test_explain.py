@@ -36,18 +36,8 @@ from astrogate.models.prediction import denoising_loss, moments, still, timestep
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 
-FEW = Plan(
-    fit_steps=6,
-    pictures=6,
-    validation=3,
-    every=2,
-    fit_batch=2,
-    dictionary=8,
-    tokens=3,
-    recipe=Recipe(2),
-    rate=1e-2,
-    hidden=8,
-)
+_SMALL = Plan(fit_steps=6, fit_batch=2, pictures=6, validation=3, every=2, recipe=Recipe(2))
+FEW = replace(_SMALL, dictionary=8, tokens=3, rate=1e-2, hidden=8)
 PROMPT = "a photo of a happy dog"
 
 
