@@ -20,7 +20,7 @@ from astrogate.studies.concept.planted import CONCEPTS, Planted, planted, recall
 from astrogate.studies.concept.planted_page import adopts, write_planted
 from tests.app.test_cli import run
 
-QUICK = replace(study.PLAIN, steps=2, every=2, pictures=4, validation=2, recipe=Recipe(2), dtype=None)
+QUICK = replace(study.PLAIN, fit_steps=2, every=2, pictures=4, validation=2, recipe=Recipe(2), dtype=None)
 
 
 def cell(top: list[str], reconstruction: float = 0.9) -> dict[str, Any]:

@@ -134,11 +134,14 @@ def _decode_joined(model: Model, latents: Tensor, margin: int = 8) -> Tensor:
 
 
 def _check_inverted(model: Model, found: Recipe, recipe: Recipe) -> None:
-    """Warn about a recipe that does not draw back the picture that a point's noise was found from."""
+    """Warn about a recipe that does not draw back the picture that a point's noise was found from.
+
+    An eta above 0 is there to draw others.
+    """
 
     def told(by: Recipe) -> dict[str, str]:
         scheduler = (by.scheduler or model.scheduler).removesuffix("Scheduler")
-        numbers = {name: getattr(by, name) for name in ("num_inference_steps", "guidance_scale", "eta")}
+        numbers = {name: getattr(by, name) for name in ("num_inference_steps", "guidance_scale")}
         return {name: f"{value:g}" for name, value in numbers.items()} | {"scheduler": scheduler}
 
     asked = told(recipe)
