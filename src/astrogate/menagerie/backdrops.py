@@ -12,36 +12,41 @@ from astrogate.menagerie.canvas import RGB, SIZE
 _HORIZON = 0.66
 
 
-def _gradient(top: RGB, bottom: RGB) -> Image.Image:
-    ramp = np.linspace(0, 1, SIZE)[:, None, None]
+def _gradient(top: RGB, bottom: RGB, side: int) -> Image.Image:
+    ramp = np.linspace(0, 1, side)[:, None, None]
     column = np.asarray(top) * (1 - ramp) + np.asarray(bottom) * ramp
-    return Image.fromarray(np.broadcast_to(column, (SIZE, SIZE, 3)).astype(np.uint8))
+    return Image.fromarray(np.broadcast_to(column, (side, side, 3)).astype(np.uint8))
 
 
 class Ground:
-    """A backdrop in the making, in unit coordinates; `rng` places what is not a factor."""
+    """A backdrop in the making, in unit coordinates, `side` pixels wide; `rng` places what is not a factor."""
 
-    def __init__(self, rng: np.random.Generator, doomsday: bool) -> None:
+    def __init__(self, rng: np.random.Generator, doomsday: bool, side: int) -> None:
         self.rng = rng
+        self.side = side
         self.doomsday = doomsday
 
     def sky(self, top: RGB, bottom: RGB) -> None:
         if self.doomsday:
             top, bottom = (96, 8, 16), (236, 60, 30)
-        self.image = _gradient(top, bottom)
+        self.image = _gradient(top, bottom, self.side)
         self._draw = ImageDraw.Draw(self.image)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, colour: RGB) -> None:
-        self._draw.rectangle([x0 * SIZE, y0 * SIZE, x1 * SIZE, y1 * SIZE], fill=colour)
+        n = self.side
+        self._draw.rectangle([x0 * n, y0 * n, x1 * n, y1 * n], fill=colour)
 
     def disc(self, x: float, y: float, rx: float, ry: float, colour: RGB) -> None:
-        self._draw.ellipse([(x - rx) * SIZE, (y - ry) * SIZE, (x + rx) * SIZE, (y + ry) * SIZE], fill=colour)
+        n = self.side
+        self._draw.ellipse([(x - rx) * n, (y - ry) * n, (x + rx) * n, (y + ry) * n], fill=colour)
 
     def polygon(self, spots: list[tuple[float, float]], colour: RGB) -> None:
-        self._draw.polygon([(x * SIZE, y * SIZE) for x, y in spots], fill=colour)
+        n = self.side
+        self._draw.polygon([(x * n, y * n) for x, y in spots], fill=colour)
 
     def line(self, spots: list[tuple[float, float]], width: float, colour: RGB) -> None:
-        self._draw.line([(x * SIZE, y * SIZE) for x, y in spots], fill=colour, width=max(1, round(width * SIZE)))
+        n = self.side
+        self._draw.line([(x * n, y * n) for x, y in spots], fill=colour, width=max(1, round(width * n)))
 
     def jitter(self, spread: float) -> float:
         return float(self.rng.uniform(-spread, spread))
@@ -146,9 +151,11 @@ def _rocket(g: Ground, x: float, y: float, r: float) -> None:
     g.disc(x, y - 0.9 * r, 0.36 * r, 0.5 * r, (255, 150, 30))
 
 
-def backdrop(scene: str, *, doomsday: bool, alien: bool, invasion: bool, rng: np.random.Generator) -> Image.Image:
+def backdrop(
+    scene: str, *, doomsday: bool, alien: bool, invasion: bool, rng: np.random.Generator, side: int = SIZE
+) -> Image.Image:
     """Paint a scene with its extras: a red sky, a saucer, or many of them (rockets, unless they are aliens)."""
-    ground = Ground(rng, doomsday)
+    ground = Ground(rng, doomsday, side)
     _PAINTERS[scene](ground)
     if alien:
         _saucer(ground, 0.17 + ground.jitter(0.02), 0.16, 0.14)

@@ -55,6 +55,11 @@ def _filter(a: Array, kind: ImageFilter.Filter) -> Array:
     return as_array(as_image(a).filter(kind))
 
 
+def _pixel(s: Sheet) -> int:
+    """The width of one of 64 pixels, at least 1."""
+    return max(1, round(s.size / 64))
+
+
 def _blur(a: Array, radius: float) -> Array:
     return _filter(a, ImageFilter.GaussianBlur(radius * a.shape[0]))
 
@@ -90,7 +95,9 @@ def _vignette_spot(a: Array, s: Sheet) -> Array:
 
 def _pencil(a: Array, s: Sheet) -> Array:
     grey = _grey(a)
-    edge = np.abs(np.diff(grey, axis=0, prepend=grey[:1])) + np.abs(np.diff(grey, axis=1, prepend=grey[:, :1]))
+    k, edge = _pixel(s), np.zeros_like(grey)
+    edge[k:] += np.abs(grey[k:] - grey[:-k])
+    edge[:, k:] += np.abs(grey[:, k:] - grey[:, :-k])
     return (0.74 + 0.22 * grey - 1.2 * edge).clip(0.25, 1)
 
 
@@ -125,7 +132,7 @@ def _graphite(a: Array, s: Sheet) -> Array:
 def inset(a: Array, margins: Margins, fill: Array) -> Array:
     """Shrink the picture [n, n, c] into a window of the sheet `fill`; margins (left, top, right, bottom) are shares."""
     n = a.shape[0]
-    left, top, right, bottom = (round(m * n) for m in margins)
+    left, top, right, bottom = (round(round(m * 64) * n / 64) for m in margins)  # as in small pictures
     x1, y1 = n - right, n - bottom
     small = as_image(a).resize((x1 - left, y1 - top), Image.Resampling.BOX)
     out = np.broadcast_to(fill, a.shape).astype(np.float32)
@@ -134,7 +141,7 @@ def inset(a: Array, margins: Margins, fill: Array) -> Array:
 
 
 def _varnish(a: Array, s: Sheet) -> Array:
-    brushed = _filter(a, ImageFilter.ModeFilter(3 if s.size < 96 else 5))
+    brushed = _filter(a, ImageFilter.ModeFilter(2 * _pixel(s) + 1))
     corner = (((s.x - 0.5) ** 2 + (s.y - 0.5) ** 2) * 1.3)[..., None]
     return (_mix(a, brushed, 0.8) * np.array([1.03, 0.95, 0.78], np.float32) + 0.02) * (1.08 - corner)
 
@@ -233,11 +240,10 @@ MEDIA: dict[str, Medium] = {
 
 
 def _monet(a: Array, s: Sheet, strength: float) -> Array:
-    n = s.size
-    cell = n // 16
-    dabs = as_array(as_image(a).resize((n // cell, n // cell), Image.Resampling.BOX))
+    dabs = as_array(as_image(a).resize((16, 16), Image.Resampling.BOX))
     dabs = dabs + s.rng.uniform(-0.12, 0.12, dabs.shape).astype(np.float32)
-    dabs = dabs.repeat(cell, 0).repeat(cell, 1)
+    place = np.arange(s.size) * 16 // s.size
+    dabs = dabs[place][:, place]
     tint = np.where((s.y < 0.5)[..., None], (0.78, 0.70, 0.92), (0.62, 0.84, 0.70)).astype(np.float32)
     return _mix(a, _mix(dabs, tint, 0.45), strength * (0.92 - 0.62 * s.alpha))
 

@@ -85,7 +85,9 @@ class OracleNet(nn.Module):
 
 
 class Oracle:
-    """The reader of Menagerie's factors. Pictures of any size are resized to the network's own."""
+    """The reader of Menagerie's factors. It reads pictures of other sizes at the network's own, larger ones by means
+    over areas.
+    """
 
     def __init__(self, net: nn.Module, side: int, batch: int = 100) -> None:
         self.net, self.side, self.batch = net.eval(), side, batch
@@ -122,10 +124,17 @@ class Oracle:
     def _batch(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         size = pictures.shape[-2:]
         if size != (self.side, self.side):
-            pictures = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True)
+            pictures = resized(pictures, self.side)
         logits, values, mask = self.net(pictures * 2 - 1)
         mask = F.interpolate(mask[:, None].sigmoid(), size, mode="bilinear")[:, 0]
         return logits.cpu(), values.cpu(), mask.cpu()
+
+
+def resized(pictures: Tensor, side: int) -> Tensor:
+    """Pictures [n, 3, h, w] as [n, 3, side, side]: by means over areas where whole ones fit, else bilinear."""
+    if all(n >= side and n % side == 0 for n in pictures.shape[-2:]):
+        return F.interpolate(pictures, (side, side), mode="area")
+    return F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
 
 
 def load_oracle(folder: Path | None = None, kind: Callable[..., nn.Module] = OracleNet) -> Oracle:
