@@ -7,20 +7,28 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.recipe import Recipe
 from astrogate.menagerie.captions import WORDS
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, load_oracle, save_oracle
 from astrogate.menagerie.world import scene_at
+from astrogate.models.adapter import PipelineModel
+from astrogate.models.family import Family
+from astrogate.models.registry import family_of
+from astrogate.rendering.render import render
 from astrogate.train.kit.data import Batches, build_data, keep_rows, open_data
 from astrogate.train.kit.loop import Schedule, fit
 from astrogate.train.kit.sam import ascended
@@ -37,6 +45,8 @@ MICRO: Preset = replace(
     PRESETS["cpu"],
     pictures=24,
     rebuilt=12,
+    large=5,
+    generated=3,
     schedules=dict.fromkeys(PRESETS["cpu"].schedules, SHORT),
 )
 
@@ -260,7 +270,7 @@ def test_the_whole_chain_packs_a_stock_pipeline(run: Path, tmp_path: Path) -> No
         assemble(run, tmp_path, "cpu")
     (tmp_path / "mine.txt").unlink()
     size = assemble(run, tmp_path, "cpu")
-    assert size <= 30 * 2**20
+    assert size <= 36 * 2**20
     assert all(path.stat().st_size <= 16 * 2**20 for path in tmp_path.rglob("*"))
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path, torch_dtype=torch.float32)
     clip = CLIPModel.from_pretrained(tmp_path / "clip", dtype=torch.float32)
@@ -268,13 +278,52 @@ def test_the_whole_chain_packs_a_stock_pipeline(run: Path, tmp_path: Path) -> No
     ours, theirs = pipe.text_encoder(tokens)[0], clip.text_model(tokens)[0]
     assert torch.equal(ours, theirs)
     model = load(str(tmp_path), device="cpu")
+    assert (model.size, model.factor) == (256, 16)
     with pytest.warns(UserWarning, match=r"does not know the word 'dogg'; near it: dog"):
         model.point("a photo of a dogg")
     parts = json.loads((tmp_path / "card.json").read_text())
-    assert parts["trained_on"]["unet"] == {k: parts["parts"][k] for k in ("vae", "clip", "text_encoder")}
-    (tmp_path / "vae" / "config.json").write_text((tmp_path / "vae" / "config.json").read_text() + "\n")
-    with pytest.raises(AstrogateError, match="vae"):
-        load(str(tmp_path), device="cpu")
+    small = parts["parts"]["vae_64"]
+    assert parts["trained_on"]["unet"] == {"vae": small, **{k: parts["parts"][k] for k in ("clip", "text_encoder")}}
+    assert parts["trained_on"]["vae"] == {"vae": small}
+    for part in ("vae", "vae_64"):
+        config = tmp_path / part / "config.json"
+        text = config.read_text()
+        config.write_text(text + "\n")
+        with pytest.raises(AstrogateError, match="vae"):
+            load(str(tmp_path), device="cpu")
+        config.write_text(text)
+
+
+def test_the_large_decoder_shares_latents_with_the_small_one(run: Path, tmp_path: Path) -> None:
+    """It is stock, sees what the small encoder sees, by means over areas, and draws four times as large."""
+    from diffusers import StableDiffusionPipeline
+
+    assemble(run, tmp_path, "cpu")
+    large, small = (PipelineModel(family, pipe, "x") for family, pipe in both(tmp_path))
+    point = large.point("a photo of a dog", seed=3)
+    assert point.tensors["latents"].shape == small.point("a photo of a dog").tensors["latents"].shape == (4, 16, 16)
+    pictures = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(large.latents(pictures), small.latents(F.avg_pool2d(pictures, 4)))
+    assert large.decode(large.latents(pictures)).shape == (2, 3, 256, 256)
+    pipe = StableDiffusionPipeline.from_pretrained(tmp_path, torch_dtype=torch.float32)
+    recipe = Recipe(2)
+    drawn = next(render(large, point, recipe=recipe)).image
+    pipe.set_progress_bar_config(disable=True)
+    latents = point.tensors["latents"][None]
+    plain = pipe("a photo of a dog", num_inference_steps=2, guidance_scale=4.0, latents=latents, output_type="np")
+    assert drawn.size == (256, 256)
+    assert np.abs(np.asarray(drawn) / 255 - plain.images[0]).max() < 1 / 128
+
+
+def both(folder: Path) -> Iterator[tuple[Family, Any]]:
+    """The packed pipeline with its own decoder, and with the small one."""
+    from diffusers import AutoencoderKL, StableDiffusionPipeline
+
+    for part in ({}, {"vae": AutoencoderKL.from_pretrained(folder / "vae_64", torch_dtype=torch.float32)}):
+        pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32, **part)
+        row = family_of("StableDiffusionPipeline", "x")
+        assert isinstance(row, Family)
+        yield row, pipe
 
 
 def test_finished_stages_are_kept(run: Path) -> None:
@@ -290,8 +339,8 @@ def test_resume_takes_what_is_lacking_from_the_shipped_weights(run: Path, tmp_pa
         train_menagerie(MICRO, fresh, stages=("unet",))
     shutil.copytree(run / "data", fresh / "data")
     train_menagerie(MICRO, fresh, stages=("unet",), start=shipped)
-    for part in ("vae", "clip", "oracle"):
-        for path in (shipped / part).iterdir():
+    for part, there in {"vae": "vae_64", "vae_decoder": "vae", "clip": "clip", "oracle": "oracle"}.items():
+        for path in (shipped / there).iterdir():
             assert (fresh / part / path.name).read_bytes() == path.read_bytes()
     again = tmp_path / "again"
     assemble(fresh, again, "cpu")

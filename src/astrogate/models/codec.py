@@ -33,7 +33,7 @@ class Coder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Autoencoder:
-    """An AutoencoderKL."""
+    """An AutoencoderKL, or one whose decoder draws larger than its encoder sees: that is given means over areas."""
 
     vae: Any
 
@@ -55,6 +55,9 @@ class Autoencoder:
 
     def posterior(self, pictures: Tensor) -> Any:
         """The encoder's distribution for pictures in [0, 1], as it is."""
+        seen = getattr(self.vae.config, "down_block_out_channels", self.vae.config.block_out_channels)
+        if (ratio := self.factor // 2 ** (len(seen) - 1)) > 1:
+            pictures = F.avg_pool2d(pictures, ratio)
         return self.vae.encode((2 * pictures - 1).to(self.vae.dtype)).latent_dist
 
     def picture(self, latents: Tensor) -> Tensor:

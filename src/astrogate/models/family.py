@@ -171,8 +171,8 @@ class Family(Row):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackFamily(Row):
     """A family of unCLIP: `parts` are where the class of each part is, by its name, the first `needed` of which must be
-    there; "scheduler" stands for the class that the part's own config names. `denoiser` and `scheduler` are the decoder
-    and its levels, by the names of their parts. `make` makes a stack of all parts.
+    there; "scheduler" and "autoencoder" stand for the class that the part's own config names. `denoiser` and
+    `scheduler` are the decoder and its levels, by the names of their parts. `make` makes a stack of all parts.
     """
 
     parts: Mapping[str, str]

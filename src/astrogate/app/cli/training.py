@@ -32,7 +32,10 @@ def train() -> None:
 @_preset
 @_run
 @click.option(
-    "--stage", "stages", multiple=True, help="Only this stage (vae, clip, unet, oracle, witness); repeatable."
+    "--stage",
+    "stages",
+    multiple=True,
+    help="Only this stage (vae, clip, unet, vae_decoder, oracle, witness); repeatable.",
 )
 @click.option("--resume", is_flag=True, help="Take missing parts from the shipped weights.")
 @_SEED
@@ -41,7 +44,9 @@ def train() -> None:
 def menagerie(
     preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: Path | None, sam: float
 ) -> None:
-    """Train Menagerie: data, VAE, CLIP, U-Net, oracle. Finished stages are kept; an interrupted one resumes."""
+    """Train Menagerie: data, VAE, CLIP, U-Net, a large decoder, oracle. Finished stages are kept; an interrupted one
+    resumes.
+    """
     from astrogate.models.loading.locate import shipped_folder
     from astrogate.train.world.presets import PRESETS
     from astrogate.train.world.run import train_menagerie

@@ -66,7 +66,7 @@ FAMILY = StackFamily(
         "text_proj": stock.PROJECTION,
         "image_normalizer": stock.NORMALIZER,
         "scheduler": "diffusers.DDIMScheduler",
-        "vae": "diffusers.AutoencoderKL",
+        "vae": "autoencoder",
         "text_encoder": stock.TEXT,
         "tokenizer": stock.TOKENIZER,
         "image_encoder": stock.VISION,

@@ -69,7 +69,7 @@ FAMILY = StackFamily(
     parts={
         "unet": stock.UNET,
         "scheduler": "scheduler",
-        "vae": "diffusers.AutoencoderKL",
+        "vae": "autoencoder",
         "tokenizer": stock.TOKENIZER,
         "text_encoder": "transformers.CLIPTextModel",
         "image_normalizer": stock.NORMALIZER,

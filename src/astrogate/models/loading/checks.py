@@ -21,6 +21,12 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
+def latents_vae(folder: Path) -> Path:
+    """The autoencoder whose latents a checkpoint of ours draws: the small one, where its own decodes them larger."""
+    small = folder / "vae_64"
+    return small if small.is_dir() else folder / "vae"
+
+
 def check_parts(folder: Path, shared: Path) -> None:
     """Refuse a mixture: where our own card says what each part is and was trained on, the parts must be those."""
     card = folder / "card.json"
@@ -30,9 +36,10 @@ def check_parts(folder: Path, shared: Path) -> None:
     needed = {*content["parts"], *(part for parts in content["trained_on"].values() for part in parts)}
     homes = {part: folder if (folder / part).is_dir() else shared for part in needed}
     found = {part: digest(home / part) for part, home in homes.items() if (home / part).is_dir()}
+    seen = found | ({"vae": digest(latents_vae(homes["vae"]))} if "vae" in found else {})
     for owner, parts in [("card.json", content["parts"]), *content["trained_on"].items()]:
         for name, expected in parts.items():
-            if found.get(name) != expected:
+            if (found if owner == "card.json" else seen).get(name) != expected:
                 raise AstrogateError(
                     f"{folder}: {name} is not the one that {owner} was made for", "restore the matching parts"
                 )

@@ -45,7 +45,7 @@ def train_vae(
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         kl = 0.5 * (mean.pow(2) + logvar.exp() - 1 - logvar).mean()
         error = weight * (y - x)
-        return error.abs().mean() + 0.5 * _edges(error) + beta * kl
+        return error.abs().mean() + 0.5 * edges(error) + beta * kl
 
     vae = fit(nn.ModuleDict({"vae": vae}), loss, schedule, folder=folder, name="vae", seed=seed)["vae"]
     with torch.no_grad():
@@ -54,6 +54,6 @@ def train_vae(
     return vae
 
 
-def _edges(d: Tensor) -> Tensor:
+def edges(d: Tensor) -> Tensor:
     """Mean absolute difference between neighbours of an error picture [b, c, h, w]."""
     return (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()

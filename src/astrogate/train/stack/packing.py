@@ -16,7 +16,7 @@ import torch
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_folder
 from astrogate.models.families.astrogate_unclip import OWN
-from astrogate.models.loading.checks import digest
+from astrogate.models.loading.checks import digest, latents_vae
 from astrogate.models.loading.locate import UNCLIP_SHIPPED, shipped_folder
 from astrogate.models.unclip.load import own_part
 from astrogate.train.kit.stages import TRAINED_ON, forget_paths
@@ -46,7 +46,7 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
     decoder, for parts that were trained on others, and for a shipped stack that is too large.
     """
     shipped = clip is None or vae is None
-    frozen = {"clip": clip or shipped_folder() / "clip", "vae": vae or shipped_folder() / "vae"}
+    frozen = {"clip": clip or shipped_folder() / "clip", "vae": vae or latents_vae(shipped_folder())}
     known = {name: digest(folder) for name, folder in frozen.items()}
     index = target / "model_index.json"
     ours = index.exists() and json.loads(index.read_text()).get("_class_name") == OWN

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.loading.checks import check_folder
+from astrogate.models.loading.checks import check_folder, latents_vae
 from astrogate.models.loading.locate import shipped_folder
 from astrogate.train.kit.data import PictureData
 from astrogate.train.kit.pictures import picture_data
@@ -70,7 +70,7 @@ def menagerie_source(preset: str) -> Source:
         count = counts.get(side, PRESETS[preset].pictures)
         return world_data(folder, count, size=side, seed=1, captions=6, workers=cores)
 
-    return Source(pictures, shipped / "clip", shipped / "vae", size)
+    return Source(pictures, shipped / "clip", latents_vae(shipped), size)
 
 
 def folder_source(folder: Path, clip: Path | None, vae: Path | None, size: int) -> Source:

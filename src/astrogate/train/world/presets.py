@@ -15,11 +15,16 @@ from astrogate.train.world.world_data import MAX_LENGTH
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Sizes and schedules: `size` in pixels, `vae` widths (one halving between neighbours), pictures and their use."""
+    """Sizes and schedules: `size` in pixels, `vae` widths (one halving between neighbours), pictures and their use.
+
+    `large` pictures of four times the size and `generated` latents teach the decoder that draws at that size.
+    """
 
     size: int
     pictures: int
     rebuilt: int
+    large: int
+    generated: int
     vae: tuple[int, ...]
     schedules: dict[str, Schedule]
     device: str
@@ -30,6 +35,8 @@ PRESETS: dict[str, Preset] = {
         size=64,
         pictures=140_000,
         rebuilt=20_000,
+        large=12_000,
+        generated=320,
         vae=(24, 64, 96),
         schedules={
             "vae": Schedule(
@@ -37,6 +44,9 @@ PRESETS: dict[str, Preset] = {
             ),
             "clip": Schedule(steps=5_600, batch=256, lr=1e-3, minutes=68, warmup=150, decay=0.7, ema=0.99),
             "unet": Schedule(steps=18_000, batch=64, lr=6e-4, minutes=180, warmup=300, decay=0.5, ema=0.999),
+            "vae_decoder": Schedule(
+                steps=5_000, batch=12, lr=1e-3, minutes=75, warmup=100, decay=0.5, ema=0.998, weight_decay=0
+            ),
             "oracle": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=20, warmup=100, decay=0.7, ema=0.995),
             "witness": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=15, warmup=200, decay=0.7, ema=0.995),
         },
@@ -46,6 +56,8 @@ PRESETS: dict[str, Preset] = {
         size=128,
         pictures=200_000,
         rebuilt=40_000,
+        large=20_000,
+        generated=4_000,
         vae=(32, 48, 64, 80),
         schedules={
             "vae": Schedule(
@@ -53,6 +65,9 @@ PRESETS: dict[str, Preset] = {
             ),
             "clip": Schedule(steps=5_000, batch=1024, lr=1e-3, minutes=4, warmup=300, decay=0.7, ema=0.998),
             "unet": Schedule(steps=60_000, batch=512, lr=1e-3, minutes=9, warmup=500, decay=0.5, ema=0.9995),
+            "vae_decoder": Schedule(
+                steps=40_000, batch=64, lr=1e-3, minutes=8, warmup=200, decay=0.5, ema=0.999, weight_decay=0
+            ),
             "oracle": Schedule(steps=12_000, batch=256, lr=2e-3, minutes=3, warmup=200, decay=0.7, ema=0.998),
             "witness": Schedule(steps=12_000, batch=256, lr=1e-3, minutes=2, warmup=200, decay=0.7, ema=0.998),
         },
@@ -71,6 +86,28 @@ def build_vae(preset: Preset) -> Any:
         "block_out_channels": preset.vae,
     }
     return AutoencoderKL(**blocks, layers_per_block=1, latent_channels=4, norm_num_groups=8, sample_size=preset.size)
+
+
+def build_large_vae(vae: Any) -> Any:
+    """An autoencoder with the encoder of another one and a decoder that draws four times as large."""
+    from diffusers import AsymmetricAutoencoderKL
+
+    config = vae.config
+    large = AsymmetricAutoencoderKL(
+        down_block_types=config.down_block_types,
+        down_block_out_channels=config.block_out_channels,
+        layers_per_down_block=config.layers_per_block,
+        up_block_types=("UpDecoderBlock2D",) * 5,
+        up_block_out_channels=(16, 32, 64, 96, 96),
+        layers_per_up_block=1,
+        latent_channels=config.latent_channels,
+        norm_num_groups=config.norm_num_groups,
+        sample_size=4 * config.sample_size,
+        scaling_factor=config.scaling_factor,
+    )
+    large.encoder.load_state_dict(vae.encoder.state_dict())
+    large.quant_conv.load_state_dict(vae.quant_conv.state_dict())
+    return large
 
 
 def build_clip(preset: Preset, tokenizer: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Train Menagerie's stack, stage by stage: data, VAE, CLIP, U-Net, the oracle and its witness.
+"""Train Menagerie's stack, stage by stage: data, VAE, CLIP, U-Net, the large decoder, the oracle and its witness.
 
 Every stage leaves the folder `RUN/NAME`, whole or not at all, and is skipped when it is there. With `start`, what the
 run misses comes from the shipped weights: stages that are not asked for count as finished, the others start from
@@ -25,7 +25,7 @@ from astrogate.core.packages import need
 from astrogate.menagerie.captions import WORDS
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, save_oracle
-from astrogate.models.loading.checks import digest
+from astrogate.models.loading.checks import digest, latents_vae
 from astrogate.train.kit.data import PictureData
 from astrogate.train.kit.denoising import cache_moments, load_vae
 from astrogate.train.kit.loop import Schedule
@@ -33,9 +33,11 @@ from astrogate.train.kit.stages import keep_stage
 from astrogate.train.parts.clip import train_clip
 from astrogate.train.parts.unet import train_unet
 from astrogate.train.parts.vae import train_vae
+from astrogate.train.parts.vae_decoder import train_vae_decoder
+from astrogate.train.world.generated import generated_latents
 from astrogate.train.world.oracle import cache_reconstructions, train_oracle
 from astrogate.train.world.packing import NEEDS
-from astrogate.train.world.presets import Preset, build_clip, build_scheduler, build_unet, build_vae
+from astrogate.train.world.presets import Preset, build_clip, build_large_vae, build_scheduler, build_unet, build_vae
 from astrogate.train.world.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.world.witness import Witness
 from astrogate.train.world.world_data import MAX_LENGTH, world_data
@@ -86,7 +88,7 @@ class _Stage:
 
     def begun(self, module: Any) -> Any:
         """The module as built, or with the shipped weights that it starts from, in float32."""
-        folder = None if self.start is None else self.start / self.name
+        folder = None if self.start is None else _shipped(self.start, self.name)
         return module if folder is None or not folder.is_dir() else type(module).from_pretrained(folder).float()
 
     def vae(self) -> tuple[Any, str]:
@@ -127,6 +129,32 @@ def _unet(stage: _Stage) -> None:
     stage.keep(unet.save_pretrained)
 
 
+def _vae_decoder(stage: _Stage) -> None:
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPModel
+
+    (vae, key), (preset, device) = stage.vae(), (stage.preset, stage.preset.device)
+    side, count, free = 4 * preset.size, min(preset.large, len(stage.data)), None
+    large = world_data(stage.run / f"data-{side}", count, size=side, seed=1, captions=1, workers=os.cpu_count() or 1)
+    if (stage.run / "unet").is_dir() and (stage.run / "clip").is_dir():
+        unet: Any = UNet2DConditionModel.from_pretrained(stage.run / "unet")
+        free = generated_latents(
+            unet.float(),
+            CLIPModel.from_pretrained(stage.run / "clip").text_model.float(),
+            build_scheduler(),
+            stage.data,
+            preset.generated,
+            empty=stage.tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
+            key=digest(stage.run / "unet")[:8],
+            seed=stage.seed,
+            device=device,
+        )
+    moments = cache_moments(vae, stage.data, key=key, device=device)
+    built = stage.begun(build_large_vae(vae))
+    trained = train_vae_decoder(built, vae, large, moments, stage.schedule, generated=free, **stage.common)
+    stage.keep(trained.save_pretrained)
+
+
 def _reader(stage: _Stage, *, kind: Callable[[int], nn.Module], offset: int) -> None:
     """A reader of factors; `offset` is added to the seed, so that no two readers are trained alike."""
     (vae, key), (seed, device) = stage.vae(), (stage.seed, stage.preset.device)
@@ -141,6 +169,7 @@ STAGES: dict[str, Callable[[_Stage], None]] = {
     "vae": _vae,
     "clip": _clip,
     "unet": _unet,
+    "vae_decoder": _vae_decoder,
     "oracle": partial(_reader, kind=OracleNet, offset=3),
     "witness": partial(_reader, kind=Witness, offset=4),
 }
@@ -148,10 +177,17 @@ STAGES: dict[str, Callable[[_Stage], None]] = {
 
 def _take_over(run: Path, start: Path, stages: tuple[str, ...]) -> None:
     """Copy what is not to be trained from the shipped weights, where the run has none of its own."""
-    for name in ("vae", "clip", "unet", "oracle", "tokenizer"):
-        asked = name in stages or (name == "tokenizer" and "clip" in stages)
-        if not asked and not (run / name).exists() and (start / name).is_dir():
-            _keep(run, name, lambda folder, name=name: shutil.copytree(start / name, folder, dirs_exist_ok=True))
+    for name in ("vae", "clip", "unet", "oracle", "tokenizer", "vae_decoder"):
+        asked, there = name in stages or (name == "tokenizer" and "clip" in stages), _shipped(start, name)
+        if not asked and not (run / name).exists() and there.is_dir():
+            _keep(run, name, lambda folder, there=there: shutil.copytree(there, folder, dirs_exist_ok=True))
+
+
+def _shipped(start: Path, name: str) -> Path:
+    """Where shipped weights hold a stage: the large decoder is their VAE, where there is a small one beside it."""
+    small = latents_vae(start)
+    large = start / "vae" if small.name != "vae" else start / name
+    return {"vae": small, "vae_decoder": large}.get(name, start / name)
 
 
 def _check_order(run: Path, stages: tuple[str, ...]) -> None:
