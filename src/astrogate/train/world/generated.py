@@ -17,14 +17,14 @@ from astrogate.train.kit.data import PictureData, keep_rows
 
 
 def generated_latents(
+    data: PictureData,
+    count: int,
     unet: Any,
     text_encoder: Any,
     scheduler: Any,
-    data: PictureData,
-    count: int,
     *,
-    empty: Tensor,
     key: str,
+    empty: Tensor,
     seed: int,
     device: str,
     steps: int = 20,

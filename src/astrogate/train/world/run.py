@@ -139,11 +139,11 @@ def _vae_decoder(stage: _Stage) -> None:
     if (stage.run / "unet").is_dir() and (stage.run / "clip").is_dir():
         unet: Any = UNet2DConditionModel.from_pretrained(stage.run / "unet")
         free = generated_latents(
+            stage.data,
+            preset.generated,
             unet.float(),
             CLIPModel.from_pretrained(stage.run / "clip").text_model.float(),
             build_scheduler(),
-            stage.data,
-            preset.generated,
             empty=stage.tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
             key=digest(stage.run / "unet")[:8],
             seed=stage.seed,
