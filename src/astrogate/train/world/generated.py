@@ -23,13 +23,13 @@ def generated_latents(
     text_encoder: Any,
     scheduler: Any,
     *,
-    key: str,
     empty: Tensor,
-    seed: int,
-    device: str,
     steps: int = 20,
     guidance: float = 4.0,
     batch: int = 16,
+    key: str,
+    seed: int,
+    device: str,
 ) -> NDArray[np.float16]:
     """`count` scaled latents [count, c, h, w], kept beside the data under `key`.
 
