@@ -15,6 +15,9 @@ from torch import Tensor
 
 from astrogate.train.kit.data import PictureData, keep_rows
 
+#: As pictures are drawn: denoising steps, the guidance scale; and how many at once.
+_STEPS, _GUIDANCE, _BATCH = 20, 4.0, 16
+
 
 def generated_latents(
     data: PictureData,
@@ -24,9 +27,6 @@ def generated_latents(
     scheduler: Any,
     *,
     empty: Tensor,
-    steps: int = 20,
-    guidance: float = 4.0,
-    batch: int = 16,
     key: str,
     seed: int,
     device: str,
@@ -37,14 +37,14 @@ def generated_latents(
     """
     unet, text_encoder = unet.to(device).eval(), text_encoder.to(device).eval()
     shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
-    scheduler.set_timesteps(steps)
+    scheduler.set_timesteps(_STEPS)
 
     @torch.no_grad()
     def parts() -> Iterator[NDArray[np.float16]]:
         from tqdm import tqdm
 
-        for start in tqdm(range(0, count, batch), desc="generated"):
-            index = np.arange(start, min(start + batch, count))
+        for start in tqdm(range(0, count, _BATCH), desc="generated"):
+            index = np.arange(start, min(start + _BATCH, count))
             rng, draws = np.random.default_rng((seed, start)), torch.Generator().manual_seed(seed + start)
             tokens = data.tokens(index % len(data), rng)
             both = torch.cat([empty.expand_as(tokens), tokens]).to(device)
@@ -52,7 +52,7 @@ def generated_latents(
             x = torch.randn(len(index), *shape, generator=draws).to(device)
             for t in scheduler.timesteps:
                 free, said = unet(torch.cat([x, x]), t, states).sample.chunk(2)
-                x = scheduler.step(free + guidance * (said - free), t, x).prev_sample
+                x = scheduler.step(free + _GUIDANCE * (said - free), t, x).prev_sample
             yield x.half().cpu().numpy()
 
     return keep_rows(data.folder / f"generated-{key}.npy", count, parts())
