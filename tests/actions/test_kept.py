@@ -13,7 +13,7 @@ from PIL import Image
 from astrogate.actions.again import again, found
 from astrogate.core import archive
 from astrogate.core.direction import Direction
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
@@ -22,7 +22,7 @@ from astrogate.methods.edit.guidance import toward
 from astrogate.methods.edit.insert import insert
 from astrogate.methods.path.walk import walk
 from astrogate.rendering import kept
-from astrogate.rendering.record import read_points, save_png
+from astrogate.rendering.record import read_points, read_record, save_png, versions
 from astrogate.rendering.render import render
 from astrogate.rendering.strip import Strip, grid, strip
 from tests.app.test_cli import run
@@ -72,6 +72,26 @@ def test_in_python_it_is_a_strip_or_a_frame(tiny: Model, tmp_path: Path) -> None
     with Image.open(tmp_path / "one frame.png") as image:
         assert frame.image.tobytes() == image.tobytes()
     assert [round(scale, 9) for _, scale in frame.point.edits] == [0.5, 2.0]
+
+
+def test_a_record_names_the_versions_and_survives_an_edit_by_hand(tiny: Model, tmp_path: Path) -> None:
+    (frame,) = render(tiny, tiny.point(PROMPT), recipe=RECIPE)
+    save_png(frame.image, tmp_path / "x.png", frame=frame)
+    assert read_record(tmp_path / "x.png")["versions"] == versions()
+    save_png(frame.image, tmp_path / "y.png", frame=frame, more={"versions": {"torch": "0"}, "batch_size": "many"})
+    assert any(told.startswith("torch was 0") for told in found(tmp_path / "y.png").differs)
+    with pytest.warns(AstrogateWarning, match="torch was 0"):
+        (back,) = again(tmp_path / "y.png", model=tiny)
+    assert back.image.tobytes() == frame.image.tobytes()
+
+
+def test_a_folder_of_it_resumes(tiny: Model, tiny_folder: Path, tmp_path: Path) -> None:
+    strips(tiny)["grid"](tmp_path / "x.png")
+    asked = ("again", str(tmp_path / "x.png"), "--set", f"model={tiny_folder}", "-o", str(tmp_path / "out"))
+    for _ in range(2):
+        code, _, err = run(*asked)
+        assert code == 0, err
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
 
 
 def test_what_repeats_is_kept_once(tiny: Model, tmp_path: Path) -> None:

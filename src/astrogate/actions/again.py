@@ -62,7 +62,7 @@ def found(path: Path | str, /, **changes: Any) -> Found:
 def _kept(path: Path, told: Mapping[str, Any]) -> Kept:
     """The request for what was drawn from Python. Raises AstrogateError for a file that holds no points."""
     kept = Kept.of(file=path, model=str(_object(told.get("point")).get("model", "")))
-    assert kept.points
+    kept.check()
     return kept
 
 

@@ -42,6 +42,11 @@ class Kept(Loading):
             )
         return unpacked(data, self.file)
 
+    def check(self) -> None:
+        """See `Request.check`."""
+        super().check()
+        _ = self.points
+
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
         from astrogate.rendering.record import read_record
@@ -49,13 +54,15 @@ class Kept(Loading):
 
         told = read_record(self.file)
         facts = {name: value for name, value in told.items() if name not in _OWN}
-        at_once = self.batch_size or facts.get("batch_size", 8)
+        before = facts.get("batch_size")
+        at_once = self.batch_size or (before if isinstance(before, int) and before > 0 else 8)
 
         def frames() -> Iterator[Frame]:
             for recipe, group in groupby(self.points, lambda kept: kept[1]):
                 yield from render(model, [point for point, _ in group], recipe=recipe, batch_size=at_once)
 
-        total, line = len(self.points), f"{len(self.points)} pictures"
+        total = len(self.points)
+        line = f"{total} picture{'s' if total > 1 else ''}"
         layout = told.get("strip")
         if layout is None:
             return Plan(frames, total, facts=facts, line=line, whole=frames)

@@ -76,14 +76,14 @@ def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> None:
         old = [path for path in output.glob("*.png") if path.stem.isdigit()] if output.is_dir() else []
         if len(old) > plan.total:
             raise AstrogateError(f"{output} holds {len(old)} other frames", "empty it, or name another folder")
-        if (first := output / "00000.png").exists():  # as it was spelled when the folder was begun
+        if "command" in more and (first := output / "00000.png").exists():  # as it was spelled when this was begun
             with suppress(AstrogateError):
                 more = {**more, "command": read_record(first).get("command", "")}
         for i, frame in enumerate(watch(plan.frames(), plan.total)):
             target, told = output / f"{i:05}.png", {**more, "frame": i}
             if target.exists() and not records(target, frame, told):
                 raise AstrogateError(f"{target} is of something else", "empty the folder, or name another one")
-            save_png(frame.image, target, frame=frame, more=told)
+            save_png(frame.image, target, frame=frame, more=told, points=b"")
 
 
 def record(request: Request) -> dict[str, Any]:

@@ -68,11 +68,13 @@ def parameters(frame: Frame) -> str:
 
 
 def records(path: Path, frame: Frame, more: Mapping[str, Any]) -> bool:
-    """Whether a PNG file is one that `save_png` wrote with this record."""
+    """Whether a PNG file is one that `save_png` wrote with this record, which may say no versions."""
     try:
         with Image.open(path) as image:
-            return image.info.get(_KEY) == text_of(frame, more)
-    except (OSError, SyntaxError, ValueError):
+            found = json.loads(image.info[_KEY])
+        own = {"versions": found["versions"]} if "versions" in found else {}
+        return found == {**own, **json.loads(text_of(frame, more))}
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
 
@@ -96,6 +98,8 @@ def save_png(
     """
     if points is None:
         points = packed([frame]) if image is frame.image and "request" not in (more or {}) else b""
+    if points:
+        more = {"versions": versions(), **(more or {})}
     info = PngInfo()
     info.add_text("parameters", parameters(frame))
     info.add_text(_KEY, text_of(frame, more))

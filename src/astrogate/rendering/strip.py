@@ -19,7 +19,7 @@ from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.kept import packed
-from astrogate.rendering.record import save_png, versions
+from astrogate.rendering.record import save_png
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 
@@ -56,7 +56,7 @@ class Strip:
         more, points = self.record, b""
         if "request" not in more:
             layout = {"columns": self.columns, "rows": self.rows, "middle": self.middle, "tile": tile}
-            more, points = {"versions": versions(), **more, "strip": layout}, packed(self.frames)
+            more, points = {**more, "strip": layout}, packed(self.frames)
         save_png(self.image(tile=tile), path, frame=self.frames[self.middle], more=more, points=points)
 
     def _repr_png_(self) -> bytes:

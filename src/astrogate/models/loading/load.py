@@ -17,15 +17,7 @@ from astrogate.core.packages import need
 from astrogate.core.protocols import Model
 from astrogate.models.family import Family, Row, StackFamily
 from astrogate.models.loading.checks import check_folder, check_parts, check_tokenizers
-from astrogate.models.loading.locate import (
-    SHIPPED,
-    UNCLIP_SHIPPED,
-    UNCLIP_SMALL,
-    is_file,
-    locate,
-    shipped_folder,
-    small_vae,
-)
+from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, is_file, locate, shipped_folder
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.registry import families, family_of, require
 
@@ -75,7 +67,7 @@ def load(
             if isinstance(family, StackFamily):
                 return _stack(family, folder, second, name, device, found, language)
             assert isinstance(family, Family)
-            pipe = _pipeline(family, folder, found, small_vae(name))
+            pipe = _pipeline(family, folder, found)
         if prior is not None:
             raise AstrogateError(f"{name} draws without a prior", "leave prior out")
         check_tokenizers(pipe, name)
@@ -116,12 +108,10 @@ def _stack(
     from astrogate.models.unclip.load import load_unclip, places_of
 
     places = places_of(folder, prior)
-    if name in (UNCLIP_SHIPPED, UNCLIP_SMALL):
+    if name == UNCLIP_SHIPPED:
         clip = shipped_folder() / "clip"
         shared = dict.fromkeys(("text_encoder", "image_encoder", "feature_extractor"), clip)
         places = places_of(shipped_folder()) | shared | places
-    if (vae := small_vae(name)) is not None:
-        places |= {"vae": vae}
     model = load_unclip(family, places, name, language, device, dtype)
     check_tokenizers(SimpleNamespace(**model.stack.parts), name)
     return model
@@ -179,26 +169,14 @@ def _language(folder: Path) -> frozenset[str]:
     return frozenset[str](words)
 
 
-def _pipeline(family: Family, folder: Path, dtype: Any, vae: Path | None) -> Any:
-    """The pipeline of a folder that the family draws with, `vae` in the place of its autoencoder."""
+def _pipeline(family: Family, folder: Path, dtype: Any) -> Any:
+    """The pipeline of a folder that the family draws with."""
     with quiet():
         import diffusers
 
         return getattr(diffusers, family.pipelines[0]).from_pretrained(
-            folder,
-            torch_dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            **_parts(vae, dtype),
-            **family.loading,
+            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, **family.loading
         )
-
-
-def _parts(vae: Path | None, dtype: Any) -> dict[str, Any]:
-    """The parts that take the place of a pipeline's own."""
-    from astrogate.models.unclip.load import part
-
-    return {} if vae is None else {"vae": part(vae, "autoencoder", "cpu", dtype)}
 
 
 def _check_offload(family: Row, offload: bool) -> None:

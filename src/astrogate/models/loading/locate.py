@@ -14,9 +14,6 @@ from astrogate.models.registry import families
 SHIPPED = "menagerie"
 #: The stack of unCLIP that ships; what it shares with the shipped model is kept there.
 UNCLIP_SHIPPED = "menagerie-unclip"
-#: The same two, whose first decoder draws 64 pixels instead of 256: what studies measure on.
-SHIPPED_SMALL, UNCLIP_SMALL = "menagerie-64", "menagerie-unclip-64"
-SHIPPED_NAMES = (SHIPPED, SHIPPED_SMALL, UNCLIP_SHIPPED, UNCLIP_SMALL)
 _SPARED = ["*.fp16.*", "*non_ema*", "*.py"]
 
 
@@ -32,13 +29,11 @@ def shipped_unclip() -> Path:
 
 def locate(name: str, offline: bool = False) -> tuple[Path, str]:
     """The folder of `name`, after checking that it is safe, and the name with a hub id's exact revision."""
-    shipped: dict[str, Callable[[], Path]] = dict.fromkeys((SHIPPED, SHIPPED_SMALL), shipped_folder)
-    shipped |= dict.fromkeys((UNCLIP_SHIPPED, UNCLIP_SMALL), shipped_unclip)
-    folder = shipped.get(name, lambda: Path(name))()
+    folder = {SHIPPED: shipped_folder, UNCLIP_SHIPPED: shipped_unclip}.get(name, lambda: Path(name))()
     if _is(folder.is_dir):
         check_folder(folder)
         return folder, name
-    if name in (UNCLIP_SHIPPED, UNCLIP_SMALL):
+    if name == UNCLIP_SHIPPED:
         raise AstrogateError(f"the weights of {name} are not in this package", "train them, or name another checkpoint")
     repo, _, revision = name.partition("@")
     if repo.count("/") != 1 or repo.startswith((".", "/", "~")) or repo.endswith("/"):
@@ -72,12 +67,6 @@ def _is(asked: Callable[[], bool]) -> bool:
         return asked()
     except (OSError, ValueError):
         return False
-
-
-def small_vae(name: str) -> Path | None:
-    """The autoencoder that a shipped model's small form draws by; None where that is the model's own."""
-    folder = shipped_folder() / "vae_64"
-    return folder if name in (SHIPPED_SMALL, UNCLIP_SMALL) and folder.is_dir() else None
 
 
 def _wanted() -> list[str]:

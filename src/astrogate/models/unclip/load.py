@@ -29,6 +29,7 @@ from astrogate.ops.quantise import Codebook
 
 _CODEBOOK = "codebook.safetensors"
 #: Parts of a kind, and the file that names the class of one.
+_AUTOENCODERS = ("AutoencoderKL", "AsymmetricAutoencoderKL")
 _OWN_CLASS = {"scheduler": "scheduler_config.json", "autoencoder": "config.json"}
 
 
@@ -62,7 +63,7 @@ def load_unclip(
         scheduler = places.get("prior_prior_scheduler", places.get("prior_scheduler"))
         places = {**places, "prior": places["prior_prior"]} | ({"prior_scheduler": scheduler} if scheduler else {})
     with quiet():
-        parts = {name: part(places[name], where, device, dtype) for name, where in table.items() if name in places}
+        parts = {part: _part(places[part], where, device, dtype) for part, where in table.items() if part in places}
         if "ar_prior" in parts:
             parts["codebook"] = _codebook(places["ar_prior"] / _CODEBOOK, parts)
         stack = family.make(parts)
@@ -88,13 +89,16 @@ def _check_widths(family: StackFamily, stack: Stack, name: str) -> None:
 
 def own_part(name: str, folder: Path, dtype: torch.dtype) -> Any:
     """One part of a stack of our own by its name, from the folder that holds it."""
-    return part(folder, OWN_FAMILY.parts[name], "cpu", dtype)
+    return _part(folder, OWN_FAMILY.parts[name], "cpu", dtype)
 
 
-def part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
+def _part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
     """One part by the class that the table names; for one of `_OWN_CLASS` by the one that its own config names."""
     if (config := _OWN_CLASS.get(where)) is not None:
-        where = f"diffusers.{json.loads((folder / config).read_text())['_class_name']}"
+        name = str(json.loads((folder / config).read_text())["_class_name"])
+        if where == "autoencoder" and name not in _AUTOENCODERS:
+            raise AstrogateError(f"{folder} is a {name}", f"use one of {', '.join(_AUTOENCODERS)}")
+        where = f"diffusers.{name}"
     home, _, name = where.rpartition(".")
     kind = getattr(import_module(home), name)
     from_pretrained: Any = kind.from_pretrained

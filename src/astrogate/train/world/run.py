@@ -145,7 +145,7 @@ def _vae_decoder(stage: _Stage) -> None:
             CLIPModel.from_pretrained(stage.run / "clip").text_model.float(),
             build_scheduler(),
             empty=stage.tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
-            key=digest(stage.run / "unet")[:8],
+            key=f"{digest(stage.run / 'unet')[:8]}-{preset.generated}-{stage.seed}",
             seed=stage.seed,
             device=device,
         )
