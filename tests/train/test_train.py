@@ -18,27 +18,32 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
+from transformers import CLIPTokenizer
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
 from astrogate.menagerie.captions import WORDS
+from astrogate.menagerie.drawing import draw
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, load_oracle, save_oracle
-from astrogate.menagerie.world import scene_at
+from astrogate.menagerie.world import scene_at, visible
 from astrogate.models.adapter import PipelineModel
 from astrogate.models.family import Family
+from astrogate.models.loading.checks import latents_vae
+from astrogate.models.loading.locate import shipped_folder
 from astrogate.models.registry import family_of
 from astrogate.rendering.render import render
 from astrogate.train.kit.data import Batches, build_data, keep_rows, open_data
+from astrogate.train.kit.denoising import load_vae
 from astrogate.train.kit.loop import Schedule, fit
 from astrogate.train.kit.sam import ascended
 from astrogate.train.parts.clip import contrastive_loss
 from astrogate.train.world.packing import assemble
-from astrogate.train.world.presets import PRESETS, Preset
+from astrogate.train.world.presets import PRESETS, Preset, build_large_vae
 from astrogate.train.world.run import train_menagerie
 from astrogate.train.world.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.world.witness import Witness
-from astrogate.train.world.world_data import labels, world_data
+from astrogate.train.world.world_data import captions_of, labels, named_more, world_data
 
 SHORT = Schedule(steps=2, batch=4, lr=1e-3, warmup=1)
 MICRO: Preset = replace(
@@ -59,9 +64,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_word_is_one_token(tmp_path: Path) -> None:
-    from transformers import CLIPTokenizer
-
     tokenizer = build_tokenizer(WORDS, max_length=32)
+    assert tokenizer.get_vocab() == build_tokenizer(WORDS, max_length=32).get_vocab()
     assert all(len(tokenizer(word).input_ids) == 3 for word in WORDS)
     save_tokenizer(tokenizer, tmp_path)
     loaded = CLIPTokenizer.from_pretrained(tmp_path)
@@ -81,7 +85,8 @@ def test_world_data_is_what_the_world_says(run: Path) -> None:
     assert data.images(index).abs().max() <= 1
     assert set(data.masks(index).unique().tolist()) == {0.0, 1.0}
     kept = (run / "data" / "images.npy").stat().st_mtime_ns
-    world_data(run / "data", 24, size=64, seed=1, captions=6, workers=1)
+    tokenizer = CLIPTokenizer.from_pretrained(run / "tokenizer")
+    world_data(run / "data", 24, size=64, seed=1, captions=6, tokenizer=tokenizer, workers=1)
     assert (run / "data" / "images.npy").stat().st_mtime_ns == kept
 
 
@@ -284,7 +289,7 @@ def test_the_whole_chain_packs_a_stock_pipeline(run: Path, tmp_path: Path) -> No
     parts = json.loads((tmp_path / "card.json").read_text())
     small = parts["parts"]["vae_64"]
     assert parts["trained_on"]["unet"] == {"vae": small, **{k: parts["parts"][k] for k in ("clip", "text_encoder")}}
-    assert parts["trained_on"]["vae"] == {"vae": small}
+    assert parts["trained_on"]["vae"] == {"vae": small, "oracle": parts["parts"]["oracle"]}
     for part in ("vae", "vae_64"):
         config = tmp_path / part / "config.json"
         text = config.read_text()
@@ -324,6 +329,37 @@ def both(folder: Path) -> Iterator[tuple[Family, Any]]:
         row = family_of("StableDiffusionPipeline", "x")
         assert isinstance(row, Family)
         yield row, pipe
+
+
+def test_the_large_decoder_starts_as_the_small_one_enlarged() -> None:
+    """Its last convolution sees finer pixels, and so sharpens: by means over areas the pictures are nearly the same."""
+    torch.manual_seed(0)
+    small = load_vae(latents_vae(shipped_folder()), "cpu")
+    large = build_large_vae(small).eval()
+    pictures = torch.from_numpy(np.stack([draw(scene_at(5, i), 64) for i in range(4)])).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        latents = small.encode(pictures).latent_dist.mean
+        assert torch.equal(large.encode(pictures).latent_dist.mean, latents)
+        old, new = small.decode(latents).sample, F.avg_pool2d(large.decode(latents).sample, 4)
+    assert float((new - old).square().mean()) < 0.2 * float((old - old.mean()).square().mean())
+    nothing = torch.zeros_like(latents)
+    with torch.no_grad():
+        assert large.decode(nothing).sample.shape == (4, 3, 256, 256)
+
+
+def test_captions_name_some_factors_more_often(run: Path) -> None:
+    data = open_data(run / "data")
+    tokenizer = CLIPTokenizer.from_pretrained(run / "tokenizer")
+    more = named_more(data, {"pattern": 1.0}, seed=1, captions=3, tokenizer=tokenizer)
+    assert more.arrays["tokens"].shape == (24, 3, 32)
+    assert more.arrays["images"] is data.arrays["images"]
+    words = set(tokenizer("plain spotted dotted striped winding snail", add_special_tokens=False).input_ids)
+    for i in range(24):
+        if "pattern" in visible(scene_at(1, i)):
+            assert all(words & set(row.tolist()) for row in more.arrays["tokens"][i]), captions_of(1, i, 3)
+    assert (
+        named_more(data, {}, seed=1, captions=6, tokenizer=tokenizer).arrays["tokens"] == data.arrays["tokens"]
+    ).all()
 
 
 def test_finished_stages_are_kept(run: Path) -> None:

@@ -26,11 +26,12 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 class Loading(Request):
     """What every request says that loads a model."""
 
-    model: str = option("menagerie", "A diffusers folder, a file, or a hub id.")
+    model: str = option("menagerie", "A diffusers folder, a file, or a hub id; +LORA adds a few-step student.")
     device: str | None = option(None, "cpu, cuda, mps; by default a CUDA GPU if there is one.")
     dtype: Dtype = option("float32", "What the model computes in.")
     config: str | None = option(None, "For a single file: a diffusers folder of its kind.")
     offload: bool = option(False, "Offload idle parts to main memory.")
+    student: bool = option(False, "Draw with the model's few-step student.")
     offline: bool = option(False, "Never ask the hub; use the local cache.")
 
     def load(self) -> Model:
@@ -44,6 +45,7 @@ class Loading(Request):
             config=self.config,
             offload=self.offload,
             offline=self.offline,
+            student=self.student,
         )
 
 

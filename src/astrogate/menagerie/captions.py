@@ -57,14 +57,19 @@ class Caption:
     mentions: frozenset[str]
 
 
-def caption(scene: Scene, rng: np.random.Generator, *, rate: float = 0.45) -> Caption:
-    """Describe a scene; each visible factor is mentioned with probability `rate`, the subject nearly always."""
-    return _Writer(scene, rng, rate).write()
+def caption(
+    scene: Scene, rng: np.random.Generator, *, rate: float = 0.45, named: Mapping[str, float] | None = None
+) -> Caption:
+    """Describe a scene; each visible factor is mentioned with probability `rate`, the subject nearly always.
+
+    `named` gives factors a probability of their own, which then holds for each of their values.
+    """
+    return _Writer(scene, rng, rate, named or {}).write()
 
 
 class _Writer:
-    def __init__(self, scene: Scene, rng: np.random.Generator, rate: float) -> None:
-        self.scene, self.rng, self.rate = scene, rng, rate
+    def __init__(self, scene: Scene, rng: np.random.Generator, rate: float, named: Mapping[str, float]) -> None:
+        self.scene, self.rng, self.rate, self.named = scene, rng, rate, named
         self.mentions: set[str] = set()
         self.free = visible(scene)
         if scene.concept:
@@ -75,7 +80,8 @@ class _Writer:
         return words[int(self.rng.integers(len(words)))]
 
     def says(self, factor: str, rate: float | None = None) -> bool:
-        if factor not in self.free or self.rng.random() >= (self.rate if rate is None else rate):
+        rate = self.named.get(factor, self.rate if rate is None else rate)
+        if factor not in self.free or self.rng.random() >= rate:
             return False
         self.mentions.add(factor)
         return True

@@ -51,7 +51,8 @@ class OracleNet(nn.Module):
     ) -> None:
         super().__init__()
         self.side, self.hparams = side, {"side": side, "widths": list(widths), "squeeze": squeeze, "hidden": hidden}
-        stem = [nn.AvgPool2d(side // 64)] if side > 64 else []
+        pooled = side // (8 * 2 ** len(widths))  # the last features are 8 x 8
+        stem = [nn.AvgPool2d(pooled)] if pooled > 1 else []
         self.stages = nn.ModuleList(_down(a, b) for a, b in zip((3, *widths[:-1]), widths, strict=True))
         self.stem = nn.Sequential(*stem)
         self.deep = _Residual(widths[-1])
@@ -66,13 +67,18 @@ class OracleNet(nn.Module):
             nn.Conv2d(4 * len(widths) + 3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 1, 3, padding=1)
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        picture, features = self.stem(x), []
-        x = picture
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """What every stage sees in pictures [n, 3, h, w] in [-1, 1]: features [n, c, h / 2, w / 2] and on."""
+        features: list[Tensor] = []
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        x = self.deep(x)
+        return features
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        picture = self.stem(x)
+        features = self.layers(picture)
+        x = self.deep(features[-1])
         flat = torch.cat([self.squeeze(x).flatten(1), x.mean((2, 3)), x.amax((2, 3))], 1)
         out = self.head(flat)
         layers = [

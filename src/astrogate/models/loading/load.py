@@ -19,6 +19,7 @@ from astrogate.models.family import Family, Row, StackFamily
 from astrogate.models.loading.checks import check_folder, check_parts, check_tokenizers
 from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, is_file, locate, shipped_folder
 from astrogate.models.loading.quiet import quiet
+from astrogate.models.loading.student import as_student, lora_file, parted
 from astrogate.models.registry import families, family_of, require
 
 
@@ -31,13 +32,15 @@ def load(
     config: str | None = None,
     offload: bool = False,
     prior: str | None = None,
+    student: bool = False,
 ) -> Model:
     """Load a model by name.
 
     `device` is a torch device (None: a CUDA GPU if there is one), `dtype` a torch dtype's name. With `offline`, a hub
     id is looked up in the local cache alone. A single file needs `config`, a diffusers folder of its kind (None: that
     of the hub). `offload` keeps parts of a large model in main memory until they work, on a GPU. `prior` names the
-    checkpoint of the prior where that is one of its own, as Kandinsky's is.
+    checkpoint of the prior where that is one of its own, as Kandinsky's is. With `student`, its few-step student
+    draws, which lies in its folder; "NAME+FILE" names one that lies elsewhere.
 
     Raises AstrogateError for what cannot or must not be loaded.
     """
@@ -51,11 +54,13 @@ def load(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise AstrogateError(f"the device {device!r} is not available", 'use "cpu"') from error
+    name, lora = parted(name, student)
     found, single = getattr(torch, dtype), Path(name) if is_file(name) else None
     folder = None
     if single is None:
         folder, name = locate(name, offline)
     second = None if prior is None else locate(prior, offline)[0]
+    merged = lora_file(folder, lora, name) if lora else None
     try:
         if folder is None:
             family, pipe = _single_file(Path(name), config, found, offline, offload)
@@ -65,6 +70,8 @@ def load(
             check_parts(folder, shipped_folder())
             _check_offload(family, offload)
             if isinstance(family, StackFamily):
+                if merged is not None:
+                    raise AstrogateError(f"{name} has no student", "leave it out")
                 return _stack(family, folder, second, name, device, found, language)
             assert isinstance(family, Family)
             pipe = _pipeline(family, folder, found)
@@ -92,7 +99,9 @@ def load(
         pipe = pipe.to(device)
     from astrogate.models.adapter import PipelineModel
 
-    return PipelineModel(family, pipe, name, language=language)
+    if merged is None:
+        return PipelineModel(family, pipe, name, language=language)
+    return as_student(PipelineModel(family, pipe, f"{name}+{lora}", language=language), merged)
 
 
 def _stack(

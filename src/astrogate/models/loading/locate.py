@@ -61,6 +61,11 @@ def is_file(name: str) -> bool:
     return _is(Path(name).is_file)
 
 
+def is_there(name: str) -> bool:
+    """Whether a name is that of a file or a folder."""
+    return _is(Path(name).exists)
+
+
 def _is(asked: Callable[[], bool]) -> bool:
     """The answer to a question about a path; no for a name that no path can have, such as one of 300 characters."""
     try:

@@ -1,15 +1,17 @@
 """Train a decoder that draws larger than its encoder sees: latents of small pictures to the same pictures, large.
 
-    L = L1 + edges + w (hinge(D) + features(D))        D sees patches of a picture beside what the small decoder draws
+    L = L1 + edges + p perceived(y, x) + w (hinge(D) + features(D))
 
-on random crops of latents z + 0.05 n, n ~ N(0, 1). L1 and the edges come alone first. Then a patch discriminator D
-paints what they blur (Isola et al. 2017; the hinge of Lim & Ye 2017), and the distance of its features holds it to the
-picture (Wang et al. 2018). Latents of generated pictures, for which there is no drawing, go through D alone, and their
-means over areas stay what the small decoder draws.
+on random crops of latents z + 0.05 n, n ~ N(0, 1). `perceived` compares unit features of a reader's layers (LPIPS:
+Zhang et al. 2018). A patch discriminator D, which sees a picture beside what the small decoder draws, comes in later
+and paints what the others blur (Isola et al. 2017; the hinge of Lim & Ye 2017); the distance of its features holds it
+to the picture (Wang et al. 2018). Latents of generated pictures, for which there is no drawing, go through D alone, and
+their means over areas stay what the small decoder draws.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -54,6 +56,7 @@ class Weights:
 
     focus: float = 3.0
     edges: float = 0.5
+    perceived: float = 0.5
     adversarial: float = 0.02
     features: float = 0.5
     start: float = 0.5
@@ -69,13 +72,15 @@ def train_vae_decoder(
     folder: Path,
     seed: int,
     device: str,
+    layers: Callable[[Tensor], list[Tensor]],
     generated: NDArray[np.float16] | None = None,
     weights: Weights = Weights(),
 ) -> Any:
     """Train the decoder of `large`, an AsymmetricAutoencoderKL, on large pictures and scaled `moments` of small ones.
 
-    `small` is the autoencoder that the latents are of; the encoder of `large` is its. `generated` are scaled latents
-    [n, c, h, w] of generated pictures. Returns `large` with the average of the decoder's weights.
+    `small` is the autoencoder that the latents are of; the encoder of `large` is its. `layers` gives a reader's
+    features [n, c, h, w] of pictures in [-1, 1], which are compared. `generated` are scaled latents [n, c, h, w] of
+    generated pictures. Returns `large` with the average of the decoder's weights.
     """
     torch.manual_seed(seed)
     scale, factor = small.config.scaling_factor, 2 ** (len(large.config.up_block_out_channels) - 1)
@@ -108,6 +113,7 @@ def train_vae_decoder(
         y = drawn(z)
         error = (1 + (weights.focus - 1) * mask) * (y - x)
         total = error.abs().mean() + weights.edges * edges(error)
+        total = total + weights.perceived * perceived(layers, y, x)
         if step < weights.start * schedule.steps:
             return total
         beside = guide(z)
@@ -124,6 +130,14 @@ def train_vae_decoder(
     best = fit(parts, loss, schedule, folder=folder, name="vae_decoder", seed=seed)
     large.decoder, large.post_quant_conv = best["decoder"], best["post_quant_conv"]
     return large.requires_grad_(True).eval()
+
+
+def perceived(layers: Callable[[Tensor], list[Tensor]], y: Tensor, x: Tensor) -> Tensor:
+    """How far `y` is from `x` [n, 3, h, w] in the features of `layers`, of unit length at every place: in [0, 4]."""
+    with torch.no_grad():
+        wanted = [F.normalize(f, dim=1) for f in layers(x)]
+    seen = [F.normalize(f, dim=1) for f in layers(y)]
+    return torch.stack([(a - b).square().sum(1).mean() for a, b in zip(seen, wanted, strict=True)]).mean()
 
 
 def adversarial(judge: Patches, fake: Tensor, real: Tensor, weights: Weights) -> Tensor:

@@ -63,12 +63,13 @@ class Source:
 def menagerie_source(preset: str) -> Source:
     """The world, at the size of the shipped model, with its CLIP and VAE; `preset` says how many pictures."""
     shipped, cores = shipped_folder(), os.cpu_count() or 1
+    tokenizer = _tokenizer(shipped / "clip")
     size = int(json.loads((shipped / "card.json").read_text())["size"])
     counts = dict(zip((size * FACTOR, size * FACTOR**2), UNCLIP_PRESETS[preset].large, strict=True))
 
     def pictures(folder: Path, side: int) -> PictureData:
         count = counts.get(side, PRESETS[preset].pictures)
-        return world_data(folder, count, size=side, seed=1, captions=6, workers=cores)
+        return world_data(folder, count, size=side, seed=1, captions=6, tokenizer=tokenizer, workers=cores)
 
     return Source(pictures, shipped / "clip", latents_vae(shipped), size)
 

@@ -21,7 +21,13 @@ from astrogate.models.loading.checks import digest, latents_vae
 from astrogate.train.kit.stages import TRAINED_ON, forget_paths
 
 #: What each stage is trained on.
-NEEDS = {"unet": ("vae", "clip"), "vae_decoder": ("vae",), "oracle": ("vae",), "witness": ("vae",)}
+NEEDS = {
+    "unet": ("vae", "clip"),
+    "patterns": ("vae", "clip", "unet"),
+    "oracle": ("vae",),
+    "witness": ("vae",),
+    "vae_decoder": ("vae", "oracle"),
+}
 _LIMIT, _FILE_LIMIT = 36 * 2**20, 16 * 2**20
 
 
@@ -36,10 +42,12 @@ def assemble(run: Path, target: Path, preset: str) -> int:
     _check_run(run)
     check_target(target)
     with whole_folder(target) as fresh:
-        packers = {"vae": _pack_vae, "clip": _pack_clip, "unet": _pack_unet, "oracle": _pack_oracle}
-        for part, pack in packers.items():
-            if (run / part).exists():
-                pack(run, fresh)
+        _pack_vae(run, fresh)
+        _pack_clip(run, fresh)
+        if (unet := drawing_unet(run)) is not None:
+            _pack_unet(unet, fresh)
+        if (run / "oracle").exists():
+            _pack_oracle(run, fresh)
         build_scheduler().save_pretrained(fresh / "scheduler")
         (fresh / "model_index.json").write_text(json.dumps(_index(fresh), indent=1))
         (fresh / "language.json").write_text(json.dumps(list(WORDS)))
@@ -115,10 +123,15 @@ def _pack_vae(run: Path, target: Path) -> None:
         path.write_text(json.dumps(kept, indent=2))
 
 
-def _pack_unet(run: Path, target: Path) -> None:
+def drawing_unet(run: Path) -> Path | None:
+    """The U-Net that a run draws with: the one that went on with patterns, where there is one; None without any."""
+    return next((run / name for name in ("patterns", "unet") if (run / name).is_dir()), None)
+
+
+def _pack_unet(folder: Path, target: Path) -> None:
     from diffusers import UNet2DConditionModel
 
-    unet = UNet2DConditionModel.from_pretrained(run / "unet").half()
+    unet = UNet2DConditionModel.from_pretrained(folder).half()
     unet.save_pretrained(target / "unet", max_shard_size="15MB")
 
 

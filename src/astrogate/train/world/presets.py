@@ -44,8 +44,9 @@ PRESETS: dict[str, Preset] = {
             ),
             "clip": Schedule(steps=5_600, batch=256, lr=1e-3, minutes=68, warmup=150, decay=0.7, ema=0.99),
             "unet": Schedule(steps=18_000, batch=64, lr=6e-4, minutes=180, warmup=300, decay=0.5, ema=0.999),
+            "patterns": Schedule(steps=6_000, batch=64, lr=3e-4, minutes=70, warmup=200, decay=0.7, ema=0.999),
             "vae_decoder": Schedule(
-                steps=5_000, batch=12, lr=1e-3, minutes=75, warmup=100, decay=0.5, ema=0.998, weight_decay=0
+                steps=5_000, batch=12, lr=6e-4, minutes=90, warmup=100, decay=0.5, ema=0.998, weight_decay=0
             ),
             "oracle": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=20, warmup=100, decay=0.7, ema=0.995),
             "witness": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=15, warmup=200, decay=0.7, ema=0.995),
@@ -65,6 +66,7 @@ PRESETS: dict[str, Preset] = {
             ),
             "clip": Schedule(steps=5_000, batch=1024, lr=1e-3, minutes=4, warmup=300, decay=0.7, ema=0.998),
             "unet": Schedule(steps=60_000, batch=512, lr=1e-3, minutes=9, warmup=500, decay=0.5, ema=0.9995),
+            "patterns": Schedule(steps=10_000, batch=512, lr=4e-4, minutes=3, warmup=300, decay=0.7, ema=0.9995),
             "vae_decoder": Schedule(
                 steps=40_000, batch=64, lr=1e-3, minutes=8, warmup=200, decay=0.5, ema=0.999, weight_decay=0
             ),
@@ -89,24 +91,44 @@ def build_vae(preset: Preset) -> Any:
 
 
 def build_large_vae(vae: Any) -> Any:
-    """An autoencoder with the encoder of another one and a decoder that draws four times as large."""
+    """An autoencoder with the encoder of another one and a decoder that draws four times as large.
+
+    It starts as the other decoder with its last features enlarged: added layers pass on what they are given.
+    """
+    import torch
     from diffusers import AsymmetricAutoencoderKL
+    from torch import nn
 
     config = vae.config
-    large = AsymmetricAutoencoderKL(
+    widths = config.block_out_channels
+    large: Any = AsymmetricAutoencoderKL(
         down_block_types=config.down_block_types,
-        down_block_out_channels=config.block_out_channels,
+        down_block_out_channels=widths,
         layers_per_down_block=config.layers_per_block,
-        up_block_types=("UpDecoderBlock2D",) * 5,
-        up_block_out_channels=(16, 32, 64, 96, 96),
-        layers_per_up_block=1,
+        up_block_types=("UpDecoderBlock2D",) * (len(widths) + 2),
+        up_block_out_channels=(widths[0], widths[0] + 8, *widths),
+        layers_per_up_block=config.layers_per_block,
         latent_channels=config.latent_channels,
         norm_num_groups=config.norm_num_groups,
         sample_size=4 * config.sample_size,
         scaling_factor=config.scaling_factor,
     )
-    large.encoder.load_state_dict(vae.encoder.state_dict())
-    large.quant_conv.load_state_dict(vae.quant_conv.state_dict())
+    for part in ("encoder", "quant_conv", "decoder", "post_quant_conv"):
+        getattr(large, part).load_state_dict(getattr(vae, part).state_dict(), strict=False)
+    bilinear = torch.tensor([1.0, 2.0, 1.0]) / 4  # behind a nearest neighbour
+    for block in large.decoder.up_blocks[len(widths) - 1 :]:
+        for upsampler in block.upsamplers or ():
+            weight, bias = upsampler.conv.weight, upsampler.conv.bias
+            nn.init.dirac_(weight)
+            nn.init.zeros_(bias)
+            weight.data = weight.data[..., 1:2, 1:2] * bilinear[:, None] * bilinear
+    for block in large.decoder.up_blocks[len(widths) :]:
+        for layer in block.resnets:
+            nn.init.zeros_(layer.conv2.weight)
+            nn.init.zeros_(layer.conv2.bias)
+            if layer.conv_shortcut is not None:
+                nn.init.dirac_(layer.conv_shortcut.weight)
+                nn.init.zeros_(layer.conv_shortcut.bias)
     return large
 
 

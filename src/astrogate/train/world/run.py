@@ -1,4 +1,4 @@
-"""Train Menagerie's stack, stage by stage: data, VAE, CLIP, U-Net, the large decoder, the oracle and its witness.
+"""Train Menagerie's stack, stage by stage: data, VAE, CLIP, U-Net, patterns, oracle, witness, the large decoder.
 
 Every stage leaves the folder `RUN/NAME`, whole or not at all, and is skipped when it is there. With `start`, what the
 run misses comes from the shipped weights: stages that are not asked for count as finished, the others start from
@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 from astrogate.menagerie.captions import WORDS
 from astrogate.menagerie.factors import CATEGORICAL
-from astrogate.menagerie.oracle import OracleNet, save_oracle
+from astrogate.menagerie.oracle import OracleNet, load_oracle, save_oracle
 from astrogate.models.loading.checks import digest, latents_vae
 from astrogate.train.kit.data import PictureData
 from astrogate.train.kit.denoising import cache_moments, load_vae
@@ -36,11 +36,11 @@ from astrogate.train.parts.vae import train_vae
 from astrogate.train.parts.vae_decoder import train_vae_decoder
 from astrogate.train.world.generated import generated_latents
 from astrogate.train.world.oracle import cache_reconstructions, train_oracle
-from astrogate.train.world.packing import NEEDS
+from astrogate.train.world.packing import NEEDS, drawing_unet
 from astrogate.train.world.presets import Preset, build_clip, build_large_vae, build_scheduler, build_unet, build_vae
 from astrogate.train.world.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.world.witness import Witness
-from astrogate.train.world.world_data import MAX_LENGTH, world_data
+from astrogate.train.world.world_data import MAX_LENGTH, named_more, world_data
 
 
 def train_menagerie(
@@ -57,8 +57,9 @@ def train_menagerie(
     if start is not None:
         _take_over(run, start, chosen)
     _check_order(run, chosen)
-    tokenizer, cores = build_tokenizer(WORDS, max_length=MAX_LENGTH), os.cpu_count() or 1
-    data = world_data(run / "data", preset.pictures, size=preset.size, seed=1, captions=6, workers=cores)
+    tokenizer, cores = _tokenizer(run, start), os.cpu_count() or 1
+    shown: dict[str, Any] = {"size": preset.size, "seed": 1, "captions": 6, "tokenizer": tokenizer}
+    data = world_data(run / "data", preset.pictures, **shown, workers=cores)
     for name, train in STAGES.items():
         if name in chosen and not (run / name).exists():
             torch.manual_seed(seed)
@@ -95,6 +96,16 @@ class _Stage:
         """The run's VAE and a key for what is cached of it."""
         return load_vae(self.run / "vae", self.preset.device), digest(self.run / "vae")[:8]
 
+    def text_model(self) -> Any:
+        """The run's text encoder."""
+        from transformers import CLIPModel
+
+        return CLIPModel.from_pretrained(self.run / "clip").text_model.float()
+
+    def empty(self) -> Tensor:
+        """The tokens [length] of no caption."""
+        return self.tokenizer("", padding="max_length", return_tensors="pt").input_ids[0]
+
     def keep(self, save: Callable[[Path], object]) -> None:
         """Save the stage's result."""
         _keep(self.run, self.name, save)
@@ -113,45 +124,69 @@ def _clip(stage: _Stage) -> None:
 
 
 def _unet(stage: _Stage) -> None:
-    from transformers import CLIPModel
+    _denoiser(stage, stage.begun(build_unet()), stage.data)
 
-    unet, (vae, key) = stage.begun(build_unet()), stage.vae()
+
+def _patterns(stage: _Stage) -> None:
+    """The U-Net again, from its weights: captions nearly always name the pattern, and the subject counts for more."""
+    data = named_more(stage.data, {"pattern": 0.9}, seed=1, captions=6, tokenizer=stage.tokenizer)
+    _denoiser(stage, _unet_of(stage.run / "unet"), data, focus=3.0)
+
+
+def _denoiser(stage: _Stage, unet: Any, data: PictureData, **options: float) -> None:
+    vae, key = stage.vae()
     unet = train_unet(
         unet,
-        CLIPModel.from_pretrained(stage.run / "clip").text_model.float(),
+        stage.text_model(),
         build_scheduler(),
-        stage.data,
-        cache_moments(vae, stage.data, key=key, device=stage.preset.device),
+        data,
+        cache_moments(vae, data, key=key, device=stage.preset.device),
         stage.schedule,
-        empty=stage.tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
+        empty=stage.empty(),
+        name=stage.name,
+        **options,
         **stage.common,
     )
     stage.keep(unet.save_pretrained)
 
 
-def _vae_decoder(stage: _Stage) -> None:
+def _unet_of(folder: Path) -> Any:
     from diffusers import UNet2DConditionModel
-    from transformers import CLIPModel
 
+    unet: Any = UNet2DConditionModel.from_pretrained(folder, use_safetensors=True)
+    return unet.float()
+
+
+def _vae_decoder(stage: _Stage) -> None:
     (vae, key), (preset, device) = stage.vae(), (stage.preset, stage.preset.device)
     side, count, free = 4 * preset.size, min(preset.large, len(stage.data)), None
-    large = world_data(stage.run / f"data-{side}", count, size=side, seed=1, captions=1, workers=os.cpu_count() or 1)
-    if (stage.run / "unet").is_dir() and (stage.run / "clip").is_dir():
-        unet: Any = UNet2DConditionModel.from_pretrained(stage.run / "unet")
+    shown: dict[str, Any] = {"size": side, "seed": 1, "captions": 1, "tokenizer": stage.tokenizer}
+    large = world_data(stage.run / f"data-{side}", count, **shown, workers=os.cpu_count() or 1)
+    unet = drawing_unet(stage.run)
+    if unet is not None and (stage.run / "clip").is_dir():
         free = generated_latents(
             stage.data,
             preset.generated,
-            unet.float(),
-            CLIPModel.from_pretrained(stage.run / "clip").text_model.float(),
+            _unet_of(unet),
+            stage.text_model(),
             build_scheduler(),
-            empty=stage.tokenizer("", padding="max_length", return_tensors="pt").input_ids[0],
-            key=f"{digest(stage.run / 'unet')[:8]}-{preset.generated}-{stage.seed}",
+            empty=stage.empty(),
+            key=f"{digest(unet)[:8]}-{preset.generated}-{stage.seed}",
             seed=stage.seed,
             device=device,
         )
     moments = cache_moments(vae, stage.data, key=key, device=device)
-    built = stage.begun(build_large_vae(vae))
-    trained = train_vae_decoder(built, vae, large, moments, stage.schedule, generated=free, **stage.common)
+    reader: Any = load_oracle(stage.run / "oracle").net.to(device).requires_grad_(False)
+    trained = train_vae_decoder(
+        stage.begun(build_large_vae(vae)),
+        vae,
+        large,
+        moments,
+        stage.schedule,
+        layers=reader.layers,
+        generated=free,
+        **stage.common,
+    )
     stage.keep(trained.save_pretrained)
 
 
@@ -169,9 +204,10 @@ STAGES: dict[str, Callable[[_Stage], None]] = {
     "vae": _vae,
     "clip": _clip,
     "unet": _unet,
-    "vae_decoder": _vae_decoder,
+    "patterns": _patterns,
     "oracle": partial(_reader, kind=OracleNet, offset=3),
     "witness": partial(_reader, kind=Witness, offset=4),
+    "vae_decoder": _vae_decoder,
 }
 
 
@@ -181,6 +217,15 @@ def _take_over(run: Path, start: Path, stages: tuple[str, ...]) -> None:
         asked, there = name in stages or (name == "tokenizer" and "clip" in stages), _shipped(start, name)
         if not asked and not (run / name).exists() and there.is_dir():
             _keep(run, name, lambda folder, there=there: shutil.copytree(there, folder, dirs_exist_ok=True))
+
+
+def _tokenizer(run: Path, start: Path | None) -> Any:
+    """The tokenizer of the run's CLIP, or of the one that it starts from; a new one where there is neither."""
+    from transformers import CLIPTokenizer
+
+    homes = [home / "tokenizer" for home in (run, start) if home is not None]
+    there = next((home for home in homes if home.is_dir()), None)
+    return build_tokenizer(WORDS, max_length=MAX_LENGTH) if there is None else CLIPTokenizer.from_pretrained(there)
 
 
 def _shipped(start: Path, name: str) -> Path:

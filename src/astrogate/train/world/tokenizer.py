@@ -28,6 +28,8 @@ def build_tokenizer(words: Iterable[str], *, max_length: int) -> Any:
         min_frequency=1,
         end_of_word_suffix="</w>",
         initial_alphabet=[*_ALPHABET],
+        # In a fixed order; the trainer numbers the ends of words as a hash has them, and breaks ties by the numbers.
+        special_tokens=[f"{c}</w>" for c in _ALPHABET],
         show_progress=False,
     )
     bare.train_from_iterator(sorted(words), trainer)

@@ -1,0 +1,67 @@
+"""A few-step student of a checkpoint: a LoRA that is merged into its denoiser, and the sampler that it is made for.
+
+It draws by LCMScheduler (Luo et al. 2023), in `RECIPE`'s steps and without guidance. Points, directions and Edits of
+the checkpoint are its own: it reads prompts with the same encoders.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astrogate.core import archive
+from astrogate.core.errors import AstrogateError
+from astrogate.core.packages import need
+from astrogate.core.recipe import Recipe
+from astrogate.models.loading.locate import is_there
+from astrogate.models.loading.quiet import quiet
+
+if TYPE_CHECKING:
+    from astrogate.models.adapter import PipelineModel
+
+RECIPE = Recipe(num_inference_steps=4, guidance_scale=1.0)
+#: The student that lies in a checkpoint's folder.
+SHIPPED_STUDENT = "student"
+_FILE = "pytorch_lora_weights.safetensors"
+
+
+def parted(name: str, student: bool) -> tuple[str, str]:
+    """The checkpoint and the student that "CHECKPOINT+STUDENT" names; "" for none."""
+    if "+" in name and not is_there(name):
+        name, _, named = name.rpartition("+")
+        return name, named or SHIPPED_STUDENT
+    return name, SHIPPED_STUDENT if student else ""
+
+
+def lora_file(folder: Path | None, student: str, name: str) -> Path:
+    """The file of a student: below the checkpoint's folder, or where its name leads. Raises AstrogateError for none."""
+    below = () if folder is None else (folder / student / _FILE,)
+    for path in (*below, Path(student) / _FILE, Path(student)):
+        if path.is_file():
+            return path
+    raise AstrogateError(f"{name} has no student {student!r}", "name the file of a LoRA, as `train student` writes it")
+
+
+def as_student(model: PipelineModel, path: Path) -> PipelineModel:
+    """The model with a student's LoRA merged into its denoiser, its sampler and its recipe.
+
+    Raises AstrogateError for a file that holds no LoRA of this denoiser.
+    """
+    need("peft", "lora")
+    from diffusers import LCMScheduler
+
+    weights, _ = archive.read(path, what="a LoRA", remedy="name the file that `train student` wrote")
+    pipe, _ = model.pipe, model.fingerprint  # of the checkpoint, whose points it draws
+    if not any(key.startswith(f"{model.family.denoiser}.") for key in weights):
+        raise AstrogateError(f"{path} holds no LoRA of a {model.family.denoiser}", "name a LoRA of this model")
+    with quiet():
+        try:
+            pipe.load_lora_weights(weights)
+            pipe.fuse_lora()
+            pipe.unload_lora_weights()
+        except (ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
+            reason = str(error).strip().splitlines()[0][:160]
+            raise AstrogateError(f"{path} does not fit {model.name} ({reason})", "name a LoRA of this model") from error
+    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
+    model.recipe = RECIPE
+    return model

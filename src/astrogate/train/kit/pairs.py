@@ -1,0 +1,85 @@
+"""Latents with captions as strings: what any checkpoint's U-Net is trained on, in the checkpoint's own terms.
+
+Three sources: pictures with captions, a model's own pictures of prompts, and Menagerie's world (`train.world`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import ImageOps
+from tqdm import trange
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.keys import key_of
+from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
+from astrogate.models.prediction import moments
+from astrogate.rendering.pixels import read_picture, to_tensor
+from astrogate.train.kit.data import keep_rows
+from astrogate.train.kit.pictures import captioned
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Moments of latents, scaled, [n, 2, c, h, w] (mean and deviation), and some captions for each."""
+
+    moments: NDArray[np.float16]
+    captions: Sequence[Sequence[str]]
+
+    def texts(self, index: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
+        """One caption for each of some items, drawn at random."""
+        return [self.captions[i][rng.integers(len(self.captions[i]))] for i in index.tolist()]
+
+
+def picture_pairs(model: Model, source: Path, folder: Path, *, batch: int = 8) -> Pairs:
+    """The captioned pictures below `source`, cropped to the model's own size; their moments are kept in `folder`.
+
+    Raises AstrogateError where there are none.
+    """
+    found = captioned(source)
+    if not found:
+        raise AstrogateError(f"{source} holds no picture with a caption", "put NAME.txt beside NAME.png")
+    stamp = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in found]
+    paths, side = list(found), model.size
+
+    def parts() -> Iterator[NDArray[np.float16]]:
+        for start in trange(0, len(paths), batch, desc="latents"):
+            pictures = [ImageOps.fit(read_picture(path), (side, side)) for path in paths[start : start + batch]]
+            both = moments(model, to_tensor(pictures), batch_size=batch)
+            yield torch.stack(both, 1).half().cpu().numpy()
+
+    kept = folder / f"moments-{key_of([stamp, model.weights])[:8]}.npy"
+    return Pairs(keep_rows(kept, len(paths), parts()), list(found.values()))
+
+
+def drawn_pairs(
+    model: Model, prompts: Sequence[str], recipe: Recipe, folder: Path, *, count: int, seed: int, batch: int = 8
+) -> Pairs:
+    """`count` pictures of prompts, in turn, that the model draws itself; their latents are kept in `folder`."""
+    texts = [prompts[i % len(prompts)] for i in range(count)]
+
+    def parts() -> Iterator[NDArray[np.float16]]:
+        for start in trange(0, count, batch, desc="drawings"):
+            some = range(start, min(start + batch, count))
+            latents = model.denoise([model.point(texts[i], seed=seed + i) for i in some], recipe).half().cpu()
+            yield torch.stack([latents, torch.zeros_like(latents)], 1).numpy()
+
+    kept = folder / f"drawn-{key_of([texts, recipe.to_json(), seed, model.weights])[:8]}.npy"
+    return Pairs(keep_rows(kept, count, parts()), [[text] for text in texts])
+
+
+def prompts_in(path: Path) -> list[str]:
+    """The prompts of a text file, one per line. Raises AstrogateError for a file without any."""
+    try:
+        found = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise AstrogateError(f"{path} can't be read ({error})", "name a text file") from error
+    if not found:
+        raise AstrogateError(f"{path} holds no prompt", "write one per line")
+    return found

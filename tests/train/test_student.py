@@ -1,0 +1,246 @@
+"""Few-step students: the loss is latent consistency, the LoRA is stock, and a model draws with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from astrogate.actions.again import again
+from astrogate.core.errors import AstrogateError
+from astrogate.core.recipe import Recipe
+from astrogate.models.adapter import PipelineModel
+from astrogate.models.loading.load import load
+from astrogate.models.loading.student import RECIPE
+from astrogate.models.registry import AbilityError
+from astrogate.rendering.record import save_png
+from astrogate.rendering.render import render
+from astrogate.train.kit.data import Batches
+from astrogate.train.kit.loop import Schedule
+from astrogate.train.kit.pairs import Pairs, drawn_pairs, picture_pairs, prompts_in
+from astrogate.train.parts import student as parts
+from astrogate.train.parts.student import save_student, train_student
+from tests.app.test_cli import run
+from tests.checkpoints import able, made
+
+SHORT = Schedule(steps=3, batch=2, lr=1e-2, warmup=1, checkpoint_minutes=0)
+TEXTS = ("a dog", "a fat cat", "a photo of a dog")
+
+
+def opened(folder: Path) -> PipelineModel:
+    model = load(str(folder), device="cpu")
+    assert isinstance(model, PipelineModel)
+    return model
+
+
+def pairs_of(model: PipelineModel, n: int = 4) -> Pairs:
+    side = model.size // model.factor
+    moments = torch.randn(n, 2, 4, side, side, generator=torch.Generator().manual_seed(0)).abs().half().numpy()
+    return Pairs(moments, [TEXTS] * n)
+
+
+def trained(folder: Path, run: Path, **options: Any) -> dict[str, torch.Tensor]:
+    model = opened(folder)
+    return train_student(model, pairs_of(model), SHORT, folder=run, seed=0, rank=2, **options)
+
+
+@pytest.fixture(scope="module")
+def lora(tiny_folders: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("student")
+    return save_student(trained(tiny_folders("stable_diffusion"), folder / "run"), folder / "lora")
+
+
+@pytest.mark.parametrize("family", able("loss"))
+def test_training_leaves_the_model_as_it_was(family: str, tiny_folders: Callable[[str], Path], tmp_path: Path) -> None:
+    model = opened(tiny_folders(family))
+    before, point = model.weights, made(model, family)
+    moving = [p.requires_grad for p in model.denoiser.parameters()]
+    picture = model.denoise([point], Recipe(2))
+    weights = train_student(model, pairs_of(model), SHORT, folder=tmp_path, seed=0, rank=2)
+    assert model.weights == before
+    assert [p.requires_grad for p in model.denoiser.parameters()] == moving
+    assert torch.equal(model.denoise([point], Recipe(2)), picture)
+    assert any(bool(value.any()) for name, value in weights.items() if "lora_B" in name)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(tiny_folder, tmp_path / "whole")
+    call = parts._Distillation.__call__
+
+    def stopping(self: Any, step: int, rng: np.random.Generator) -> torch.Tensor:
+        if step == 2:
+            raise KeyboardInterrupt
+        return call(self, step, rng)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts._Distillation, "__call__", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tiny_folder, tmp_path / "cut")
+    again = trained(tiny_folder, tmp_path / "cut")
+    assert whole.keys() == again.keys()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_the_teacher_steps_as_ddim_does_and_the_student_starts_from_it(tiny_folder: Path) -> None:
+    """Without a LoRA, f is what LCMScheduler makes of the U-Net, and x_e what DDIM makes of it under guidance."""
+    from diffusers import DDIMScheduler, LCMScheduler
+    from peft import LoraConfig
+
+    model = opened(tiny_folder)
+    point, unet = model.point("a fat dog", seed=1), model.denoiser
+    unet.add_adapter(LoraConfig(r=2, target_modules=["to_q"]), "student")
+    loss: Any = parts._Distillation(
+        model,
+        pairs_of(model),
+        Batches(4, 2, 0),
+        None,
+        None,
+        point.tensors,
+        guidance=3.0,
+        decay=0.9,  # type: ignore[arg-type]
+    )
+    states = {"prompt_embeds": point.tensors["prompt_embeds"][None]}
+    x = point.tensors["latents"][None]
+    t, e = torch.tensor([499]), torch.tensor([479])
+    with torch.no_grad():
+        both = torch.cat([point.tensors["negative_prompt_embeds"][None], states["prompt_embeds"]])
+        free, said = unet(torch.cat([x, x]), 499, both).sample.chunk(2)
+        ddim: Any = DDIMScheduler.from_config(model.pipe.scheduler.config, clip_sample=False, steps_offset=0)
+        ddim.set_timesteps(50)
+        expected = ddim.step(free + 3.0 * (said - free), 499, x).prev_sample
+        assert torch.allclose(loss._taught(x, t, e, states), expected, atol=1e-5)
+        lcm: Any = LCMScheduler.from_config(model.pipe.scheduler.config, clip_sample=False)
+        lcm.set_timesteps(4)
+        lcm.set_timesteps(timesteps=[499])
+        found = lcm.step(said, 499, x).denoised
+        assert torch.allclose(loss._consistent(x, t, states, "student"), found, atol=1e-5)
+        assert torch.allclose(loss._consistent(x, torch.tensor([0]), states, "student"), x, atol=1e-6)
+
+
+def test_a_student_draws_as_plain_diffusers_does_with_its_lora(tiny_folder: Path, lora: Path) -> None:
+    from diffusers import LCMScheduler, StableDiffusionPipeline
+
+    plain = StableDiffusionPipeline.from_pretrained(tiny_folder, safety_checker=None, requires_safety_checker=False)
+    plain.load_lora_weights(lora.parent)
+    plain.fuse_lora()
+    plain.unload_lora_weights()
+    plain.scheduler = LCMScheduler.from_config(plain.scheduler.config)
+    plain.set_progress_bar_config(disable=True)
+    model = load(f"{tiny_folder}+{lora}", device="cpu")
+    assert model.recipe == RECIPE
+    assert model.scheduler == "LCMScheduler"
+    drawn = model.denoise([model.point("a fat dog", seed=7)], model.recipe)
+    generator = torch.Generator().manual_seed(7)
+    wanted = plain(
+        "a fat dog", num_inference_steps=4, guidance_scale=1.0, generator=generator, output_type="latent"
+    ).images
+    assert torch.equal(drawn, wanted)
+    teacher = opened(tiny_folder)
+    assert not torch.equal(teacher.denoise([teacher.point("a fat dog", seed=7)], model.recipe), drawn)
+
+
+def test_points_of_the_checkpoint_are_the_students(tiny_folder: Path, lora: Path) -> None:
+    teacher, model = opened(tiny_folder), load(f"{tiny_folder}+{lora.parent}", device="cpu")
+    assert model.fingerprint == teacher.fingerprint
+    assert model.weights != teacher.weights
+    point = teacher.point("a dog", seed=2)
+    assert torch.equal(model.denoise([point], RECIPE), model.denoise([model.point("a dog", seed=2)], RECIPE))
+
+
+def test_what_python_draws_with_a_student_comes_again(tiny_folder: Path, lora: Path, tmp_path: Path) -> None:
+    model = load(f"{tiny_folder}+{lora}", device="cpu")
+    assert model.name == f"{tiny_folder}+{lora}"
+    (frame,) = render(model, model.point("a dog", seed=2))
+    save_png(frame.image, tmp_path / "x.png", frame=frame)
+    (drawn,) = again(tmp_path / "x.png")
+    assert np.array_equal(np.asarray(drawn.image), np.asarray(frame.image))
+
+
+def test_a_student_in_the_checkpoints_folder_is_its_own(tiny_folder: Path, lora: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(tiny_folder, tmp_path / "own")
+    with pytest.raises(AstrogateError, match="has no student"):
+        load(str(tmp_path / "own"), device="cpu", student=True)
+    shutil.copytree(lora.parent, tmp_path / "own" / "student")
+    own, named = load(str(tmp_path / "own"), device="cpu", student=True), load(f"{tiny_folder}+{lora}", device="cpu")
+    assert own.weights == named.weights
+    assert load(f"{tmp_path / 'own'}+student", device="cpu").weights == own.weights
+
+
+def test_what_is_no_student_is_refused(
+    tiny_folder: Path, lora: Path, tmp_path: Path, tiny_folders: Callable[[str], Path]
+) -> None:
+    with pytest.raises(AstrogateError, match="has no student"):
+        load(f"{tiny_folder}+nowhere", device="cpu")
+    weights = load_file(lora)
+    save_file({k.replace("unet.", "text_encoder."): v for k, v in weights.items()}, tmp_path / "text.safetensors")
+    with pytest.raises(AstrogateError, match="no LoRA of a unet"):
+        load(f"{tiny_folder}+{tmp_path}/text.safetensors", device="cpu")
+    with pytest.raises(AstrogateError, match="does not fit"):
+        load(f"{tiny_folders('stable_diffusion_xl')}+{lora}", device="cpu")
+    (tmp_path / "cut.safetensors").write_bytes(lora.read_bytes()[:1000])
+    with pytest.raises(AstrogateError, match=r"cut\.safetensors"):
+        load(f"{tiny_folder}+{tmp_path}/cut.safetensors", device="cpu")
+    with pytest.raises(AbilityError):
+        train_student(
+            opened(tiny_folders("flux")),
+            Pairs(np.zeros((2, 2, 4, 2, 2), np.float16), [["a"]] * 2),
+            SHORT,
+            folder=tmp_path,
+            seed=0,
+        )
+    adapted = opened(tiny_folder)
+    adapted.pipe.load_lora_weights(lora.parent)
+    with pytest.raises(AstrogateError, match="has a LoRA"):
+        train_student(adapted, pairs_of(adapted), SHORT, folder=tmp_path, seed=0)
+
+
+def test_pairs_of_prompts_and_of_pictures(tiny_folder: Path, tmp_path: Path) -> None:
+    model = opened(tiny_folder)
+    (tmp_path / "prompts.txt").write_text("a dog\n\n a fat cat \n")
+    texts = prompts_in(tmp_path / "prompts.txt")
+    assert texts == ["a dog", "a fat cat"]
+    drawn = drawn_pairs(model, texts, Recipe(2), tmp_path, count=3, seed=5)
+    assert drawn.captions == [["a dog"], ["a fat cat"], ["a dog"]]
+    alone = model.denoise([model.point("a fat cat", seed=6)], Recipe(2))[0]
+    assert np.allclose(drawn.moments[1, 0], alone.half().numpy(), atol=1e-2)
+    assert not drawn.moments[:, 1].any()
+    for i, frame in enumerate(render(model, [model.point("a dog", seed=s) for s in (1, 2)], recipe=Recipe(2))):
+        frame.image.save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.txt").write_text("a dog\na cat\n")
+    seen = picture_pairs(model, tmp_path, tmp_path)
+    assert seen.moments.shape == (2, 2, 4, *drawn.moments.shape[-2:])
+    assert seen.texts(np.array([0, 1]), np.random.default_rng(0))[0] in ("a dog", "a cat")
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(AstrogateError, match="no prompt"):
+        prompts_in(tmp_path / "empty.txt")
+    with pytest.raises(AstrogateError, match="no picture"):
+        picture_pairs(model, tiny_folder, tmp_path)
+
+
+def test_the_command_distils_and_draws(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("a dog\na fat cat\n")
+    model = ("--model", str(tiny_folder), "--device", "cpu")
+    code, out, err = run(
+        *("train", "student", *model, "--prompts", str(tmp_path / "prompts.txt"), "--drawings", "4"),
+        *("--steps", "2", "--batch", "2", "--rank", "2", "--run", str(tmp_path / "run"), "-o", str(tmp_path / "lora")),
+    )
+    assert code == 0, err
+    assert "is finished" in out
+    own = ("--model", f"{tiny_folder}+{tmp_path / 'lora'}", "--device", "cpu", "-n", "3")
+    code, _, err = run("insert", "a photo of a dog", "fat", "--before", "dog", *own, "-o", str(tmp_path / "strip.png"))
+    assert code == 0, err
+    code, _, err = run("train", "student", *model, "--run", str(tmp_path / "other"))
+    assert code == 2
+    assert "--data or --prompts" in err
+    assert json.loads((tmp_path / "run" / "student-run.json").read_text())["steps"] == 2
