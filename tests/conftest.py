@@ -57,7 +57,7 @@ def tiny(tiny_folder: Path) -> Model:
 @pytest.fixture(scope="session")
 def menagerie() -> Model:
     assert shipped_folder().exists(), "the shipped weights are missing"
-    return load(device="cpu")
+    return load("menagerie-64", device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -330,6 +330,24 @@ def test_upscaling(folders: Folders, mine: UnCLIP) -> None:
         opened(folders("stable"), "stable").upscale(pictures, seeds=[1, 2])
 
 
+def test_a_decoder_that_draws_larger_stands_for_the_first_upsamplers(folders: Folders, mine: UnCLIP) -> None:
+    """Its pictures are as large as those behind the first upsampler, which then is not used, but can be asked for."""
+    one, pictures = mine.stack.upsamplers[0], torch.rand(1, 3, 16, 16)
+
+    def stack(enlargement: int, upsamplers: int) -> UnCLIP:
+        coder: Any = SimpleNamespace(enlargement=enlargement, factor=4 * enlargement)
+        parts = replace(mine.stack, coder=coder, upsamplers=(one,) * upsamplers)
+        return UnCLIP(mine.family, parts, "a stack", frozenset())
+
+    for enlargement, upsamplers, used in ((1, 2, 2), (4, 2, 1), (2, 2, 2), (16, 3, 1)):
+        model = stack(enlargement, upsamplers)
+        large = model.upscale(pictures, seeds=[1], num_inference_steps=2)
+        assert large.shape[-1] == 16 * 4**used
+        assert model.upscale(pictures, seeds=[1], num_inference_steps=2, stages=[0]).shape[-1] == 64
+    with pytest.raises(AbilityError, match="can't enlarge pictures"):
+        stack(4, 1).upscale(pictures, seeds=[1])
+
+
 def test_what_a_stack_cant_do_is_refused_in_one_kind_of_error(folders: Folders, stack: UnCLIP, name: str) -> None:
     point = stack.point_at(z_of(stack))
     prior = str(folders(name) / "prior-pipeline") if name == "kandinsky" else None

@@ -49,6 +49,12 @@ class Loading(Request):
         )
 
 
+class Measuring(Loading):
+    """What every request says that measures a model: by default Menagerie with its small decoder, which is sooner."""
+
+    model: str = option("menagerie-64", "A diffusers folder, a file, or a hub id; +LORA adds a few-step student.")
+
+
 class Sampling(Loading):
     """What every request says that draws from prompts."""
 

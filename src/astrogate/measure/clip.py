@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
 from astrogate.models.loading.checks import check_folder
-from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, shipped_folder
+from astrogate.models.loading.locate import home, is_unclip, shipped_folder
 from astrogate.models.loading.quiet import quiet
 
 
@@ -172,8 +172,8 @@ def own_part(model_name: str, part: str) -> Path | None:
 
     `model_name` is what `load` takes. The shipped models hold both.
     """
-    shipped = model_name in (SHIPPED, UNCLIP_SHIPPED)
-    folder = (shipped_folder() if shipped else Path(model_name)) / part
+    name = model_name.partition("+")[0]
+    folder = (shipped_folder() if is_unclip(name) else home(name)) / part
     return folder if folder.is_dir() else None
 
 

@@ -22,6 +22,11 @@ class Coder(Protocol):
         """Pixels a side for one of the latents."""
         ...
 
+    @property
+    def enlargement(self) -> int:
+        """How many times as large as the pictures that are encoded those are that are decoded."""
+        ...
+
     def latents(self, pictures: Tensor) -> Tensor:
         """Pictures [n, 3, H, W] in [0, 1] to latents [n, c, h, w]."""
         ...
@@ -42,6 +47,12 @@ class Autoencoder:
         """Pixels a side for one of the latents."""
         return _factor(self.vae)
 
+    @property
+    def enlargement(self) -> int:
+        """See `Coder.enlargement`."""
+        seen = getattr(self.vae.config, "down_block_out_channels", self.vae.config.block_out_channels)
+        return self.factor // 2 ** (len(seen) - 1)
+
     def latents(self, pictures: Tensor) -> Tensor:
         """Pictures [n, 3, H, W] in [0, 1] to the means of their latents [n, c, h, w]."""
         shift, scale = self._statistics(pictures)
@@ -55,8 +66,7 @@ class Autoencoder:
 
     def posterior(self, pictures: Tensor) -> Any:
         """The encoder's distribution for pictures in [0, 1], as it is."""
-        seen = getattr(self.vae.config, "down_block_out_channels", self.vae.config.block_out_channels)
-        if (ratio := self.factor // 2 ** (len(seen) - 1)) > 1:
+        if (ratio := self.enlargement) > 1:
             pictures = F.avg_pool2d(pictures, ratio)
         return self.vae.encode((2 * pictures - 1).to(self.vae.dtype)).latent_dist
 
@@ -92,6 +102,7 @@ class Movq:
     """A VQModel whose latents are drawn before they are quantised."""
 
     movq: Any
+    enlargement: int = 1
 
     @property
     def factor(self) -> int:
@@ -113,6 +124,7 @@ class Pixels:
 
     side: int
     factor: int = 1
+    enlargement: int = 1
 
     def latents(self, pictures: Tensor) -> Tensor:
         """See `Coder.latents`."""

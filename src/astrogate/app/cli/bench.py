@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from astrogate.actions.options import Loading
+from astrogate.actions.options import Measuring
 from astrogate.actions.output import check_output
-from astrogate.app.cli.options import DEVICE, PATH, RANGE, READER, RUNS, loads, page_file
+from astrogate.app.cli.options import DEVICE, PATH, RANGE, READER, RUNS, measures, page_file
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 
@@ -31,14 +31,36 @@ def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
     """Rank correlation of scale and read factor within strips of the shipped model, 6 subjects per seed."""
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import SMALL
     from astrogate.studies.world.strips import score_strips
 
     if seeds < 1:
         raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
-    model = load(device=device)
+    model = load(SMALL, device=device)
     for score in score_strips(model, load_oracle(), seeds=range(100, 100 + seeds), low=scales[0], high=scales[1]):
         curve = " ".join(f"{value:+.2f}" for value in score.curve)
         click.echo(f"{score.factor:7} Spearman {score.estimate} over {score.estimate.n} strips; mean readings {curve}")
+
+
+@bench.command(short_help="Compare the few-step student with its teacher.")
+@page_file("few_steps.md")
+@click.option(
+    "--captions", default=1000, show_default=True, type=click.IntRange(100), help="Held-out captions to draw."
+)
+@click.option("--student", "lora", default=None, help="Another student's LoRA.  [default: the one that ships]")
+@DEVICE
+def student(output: Path, captions: int, lora: str | None, device: str | None) -> None:
+    """Draw held-out captions in 20, 8 and 4 steps, and with the student in 4, 2 and 1, and read them."""
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import SMALL
+    from astrogate.models.loading.student import SHIPPED_STUDENT
+    from astrogate.studies.world.few_steps import write_few_steps
+
+    check_output(output)
+    teacher, made = (load(name, device=device) for name in (SMALL, f"{SMALL}+{lora or SHIPPED_STUDENT}"))
+    write_few_steps(teacher, made, load_oracle(), output, captions=captions, tell=click.echo)
+    click.echo(f"wrote {output}")
 
 
 @bench.command(short_help="Measure what else an edit changes, by method.")
@@ -51,7 +73,7 @@ def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
 @click.option("--method", "methods", multiple=True, help="An editor of your own, module:object. Repeatable.")
 @click.option("--reader", "own_reader", default=None, help="A reader of your own, module:object.")
 @click.option("--precise", is_flag=True, help="Draw in float32 where that is the dtype, and not in bfloat16.")
-@loads
+@measures
 def leakage(
     output: Path,
     cells: Path,
@@ -62,7 +84,7 @@ def leakage(
     methods: tuple[str, ...],
     own_reader: str | None,
     precise: bool,
-    loading: Loading,
+    loading: Measuring,
 ) -> None:
     """Change attributes by every method and measure, at equal effect, what else changed. An interrupted run resumes.
 
@@ -70,7 +92,7 @@ def leakage(
     """
     from astrogate.core.recipe import Recipe
     from astrogate.models.loading.load import load
-    from astrogate.models.loading.locate import SHIPPED
+    from astrogate.models.loading.locate import SMALL
     from astrogate.studies.edit import leaderboard
 
     if seeds < 1:
@@ -87,7 +109,7 @@ def leakage(
         for options, row in leaderboard.tune(measured, click.echo):
             click.echo(f"{row.leakage} outside {row.background}, {row.reached} of {row.cells}: {options}")
         return
-    shipped = measured.model if loading.model == SHIPPED else load(device=loading.device)
+    shipped = measured.model if loading.model == SMALL else load(SMALL, device=loading.device)
     agreement = leaderboard.reader_agreement(shipped, clip, recipe)
     leaderboard.write_leaderboard(leaderboard.run_leaderboard(measured, click.echo, more=more), agreement, output)
     click.echo(f"wrote {output}")
@@ -97,8 +119,8 @@ def leakage(
 @click.option("--scale", default=1.5, show_default=True, help="The scale of every slider.")
 @_cells
 @READER
-@loads
-def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Loading) -> None:
+@measures
+def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Measuring) -> None:
     """Set fat, tall, happy, black and spotted alone and in pairs, and print their effects, then their interactions."""
     from astrogate.core.recipe import Recipe
     from astrogate.studies.edit import interactions as study
@@ -114,8 +136,8 @@ def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Lo
 @click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
 @_cells
 @READER
-@loads
-def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loading: Loading) -> None:
+@measures
+def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loading: Measuring) -> None:
     """Calibrate on some subjects and seeds, and measure the change at -1 and 1 on others, before and after."""
     from astrogate.core.recipe import Recipe
     from astrogate.methods.edit.calibrate import CEILING
@@ -146,7 +168,7 @@ def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> Non
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.methods.image.encode import unclip as as_unclip
     from astrogate.models.loading.load import load
-    from astrogate.models.loading.locate import UNCLIP_SHIPPED
+    from astrogate.models.loading.locate import SMALL, UNCLIP_SMALL
     from astrogate.studies.image.card import write_unclip_card
     from astrogate.studies.image.tuning import tuned
 
@@ -154,12 +176,12 @@ def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> Non
         raise AstrogateError(f"{captions} captions", "ask for 20 or more")
     need("skimage", "bench")
     check_output(output)
-    stack = as_unclip(load(UNCLIP_SHIPPED, device=device))
+    stack = as_unclip(load(UNCLIP_SMALL, device=device))
     if tuning:
         for line in tuned(stack, load_oracle()):
             click.echo(line)
         return
-    write_unclip_card(stack, load(device=device), load_oracle(), output, captions=captions, tell=click.echo)
+    write_unclip_card(stack, load(SMALL, device=device), load_oracle(), output, captions=captions, tell=click.echo)
     click.echo(f"wrote {output}")
 
 
@@ -203,7 +225,7 @@ def concepts(
 
     from astrogate.measure.clip import clip_for
     from astrogate.models.loading.load import load
-    from astrogate.models.loading.locate import SHIPPED
+    from astrogate.models.loading.locate import SMALL
     from astrogate.studies.concept import planted as study
     from astrogate.studies.concept.planted_page import write_planted
 
@@ -214,15 +236,15 @@ def concepts(
         raise AstrogateError("there is nothing to compare with", "measure --way plain, too")
     check_output(output)
     found = study.planted(
-        load(device=device),
-        clip_for(SHIPPED, None),
+        load(SMALL, device=device),
+        clip_for(SMALL, None),
         folder,
         concepts=names or study.CONCEPTS,
         ways=ways or (*study.WAYS, *study.ALONE),
         seeds=range(seeds),
         tell=click.echo,
     )
-    write_planted(found, output, model=SHIPPED, threads=torch.get_num_threads())
+    write_planted(found, output, model=SMALL, threads=torch.get_num_threads())
     click.echo(f"wrote {output}")
 
 
@@ -234,11 +256,11 @@ def roles(folder: Path, device: str | None) -> None:
     from astrogate.measure.clip import clip_for
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.models.loading.load import load
-    from astrogate.models.loading.locate import SHIPPED
+    from astrogate.models.loading.locate import SMALL
     from astrogate.studies.concept.roles import lines
 
-    clip = clip_for(SHIPPED, None)
-    for line in lines(load(device=device), load_oracle(), clip, folder, lambda text: click.echo(text, err=True)):
+    clip = clip_for(SMALL, None)
+    for line in lines(load(SMALL, device=device), load_oracle(), clip, folder, lambda text: click.echo(text, err=True)):
         click.echo(line)
 
 
@@ -250,11 +272,11 @@ def sculpture(folder: Path, device: str | None) -> None:
     from astrogate.measure.clip import clip_for
     from astrogate.menagerie.oracle import load_oracle
     from astrogate.models.loading.load import load
-    from astrogate.models.loading.locate import SHIPPED
+    from astrogate.models.loading.locate import SMALL
     from astrogate.studies.concept import sculpture as study
 
-    model = load(device=device)
-    basis = study.sculpture(model, clip_for(SHIPPED, None), folder)
+    model = load(SMALL, device=device)
+    basis = study.sculpture(model, clip_for(SMALL, None), folder)
     for seeds, window in product((study.SEEDS, study.FURTHER), (study.WINDOW, (0.0, 1.0))):
         found = study.manipulated(model, load_oracle(), basis, seeds=seeds, window=window)
         told = " ".join(f"{factor:g}: {value:.3f}" for factor, value in zip(study.FACTORS, found.readings, strict=True))

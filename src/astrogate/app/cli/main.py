@@ -39,7 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "slide": ("drawing", "Draw a strip that slides along a direction."),
     "style": ("drawing", "Draw a strip of a style's strength."),
     "sweep": ("scores", "Draw and score many paths, on this machine or a cluster."),
-    "train": ("training", "Train the models that ship with the package, and stacks of unCLIP on pictures of your own."),
+    "train": ("training", "Train the shipped models, your own stacks of unCLIP, and few-step students."),
     "vary": ("drawing", "Vary a picture: keep what CLIP sees of it."),
     "walk": ("drawing", "Travel from seed to seed, prompt to prompt, or picture to picture."),
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_or
 
 import click
 
-from astrogate.actions.options import Editing, Loading
+from astrogate.actions.options import Editing, Loading, Measuring
 from astrogate.actions.request import Request
 from astrogate.core.errors import AstrogateError
 
@@ -99,8 +99,9 @@ def page_file(name: str) -> Callable[[Any], Any]:
     return click.option("-o", "--output", default=name, show_default=True, type=PATH, help="Page to write.")
 
 
-#: Give a command the options of `Loading` as `loading`, those of `Editing` as `setup`.
+#: Give a command the options of `Loading` or `Measuring` as `loading`, those of `Editing` as `setup`.
 loads = asking(Loading, "loading")
+measures = asking(Measuring, "loading")
 edits = asking(Editing, "setup")
 
 

@@ -30,7 +30,7 @@ _run = click.option("--run", "folder", default=None, type=PATH, help="Folder of 
 
 @click.group()
 def train() -> None:
-    """Train the models that ship with the package, stacks of unCLIP on pictures of your own, and few-step students."""
+    """Train the shipped models, your own stacks of unCLIP, and few-step students."""
 
 
 @train.command()

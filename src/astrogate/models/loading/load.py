@@ -16,8 +16,8 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 from astrogate.core.protocols import Model
 from astrogate.models.family import Family, Row, StackFamily
-from astrogate.models.loading.checks import check_folder, check_parts, check_tokenizers
-from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, is_file, locate, shipped_folder
+from astrogate.models.loading.checks import check_folder, check_parts, check_tokenizers, latents_vae
+from astrogate.models.loading.locate import SHIPPED, is_file, is_small, is_unclip, locate, shipped_folder
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import as_student, lora_file, parted
 from astrogate.models.registry import families, family_of, require
@@ -74,7 +74,7 @@ def load(
                     raise AstrogateError(f"{name} has no student", "leave it out")
                 return _stack(family, folder, second, name, device, found, language)
             assert isinstance(family, Family)
-            pipe = _pipeline(family, folder, found)
+            pipe = _pipeline(family, folder, found, small=is_small(name))
         if prior is not None:
             raise AstrogateError(f"{name} draws without a prior", "leave prior out")
         check_tokenizers(pipe, name)
@@ -117,10 +117,11 @@ def _stack(
     from astrogate.models.unclip.load import load_unclip, places_of
 
     places = places_of(folder, prior)
-    if name == UNCLIP_SHIPPED:
-        clip = shipped_folder() / "clip"
-        shared = dict.fromkeys(("text_encoder", "image_encoder", "feature_extractor"), clip)
-        places = places_of(shipped_folder()) | shared | places
+    if is_unclip(name):
+        shipped = shipped_folder()
+        shared = dict.fromkeys(("text_encoder", "image_encoder", "feature_extractor"), shipped / "clip")
+        small = {"vae": latents_vae(shipped)} if is_small(name) else {}
+        places = places_of(shipped) | shared | small | places
     model = load_unclip(family, places, name, language, device, dtype)
     check_tokenizers(SimpleNamespace(**model.stack.parts), name)
     return model
@@ -178,14 +179,14 @@ def _language(folder: Path) -> frozenset[str]:
     return frozenset[str](words)
 
 
-def _pipeline(family: Family, folder: Path, dtype: Any) -> Any:
-    """The pipeline of a folder that the family draws with."""
+def _pipeline(family: Family, folder: Path, dtype: Any, *, small: bool) -> Any:
+    """The pipeline of a folder that the family draws with; `small`: with the autoencoder of its latents."""
     with quiet():
         import diffusers
 
-        return getattr(diffusers, family.pipelines[0]).from_pretrained(
-            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, **family.loading
-        )
+        kept: dict[str, Any] = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
+        parts = {"vae": diffusers.AutoencoderKL.from_pretrained(latents_vae(folder), **kept)} if small else {}
+        return getattr(diffusers, family.pipelines[0]).from_pretrained(folder, **kept, **family.loading, **parts)
 
 
 def _check_offload(family: Row, offload: bool) -> None:

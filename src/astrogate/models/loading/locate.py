@@ -11,9 +11,10 @@ from astrogate.models.family import Family, StackFamily
 from astrogate.models.loading.checks import check_folder
 from astrogate.models.registry import families
 
-SHIPPED = "menagerie"
-#: The stack of unCLIP that ships; what it shares with the shipped model is kept there.
-UNCLIP_SHIPPED = "menagerie-unclip"
+#: What ships: the model, and its stack of unCLIP, which shares the model's autoencoder and CLIP.
+SHIPPED, UNCLIP_SHIPPED = "menagerie", "menagerie-unclip"
+#: The same with the small decoder, 64 px and sooner: studies measure these pictures, people see the others.
+SMALL, UNCLIP_SMALL = "menagerie-64", "menagerie-unclip-64"
 _SPARED = ["*.fp16.*", "*non_ema*", "*.py"]
 
 
@@ -27,13 +28,30 @@ def shipped_unclip() -> Path:
     return Path(str(files("astrogate") / "menagerie" / "unclip"))
 
 
+def home(name: str) -> Path:
+    """The folder of a shipped model, else the path that a name is."""
+    if name in (SHIPPED, SMALL):
+        return shipped_folder()
+    return shipped_unclip() if is_unclip(name) else Path(name)
+
+
+def is_unclip(name: str) -> bool:
+    """Whether a name is that of the shipped stack of unCLIP."""
+    return name in (UNCLIP_SHIPPED, UNCLIP_SMALL)
+
+
+def is_small(name: str) -> bool:
+    """Whether a shipped model draws with the small decoder."""
+    return name in (SMALL, UNCLIP_SMALL)
+
+
 def locate(name: str, offline: bool = False) -> tuple[Path, str]:
     """The folder of `name`, after checking that it is safe, and the name with a hub id's exact revision."""
-    folder = {SHIPPED: shipped_folder, UNCLIP_SHIPPED: shipped_unclip}.get(name, lambda: Path(name))()
+    folder = home(name)
     if _is(folder.is_dir):
         check_folder(folder)
         return folder, name
-    if name == UNCLIP_SHIPPED:
+    if is_unclip(name):
         raise AstrogateError(f"the weights of {name} are not in this package", "train them, or name another checkpoint")
     repo, _, revision = name.partition("@")
     if repo.count("/") != 1 or repo.startswith((".", "/", "~")) or repo.endswith("/"):

@@ -68,7 +68,7 @@ class UnCLIP:
     @property
     def can(self) -> frozenset[str]:
         """What it can do, of `models.family.ABILITIES`; a stack without priors or upsamplers can do less."""
-        missing = {"imagine": not self.stack.priors, "upscale": not self.stack.upsamplers}
+        missing = {"imagine": not self.stack.priors, "upscale": not self.stack.enlarging}
         return self.family.can - {ability for ability, lacks in missing.items() if lacks}
 
     @property
@@ -220,12 +220,13 @@ class UnCLIP:
         num_inference_steps: int | None = None,
         stages: Sequence[int] | None = None,
     ) -> Tensor:
-        """Pictures [n, 3, h, w] in [0, 1], enlarged by all or some of the upsamplers; one seed per picture.
+        """Pictures [n, 3, h, w] in [0, 1], enlarged by those of the upsamplers that pictures of the stack need, or by
+        some; one seed per picture.
 
         Raises AstrogateError for a stage that there is not, and where pictures and seeds differ in number.
         """
         require(self, "upscale")
-        return upscaled(self.stack.upsamplers, self.name, pictures, seeds, num_inference_steps, stages)
+        return upscaled(self.stack, self.name, pictures, seeds, num_inference_steps, stages)
 
     @alone
     def encode(

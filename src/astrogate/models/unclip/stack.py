@@ -40,3 +40,11 @@ class Stack:
     prior_guidance: float = 1.0
     negative_prior: bool = False
     upsamplers: Sequence[Upsampler] = ()
+
+    @property
+    def enlarging(self) -> Sequence[Upsampler]:
+        """The upsamplers of its pictures: a decoder that draws larger than its encoder sees stands for the first."""
+        larger, first = self.coder.enlargement, 0
+        while first < len(self.upsamplers) and larger >= (factor := self.upsamplers[first].factor):
+            larger, first = larger // factor, first + 1
+        return self.upsamplers[first:]

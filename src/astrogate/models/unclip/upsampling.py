@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.seeds import generator
 from astrogate.models.sampler.levels import spread
 from astrogate.ops.ddim import clean, noise_of, step
+
+if TYPE_CHECKING:
+    from astrogate.models.unclip.stack import Stack
 
 
 def condition(low: Tensor, factor: int) -> Tensor:
@@ -56,7 +59,7 @@ class Upsampler:
 
 
 def upscaled(
-    upsamplers: Sequence[Upsampler],
+    stack: Stack,
     name: str,
     pictures: Tensor,
     seeds: Sequence[int],
@@ -66,9 +69,9 @@ def upscaled(
     """Larger pictures; see `UnCLIP.upscale`. `name` is the model's, for errors."""
     if len(seeds) != len(pictures):
         raise AstrogateError(f"{len(seeds)} seeds for {len(pictures)} pictures", "give one seed per picture")
-    known = range(len(upsamplers))
+    known = range(len(stack.upsamplers))
     if unknown := sorted(set(stages or ()) - set(known)):
         raise AstrogateError(f"{name} has no stage {unknown[0]}", f"choose from {', '.join(map(str, known))}")
-    for upsampler in upsamplers if stages is None else [upsamplers[stage] for stage in stages]:
+    for upsampler in stack.enlarging if stages is None else [stack.upsamplers[stage] for stage in stages]:
         pictures = upsampler(pictures, seeds=seeds, num_inference_steps=num_inference_steps)
     return pictures

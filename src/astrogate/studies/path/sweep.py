@@ -1,7 +1,7 @@
 """Paths by the hundred: what a TOML file asks for, as items, and the work on one.
 
     prompts = ["a painting of a dog", ...]        frames = 16        steps = 20
-    pairs = [[1, 2], [3, 4]]                      guidance = 4.0     model = "menagerie"
+    pairs = [[1, 2], [3, 4]]                      guidance = 4.0     model = "menagerie-64"
     ways = [["lerp", "uniform"], ["slerp", "even"]]
 
 An item is one path: a prompt, two seeds, a rule and a timing. Its result are its scores, those of its noise, and, where
@@ -29,7 +29,7 @@ from astrogate.methods.path.pace import pace
 from astrogate.methods.path.walk import By, walk
 from astrogate.models.identity import digest_of
 from astrogate.models.loading.load import load
-from astrogate.models.loading.locate import SHIPPED
+from astrogate.models.loading.locate import SMALL
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 from astrogate.studies.kit.jobs import Spec
@@ -39,7 +39,7 @@ from astrogate.studies.path.score import score_pictures
 _VERSION = 2
 _TIMINGS = ("uniform", "eased", "even")
 _DEFAULTS: dict[str, Any] = {
-    "model": SHIPPED,
+    "model": SMALL,
     "clip": None,
     "frames": 16,
     "steps": 20,
@@ -97,7 +97,7 @@ def _two(value: Any, kind: type) -> bool:
 class PathWork:
     """Draws and scores one path after another; the model is loaded once. A `jobs.Work`."""
 
-    def __init__(self, model: str = SHIPPED, clip: str | None = None, device: str | None = None) -> None:
+    def __init__(self, model: str = SMALL, clip: str | None = None, device: str | None = None) -> None:
         self.clip = clip_for(model, clip)
         self.model = load(model, device=device)
         oracle = own_part(model, "oracle")

@@ -27,7 +27,7 @@ from astrogate.menagerie.facts import FACTS
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.menagerie.world import Scene, visible
 from astrogate.models.loading.load import load
-from astrogate.models.loading.locate import shipped_folder
+from astrogate.models.loading.locate import SMALL, shipped_folder
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.record import save_png
 from astrogate.rendering.render import render
@@ -176,7 +176,7 @@ def card_of_shipped(
     """Measure the shipped model with the shipped oracle and write its card."""
     from astrogate.train.world.witness import Witness
 
-    model, folder = load(device=device), shipped_folder()
+    model, folder = load(SMALL, device=device), shipped_folder()
     clip = Clip(folder / "clip")
     numbers = measure_card(
         model,
@@ -188,4 +188,4 @@ def card_of_shipped(
     )
     numbers["words"] = len(WORDS)
     numbers["card"] = json.loads((folder / "card.json").read_text())
-    write_card(numbers, target, save_samples(model, target.parent / "images"))
+    write_card(numbers, target, save_samples(load(device=device), target.parent / "images"))

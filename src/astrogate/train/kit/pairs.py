@@ -34,7 +34,8 @@ class Pairs:
 
     def texts(self, index: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
         """One caption for each of some items, drawn at random."""
-        return [self.captions[i][rng.integers(len(self.captions[i]))] for i in index.tolist()]
+        choices = (self.captions[int(item)] for item in index)
+        return [texts[int(rng.integers(len(texts)))] for texts in choices]
 
 
 def picture_pairs(model: Model, source: Path, folder: Path, *, batch: int = 8) -> Pairs:
