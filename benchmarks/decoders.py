@@ -4,10 +4,11 @@
    64 pixels, whose details it sees as they are.
 2. Those, and pictures that the model draws of captions, read by a second oracle that is trained on drawings of 256 px:
    how often it reads what is true. It sees all 256 pixels, where the shipped one reads means over areas.
-3. Seconds a picture, interleaved.
+3. Seconds of the processor per picture, interleaved.
 
-Run: python benchmarks/decoders.py RUN [COUNT], where RUN holds `data-256` of `train menagerie --stage vae_decoder`, and
-keeps the reader. `RUN/decoders.png` shows the first pictures: enlarged, decoded large, drawn.
+It needs a set with a large decoder. Run: python benchmarks/decoders.py RUN [COUNT], where RUN holds `data-256` of
+`train menagerie --stage vae_decoder`, and keeps the reader. `RUN/decoders.png` shows the first pictures: enlarged,
+decoded large, drawn.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def main() -> None:
     rows = [[x for t in part.values() for x in t] for part in (drawn, *both)]
     print("| all | " + " | ".join(str(bootstrap(mean, np.array(row))) for row in rows) + " |")
 
-    print("\n| decoder | seconds a picture, 1 at once | 8 at once |\n| --- | --- | --- |")
+    print("\n| decoder | CPU seconds a picture, 1 at once | 8 at once |\n| --- | --- | --- |")
     times = {(name, n): list[float]() for name in coders for n in (1, 8)}
     for _ in range(5):
         for name, n in times:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,8 +167,6 @@ def test_what_python_draws_with_a_student_comes_again(tiny_folder: Path, lora: P
 
 
 def test_a_student_in_the_checkpoints_folder_is_its_own(tiny_folder: Path, lora: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(tiny_folder, tmp_path / "own")
     with pytest.raises(AstrogateError, match="has no student"):
         load(str(tmp_path / "own"), device="cpu", student=True)
@@ -177,6 +176,29 @@ def test_a_student_in_the_checkpoints_folder_is_its_own(tiny_folder: Path, lora:
     assert load(f"{tmp_path / 'own'}+student", device="cpu").weights == own.weights
 
 
+def test_a_plus_may_stand_in_either_name(tiny_folder: Path, lora: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_folder, tmp_path / "a+b")
+    shutil.copytree(lora.parent, tmp_path / "c+d")
+    for name in (f"{tmp_path}/a+b", f"{tmp_path}/a+b+{tmp_path}/c+d", f"{tiny_folder}+{tmp_path}/c+d"):
+        model = load(name, device="cpu")
+        assert model.name == name
+        assert (model.recipe == RECIPE) == ("c+d" in name)
+
+
+def test_a_lora_in_the_original_trainers_layout_is_read(tiny_folder: Path, lora: Path, tmp_path: Path) -> None:
+    """As LCM-LoRAs are shared: flat names of the U-Net's modules, with alphas."""
+    kohya = dict[str, torch.Tensor]()
+    for key, value in load_file(lora).items():
+        module, _, rest = key.removeprefix("unet.").partition(".lora_")
+        flat = f"lora_unet_{module.replace('.', '_')}"
+        kohya[f"{flat}.lora_{'down' if rest.startswith('A') else 'up'}.weight"] = value
+        kohya[f"{flat}.alpha"] = torch.tensor(2.0)
+    save_file(kohya, tmp_path / "kohya.safetensors")
+    model, same = load(f"{tiny_folder}+{tmp_path}/kohya.safetensors", device="cpu"), load(f"{tiny_folder}+{lora}")
+    point = model.point("a dog", seed=1)
+    assert torch.allclose(model.denoise([point], RECIPE), same.denoise([point], RECIPE), atol=1e-4)
+
+
 def test_what_is_no_student_is_refused(
     tiny_folder: Path, lora: Path, tmp_path: Path, tiny_folders: Callable[[str], Path]
 ) -> None:
@@ -184,8 +206,17 @@ def test_what_is_no_student_is_refused(
         load(f"{tiny_folder}+nowhere", device="cpu")
     weights = load_file(lora)
     save_file({k.replace("unet.", "text_encoder."): v for k, v in weights.items()}, tmp_path / "text.safetensors")
-    with pytest.raises(AstrogateError, match="no LoRA of a unet"):
+    with pytest.raises(AstrogateError, match=r"is a LoRA of (text_encoder|nothing)|does not fit"):
         load(f"{tiny_folder}+{tmp_path}/text.safetensors", device="cpu")
+    both = {**weights, "text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight": torch.ones(2, 32)}
+    both["text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_B.weight"] = torch.ones(32, 2)
+    save_file(both, tmp_path / "both.safetensors")
+    with pytest.raises(AstrogateError, match="both"):
+        load(f"{tiny_folder}+{tmp_path}/both.safetensors", device="cpu")
+    with pytest.raises(AbilityError):
+        load(f"{tiny_folders('flux')}+{lora}", device="cpu")
+    with pytest.raises(AstrogateError, match="other"):
+        trained(tiny_folder, lora.parent.parent / "run", guidance=7.0)
     with pytest.raises(AstrogateError, match="does not fit"):
         load(f"{tiny_folders('stable_diffusion_xl')}+{lora}", device="cpu")
     (tmp_path / "cut.safetensors").write_bytes(lora.read_bytes()[:1000])

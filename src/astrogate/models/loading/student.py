@@ -15,6 +15,7 @@ from astrogate.core.packages import need
 from astrogate.core.recipe import Recipe
 from astrogate.models.loading.locate import is_there
 from astrogate.models.loading.quiet import quiet
+from astrogate.models.registry import require
 
 if TYPE_CHECKING:
     from astrogate.models.adapter import PipelineModel
@@ -28,8 +29,10 @@ _FILE = "pytorch_lora_weights.safetensors"
 def parted(name: str, student: bool) -> tuple[str, str]:
     """The checkpoint and the student that "CHECKPOINT+STUDENT" names; "" for none."""
     if "+" in name and not is_there(name):
-        name, _, named = name.rpartition("+")
-        return name, named or SHIPPED_STUDENT
+        parts = name.split("+")
+        splits = [("+".join(parts[:i]), "+".join(parts[i:])) for i in range(1, len(parts))]
+        whole, named = next((pair for pair in splits if is_there(pair[0])), splits[0])  # either may hold a plus
+        return whole, named or SHIPPED_STUDENT
     return name, SHIPPED_STUDENT if student else ""
 
 
@@ -45,18 +48,22 @@ def lora_file(folder: Path | None, student: str, name: str) -> Path:
 def as_student(model: PipelineModel, path: Path) -> PipelineModel:
     """The model with a student's LoRA merged into its denoiser, its sampler and its recipe.
 
-    Raises AstrogateError for a file that holds no LoRA of this denoiser.
+    Raises AbilityError for a model that LCMScheduler does not sample, AstrogateError for a file that holds no LoRA of
+    its denoiser alone.
     """
+    require(model, "loss", remedy="leave the student out")
     need("peft", "lora")
     from diffusers import LCMScheduler
 
     weights, _ = archive.read(path, what="a LoRA", remedy="name the file that `train student` wrote")
     pipe, _ = model.pipe, model.fingerprint  # of the checkpoint, whose points it draws
-    if not any(key.startswith(f"{model.family.denoiser}.") for key in weights):
-        raise AstrogateError(f"{path} holds no LoRA of a {model.family.denoiser}", "name a LoRA of this model")
     with quiet():
         try:
             pipe.load_lora_weights(weights)
+            changed = set(pipe.get_list_adapters())  # by now in diffusers' own layout
+            if changed != {model.family.denoiser}:
+                told = ", ".join(sorted(changed)) or "nothing"
+                raise AstrogateError(f"{path} is a LoRA of {told}", f"name one of the {model.family.denoiser} alone")
             pipe.fuse_lora()
             pipe.unload_lora_weights()
         except (ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:

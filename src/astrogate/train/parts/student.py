@@ -67,6 +67,7 @@ def train_student(
     if getattr(unet, "peft_config", None):
         raise AstrogateError(f"{model.name} has a LoRA", "distil it without, or merge it first")
     torch.manual_seed(seed)
+    of = f"{trained.weights}, guidance {guidance:g}, rank {rank}, {len(pairs.moments)} pictures"
     with still(model):
         config = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(_LAYERS))
         try:
@@ -78,7 +79,7 @@ def train_student(
             order, free = Batches(len(pairs.moments), schedule.batch, seed), model.point(pairs.captions[0][0]).tensors
             loss = _Distillation(trained, pairs, order, student, average, free, guidance, decay)
             parts = nn.ModuleDict({"student": student.requires_grad_(True), "average": average.requires_grad_(False)})
-            best = fit(parts, loss, schedule, folder=folder, name="student", seed=seed)
+            best = fit(parts, loss, schedule, folder=folder, name="student", seed=seed, of=of)
             student.load_state_dict(best["student"].state_dict())
             return _weights(unet)
         finally:
