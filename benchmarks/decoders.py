@@ -37,6 +37,7 @@ from astrogate.ops.pixels import to_pixels
 from astrogate.studies.world.scenes import drawings, held_out_scenes
 from astrogate.train.kit.data import open_data
 from astrogate.train.kit.loop import Schedule
+from astrogate.train.parts.vae_decoder import squares
 from astrogate.train.world.oracle import train_oracle
 
 SIDE, WIDTHS, SQUARE = 256, (16, 32, 64, 112, 112), 64
@@ -71,11 +72,6 @@ def decoded(coder: Autoencoder, latents: Tensor) -> Tensor:
     return pictures
 
 
-def squares(pictures: Tensor) -> Tensor:
-    """Pictures [n, 3, 256, 256] cut into squares [16 n, 3, 64, 64]."""
-    return F.unfold(pictures, SQUARE, stride=SQUARE).transpose(1, 2).reshape(-1, 3, SQUARE, SQUARE)
-
-
 def right(oracle: Oracle, pictures: Tensor, truths: list[dict[str, str]]) -> Iterator[tuple[str, list[float]]]:
     """By factor, whether it is read as it is stated, where it is."""
     readings = oracle.read(pictures)
@@ -103,7 +99,7 @@ def main() -> None:
     print("| pictures | PSNR, dB | CLIP's distance on squares |\n| --- | --- | --- |")
     for name, pictures in again.items():
         psnr = -10 * (pictures - large).square().mean((1, 2, 3)).log10()
-        far = clip.between(squares(pictures), squares(large)).view(count, -1).mean(1)
+        far = clip.between(squares(pictures, SQUARE), squares(large, SQUARE)).view(count, -1).mean(1)
         print(f"| {name} | {bootstrap(mean, psnr.numpy())} | {bootstrap(mean, far.numpy())} |")
     shown = [{k: getattr(s, k) for k in CATEGORICAL if k in visible(s)} for s in scenes]
     stated = [{k: v for k, v in truth.items() if k in c.mentions} for truth, c in zip(shown, captions, strict=True)]

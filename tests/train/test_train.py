@@ -22,15 +22,17 @@ from transformers import CLIPTokenizer
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
-from astrogate.menagerie.captions import WORDS
+from astrogate.menagerie.captions import PATTERN_WORDS, WORDS
 from astrogate.menagerie.drawing import draw
-from astrogate.menagerie.factors import CATEGORICAL
+from astrogate.menagerie.factors import CATEGORICAL, PATTERNS
 from astrogate.menagerie.oracle import OracleNet, load_oracle, save_oracle
-from astrogate.menagerie.world import scene_at, visible
+from astrogate.menagerie.world import held_out, scene_at
 from astrogate.models.adapter import PipelineModel
 from astrogate.models.family import Family
-from astrogate.models.loading.checks import latents_vae
+from astrogate.models.loading.checks import digest, latents_vae
+from astrogate.models.loading.load import load
 from astrogate.models.loading.locate import shipped_folder
+from astrogate.models.loading.student import RECIPE as STUDENT
 from astrogate.models.registry import family_of
 from astrogate.rendering.render import render
 from astrogate.train.kit.data import Batches, build_data, keep_rows, open_data
@@ -38,21 +40,24 @@ from astrogate.train.kit.denoising import load_vae
 from astrogate.train.kit.loop import Schedule, fit
 from astrogate.train.kit.sam import ascended
 from astrogate.train.parts.clip import contrastive_loss
+from astrogate.train.parts.told import Hints, _fold
 from astrogate.train.world.packing import assemble
 from astrogate.train.world.presets import PRESETS, Preset, build_large_vae
 from astrogate.train.world.run import train_menagerie
 from astrogate.train.world.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.world.witness import Witness
-from astrogate.train.world.world_data import captions_of, labels, named_more, world_data
+from astrogate.train.world.world_data import labels, twin_at, world_data
 
 SHORT = Schedule(steps=2, batch=4, lr=1e-3, warmup=1)
+PAIRED = replace(SHORT, batch=8)
 MICRO: Preset = replace(
     PRESETS["cpu"],
     pictures=24,
     rebuilt=12,
     large=5,
     generated=3,
-    schedules=dict.fromkeys(PRESETS["cpu"].schedules, SHORT),
+    twins=3,
+    schedules={**dict.fromkeys(PRESETS["cpu"].schedules, SHORT), "told": PAIRED, "patterns": PAIRED},
 )
 
 
@@ -275,7 +280,7 @@ def test_the_whole_chain_packs_a_stock_pipeline(run: Path, tmp_path: Path) -> No
         assemble(run, tmp_path, "cpu")
     (tmp_path / "mine.txt").unlink()
     size = assemble(run, tmp_path, "cpu")
-    assert size <= 36 * 2**20
+    assert size <= 40 * 2**20
     assert all(path.stat().st_size <= 16 * 2**20 for path in tmp_path.rglob("*"))
     pipe = StableDiffusionPipeline.from_pretrained(tmp_path, torch_dtype=torch.float32)
     clip = CLIPModel.from_pretrained(tmp_path / "clip", dtype=torch.float32)
@@ -289,7 +294,10 @@ def test_the_whole_chain_packs_a_stock_pipeline(run: Path, tmp_path: Path) -> No
     parts = json.loads((tmp_path / "card.json").read_text())
     small = parts["parts"]["vae_64"]
     assert parts["trained_on"]["unet"] == {"vae": small, **{k: parts["parts"][k] for k in ("clip", "text_encoder")}}
-    assert parts["trained_on"]["vae"] == {"vae": small, "oracle": parts["parts"]["oracle"]}
+    assert parts["trained_on"]["vae"] == {
+        "vae": small,
+        **{k: parts["parts"][k] for k in ("clip", "text_encoder", "oracle")},
+    }
     for part in ("vae", "vae_64"):
         config = tmp_path / part / "config.json"
         text = config.read_text()
@@ -347,19 +355,62 @@ def test_the_large_decoder_starts_as_the_small_one_enlarged() -> None:
         assert large.decode(nothing).sample.shape == (4, 3, 256, 256)
 
 
-def test_captions_name_some_factors_more_often(run: Path) -> None:
-    data = open_data(run / "data")
+def test_twins_differ_in_their_pattern_and_its_word_alone(run: Path) -> None:
+    twins = open_data(run / "twins")
     tokenizer = CLIPTokenizer.from_pretrained(run / "tokenizer")
-    more = named_more(data, {"pattern": 1.0}, seed=1, captions=3, tokenizer=tokenizer)
-    assert more.arrays["tokens"].shape == (24, 3, 32)
-    assert more.arrays["images"] is data.arrays["images"]
-    words = set(tokenizer("plain spotted dotted striped winding snail", add_special_tokens=False).input_ids)
-    for i in range(24):
-        if "pattern" in visible(scene_at(1, i)):
-            assert all(words & set(row.tolist()) for row in more.arrays["tokens"][i]), captions_of(1, i, 3)
-    assert (
-        named_more(data, {}, seed=1, captions=6, tokenizer=tokenizer).arrays["tokens"] == data.arrays["tokens"]
-    ).all()
+    words = [tokenizer(list(group), add_special_tokens=False).input_ids for group in PATTERN_WORDS.values()]
+    marks = [{ids[0] for ids in group} for group in words]
+    tokens = twins.arrays["tokens"].reshape(3, 4, 6, 32)
+    named = 0
+    for group in range(3):
+        scenes = [twin_at(2, 4 * group + i, 6)[0] for i in range(4)]
+        assert [scene.pattern for scene in scenes] == list(PATTERNS)
+        assert len({replace(scene, pattern="plain") for scene in scenes}) == 1
+        assert not any(held_out(scene) for scene in scenes)
+        for i, scene in enumerate(scenes):
+            assert np.array_equal(twins.arrays["images"][4 * group + i], draw(scene, 64))
+            for k in range(6):
+                plain, own = tokens[group, 0, k], tokens[group, i, k]
+                other = plain != own
+                assert np.isin(plain[other], list(marks[0])).all()
+                assert np.isin(own[other], list(marks[i])).all()
+                named += bool(other.any())
+    assert named >= 0.8 * 3 * 3 * 6
+
+
+def test_hints_say_what_captions_name(run: Path) -> None:
+    """Vectors are added where a word is named; the readout finds them in states that hold them."""
+    tokenizer = CLIPTokenizer.from_pretrained(run / "tokenizer")
+    hints = Hints(tokenizer, PATTERN_WORDS, 32)
+    texts = ["a spotted dog", "a dotted cat", "a plain dog", "a dog", "a striped and winding cat"]
+    tokens = tokenizer(texts, padding="max_length", return_tensors="pt").input_ids
+    added = hints.added(tokens)[:, 0]
+    assert torch.allclose(hints.vectors.norm(dim=1), torch.full((4,), 8.0))
+    assert torch.equal(added[0], hints.vectors[1])
+    assert torch.equal(added[0], added[1])
+    assert torch.equal(added[2], hints.vectors[0])
+    assert not added[3].any()
+    assert torch.allclose(added[4], hints.vectors[2] + hints.vectors[3])
+
+    known = hints.named(tokens).cumsum(1).clamp(max=1)
+    states = torch.cat([known, torch.randn(5, 32, 28, generator=torch.Generator().manual_seed(0))], 2)
+    matrix = hints.readout(tokens, states, ridge=1e-6)
+    assert torch.allclose(states @ matrix - states, known @ hints.vectors, atol=1e-2)
+
+
+def test_folding_a_readout_into_a_unet_changes_nothing_else(run: Path) -> None:
+    from diffusers import UNet2DConditionModel
+
+    unet: Any = UNet2DConditionModel.from_pretrained(run / "unet").eval()
+    g = torch.Generator().manual_seed(0)
+    x, states = torch.randn(2, 4, 16, 16, generator=g), torch.randn(2, 32, 128, generator=g)
+    matrix = torch.eye(128) + 0.05 * torch.randn(128, 128, generator=g)
+    with torch.no_grad():
+        before, plain = unet(x, 500, states @ matrix).sample, unet(x, 500, states).sample
+        _fold(unet, matrix)
+        after = unet(x, 500, states).sample
+    assert torch.allclose(after, before, atol=1e-4)
+    assert not torch.allclose(after, plain, atol=1e-3)
 
 
 def test_finished_stages_are_kept(run: Path) -> None:
@@ -381,7 +432,7 @@ def test_resume_takes_what_is_lacking_from_the_shipped_weights(run: Path, tmp_pa
     again = tmp_path / "again"
     assemble(fresh, again, "cpu")
     before, after = (json.loads((folder / "card.json").read_text())["parts"] for folder in (shipped, again))
-    assert {k for k in before if before[k] != after[k]} == {"unet"}
+    assert {k for k in before if before[k] != after.get(k)} == {"unet", "student"}
     shutil.rmtree(fresh / "vae")
     shutil.copytree(run / "vae", fresh / "vae")
     (fresh / "vae" / "config.json").write_text("{}")
@@ -391,3 +442,33 @@ def test_resume_takes_what_is_lacking_from_the_shipped_weights(run: Path, tmp_pa
     assert (fresh / "unet").is_dir()
     assert not list(fresh.glob(".*"))
     assert not list(fresh.glob("*-state.safetensors"))
+
+
+def test_a_student_is_packed_with_its_unet_and_with_no_other(run: Path, tmp_path: Path) -> None:
+    shipped, fresh = tmp_path / "shipped", tmp_path / "fresh"
+    assemble(run, shipped, "cpu")
+    parts = json.loads((shipped / "card.json").read_text())
+    assert parts["trained_on"]["student"]["unet"] == parts["parts"]["unet"]
+    model = load(str(shipped), device="cpu", student=True)
+    assert model.recipe == STUDENT
+    assert next(render(model, model.point("a dog"), recipe=model.recipe)).image.size == (256, 256)
+
+    shutil.copytree(run / "data", fresh / "data")
+    train_menagerie(MICRO, fresh, stages=("witness",), start=shipped)
+    assert digest(fresh / "student") == parts["parts"]["student"]
+    shutil.rmtree(fresh / "unet")
+    train_menagerie(MICRO, fresh, stages=("unet",), start=shipped)
+    with pytest.raises(AstrogateError, match=r"student in .* was trained on another unet"):
+        assemble(fresh, tmp_path / "packed", "cpu")
+    shutil.rmtree(fresh / "student")
+    train_menagerie(MICRO, fresh, stages=("witness",), start=shipped)
+    assert not (fresh / "student").exists()
+
+
+def test_a_part_from_the_shipped_weights_does_not_fit_a_vae_of_ones_own(run: Path, tmp_path: Path) -> None:
+    shipped, fresh = tmp_path / "shipped", tmp_path / "fresh"
+    assemble(run, shipped, "cpu")
+    shutil.copytree(run / "data", fresh / "data")
+    train_menagerie(MICRO, fresh, stages=("vae",), start=shipped)
+    with pytest.raises(AstrogateError, match="trained on another vae"):
+        assemble(fresh, tmp_path / "packed", "cpu")

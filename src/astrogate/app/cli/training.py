@@ -40,17 +40,27 @@ def train() -> None:
     "--stage",
     "stages",
     multiple=True,
-    help="Only this stage (vae, clip, unet, patterns, oracle, witness, vae_decoder); repeatable.",
+    help="Only this stage (vae, clip, unet, told, patterns, oracle, witness, vae_decoder, student); repeatable.",
+)
+@click.option(
+    "--pictures", default=None, type=click.IntRange(1), help="Pictures of the world to draw.  [default: the preset's]"
 )
 @click.option("--resume", is_flag=True, help="Take missing parts from the shipped weights.")
 @_SEED
 @click.option("--pack", default=None, type=PATH, help="Put the finished stages into this folder, for `load`.")
 @click.option("--sam", default=0.0, help="For CLIP: the radius of sharpness-aware minimisation, e.g. 0.05.")
 def menagerie(
-    preset: str, folder: Path | None, stages: tuple[str, ...], resume: bool, seed: int, pack: Path | None, sam: float
+    preset: str,
+    folder: Path | None,
+    stages: tuple[str, ...],
+    pictures: int | None,
+    resume: bool,
+    seed: int,
+    pack: Path | None,
+    sam: float,
 ) -> None:
-    """Train Menagerie: data, VAE, CLIP, U-Net, readers, a large decoder. Finished stages are kept; an interrupted one
-    resumes.
+    """Train Menagerie: data, VAE, CLIP, U-Net and patterns, readers, a large decoder, a few-step student. Finished
+    stages are kept; an interrupted one resumes.
     """
     from astrogate.models.loading.locate import shipped_folder
     from astrogate.train.world.presets import PRESETS
@@ -67,7 +77,7 @@ def menagerie(
         raise AstrogateError(f"a radius of {sam:g}", "use 0 (none) to 1; 0.05 is usual")
     chosen = PRESETS[preset]
     schedules = {**chosen.schedules, "clip": replace(chosen.schedules["clip"], sam=sam)}
-    chosen = replace(chosen, schedules=schedules)
+    chosen = replace(chosen, schedules=schedules, pictures=pictures or chosen.pictures)
     train_menagerie(chosen, folder, stages=stages or None, seed=seed, start=start)
     if pack is not None:
         from astrogate.train.world.packing import assemble

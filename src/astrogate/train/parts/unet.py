@@ -1,8 +1,7 @@
 """Train a text-conditioned UNet2DConditionModel to predict noise (Ho et al. 2020; Rombach et al. 2022).
 
 Loss: min-SNR weighted MSE, w = min(SNR, gamma) / SNR with gamma = 5 (Hang et al. 2023). Captions are dropped with
-probability 0.1 for classifier-free guidance (Ho & Salimans 2022). Latents are sampled from cached VAE moments. With a
-`focus` f, the error on the subject counts f times.
+probability 0.1 for classifier-free guidance (Ho & Salimans 2022). Latents are sampled from cached VAE moments.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from astrogate.train.kit.data import Batches, PictureData
 from astrogate.train.kit.denoising import drawn_latents, for_training, snr_weights
@@ -33,10 +31,8 @@ def train_unet(
     folder: Path,
     seed: int,
     device: str,
-    name: str = "unet",
     gamma: float = 5.0,
     drop: float = 0.1,
-    focus: float = 1.0,
 ) -> Any:
     """Train `unet` on cached latents and live text states; `empty` [length] are the tokens of no caption."""
     torch.manual_seed(seed)
@@ -55,10 +51,6 @@ def train_unet(
         with torch.autocast(device, torch.bfloat16):
             states = text_encoder(tokens.to(device)).last_hidden_state
             predicted = unet(noisy, t, states).sample.float()
-        error = (predicted - noise).pow(2)
-        if focus != 1:
-            subject = F.adaptive_avg_pool2d(data.masks(index), error.shape[-2:]).to(device)
-            error = (1 + (focus - 1) * subject) * error
-        return (weights[t] * error.mean((1, 2, 3))).mean()
+        return (weights[t] * (predicted - noise).pow(2).mean((1, 2, 3))).mean()
 
-    return fit(nn.ModuleDict({"unet": unet}), loss, schedule, folder=folder, name=name, seed=seed)["unet"]
+    return fit(nn.ModuleDict({"unet": unet}), loss, schedule, folder=folder, name="unet", seed=seed)["unet"]

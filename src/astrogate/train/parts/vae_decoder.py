@@ -140,6 +140,27 @@ def perceived(layers: Callable[[Tensor], list[Tensor]], y: Tensor, x: Tensor) ->
     return torch.stack([(a - b).square().sum(1).mean() for a, b in zip(seen, wanted, strict=True)]).mean()
 
 
+def vision_layers(vision: Any) -> Callable[[Tensor], list[Tensor]]:
+    """A CLIP's features [m, c, h, w] of pictures in [-1, 1], seen as squares of its own size, side by side.
+
+    They are what `measure.clip.Clip.between` compares.
+    """
+    side = int(vision.config.image_size)
+    places = side // int(vision.config.patch_size)
+
+    def layers(x: Tensor) -> list[Tensor]:
+        states = vision(pixel_values=squares(x, side), output_hidden_states=True).hidden_states[1:]
+        return [state[:, 1:].transpose(1, 2).unflatten(2, (places, places)) for state in states]
+
+    return layers
+
+
+def squares(pictures: Tensor, side: int) -> Tensor:
+    """Pictures [n, c, h, w] cut into squares [m, c, side, side], row by row."""
+    rows = pictures.unfold(2, side, side).unfold(3, side, side)
+    return rows.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+
+
 def adversarial(judge: Patches, fake: Tensor, real: Tensor, weights: Weights) -> Tensor:
     """What the decoder loses by `fake` [m, 6, h, w], the first n of which are drawn of `real` [n, 6, h, w], and what
     the judge loses; neither's gradient reaches the other.

@@ -6,10 +6,11 @@ under 25 minutes in all on one large GPU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from astrogate.train.kit.loop import Schedule
+from astrogate.train.parts.student import SCHEDULE
 from astrogate.train.world.world_data import MAX_LENGTH
 
 
@@ -17,12 +18,14 @@ from astrogate.train.world.world_data import MAX_LENGTH
 class Preset:
     """Sizes and schedules: `size` in pixels, `vae` widths (one halving between neighbours), pictures and their use.
 
-    `large` pictures of four times the size and `generated` latents teach the decoder that draws at that size.
+    `twins` groups of pictures that differ in their pattern alone teach the patterns. `large` pictures of four times the
+    size and `generated` latents teach the decoder that draws at that size.
     """
 
     size: int
     pictures: int
     rebuilt: int
+    twins: int
     large: int
     generated: int
     vae: tuple[int, ...]
@@ -35,6 +38,7 @@ PRESETS: dict[str, Preset] = {
         size=64,
         pictures=140_000,
         rebuilt=20_000,
+        twins=12_000,
         large=12_000,
         generated=320,
         vae=(24, 64, 96),
@@ -44,12 +48,14 @@ PRESETS: dict[str, Preset] = {
             ),
             "clip": Schedule(steps=5_600, batch=256, lr=1e-3, minutes=68, warmup=150, decay=0.7, ema=0.99),
             "unet": Schedule(steps=18_000, batch=64, lr=6e-4, minutes=180, warmup=300, decay=0.5, ema=0.999),
-            "patterns": Schedule(steps=6_000, batch=64, lr=3e-4, minutes=70, warmup=200, decay=0.7, ema=0.999),
+            "told": Schedule(steps=6_000, batch=64, lr=5e-4, minutes=25, warmup=50, decay=0.7, ema=0.998),
+            "patterns": Schedule(steps=6_000, batch=64, lr=6e-4, minutes=50, warmup=100, decay=0.6, ema=0.998),
             "vae_decoder": Schedule(
                 steps=5_000, batch=12, lr=6e-4, minutes=90, warmup=100, decay=0.5, ema=0.998, weight_decay=0
             ),
             "oracle": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=20, warmup=100, decay=0.7, ema=0.995),
             "witness": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=15, warmup=200, decay=0.7, ema=0.995),
+            "student": SCHEDULE,
         },
         device="cpu",
     ),
@@ -57,6 +63,7 @@ PRESETS: dict[str, Preset] = {
         size=128,
         pictures=200_000,
         rebuilt=40_000,
+        twins=20_000,
         large=20_000,
         generated=4_000,
         vae=(32, 48, 64, 80),
@@ -66,12 +73,14 @@ PRESETS: dict[str, Preset] = {
             ),
             "clip": Schedule(steps=5_000, batch=1024, lr=1e-3, minutes=4, warmup=300, decay=0.7, ema=0.998),
             "unet": Schedule(steps=60_000, batch=512, lr=1e-3, minutes=9, warmup=500, decay=0.5, ema=0.9995),
-            "patterns": Schedule(steps=10_000, batch=512, lr=4e-4, minutes=3, warmup=300, decay=0.7, ema=0.9995),
+            "told": Schedule(steps=10_000, batch=512, lr=5e-4, minutes=2, warmup=100, decay=0.7, ema=0.999),
+            "patterns": Schedule(steps=10_000, batch=512, lr=6e-4, minutes=3, warmup=100, decay=0.7, ema=0.999),
             "vae_decoder": Schedule(
                 steps=40_000, batch=64, lr=1e-3, minutes=8, warmup=200, decay=0.5, ema=0.999, weight_decay=0
             ),
             "oracle": Schedule(steps=12_000, batch=256, lr=2e-3, minutes=3, warmup=200, decay=0.7, ema=0.998),
             "witness": Schedule(steps=12_000, batch=256, lr=1e-3, minutes=2, warmup=200, decay=0.7, ema=0.998),
+            "student": replace(SCHEDULE, batch=256, minutes=5),
         },
         device="cuda",
     ),

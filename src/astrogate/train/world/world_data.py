@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrogate.core.keys import key_of
-from astrogate.menagerie.captions import caption
+from astrogate.menagerie.captions import PATTERN_WORDS, caption
 from astrogate.menagerie.drawing import draw_with_mask
-from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
+from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, PATTERNS
+from astrogate.menagerie.facts import FACTS
 from astrogate.menagerie.world import Scene, scene_at, visible
 from astrogate.models.loading.checks import digest
-from astrogate.train.kit.data import Arrays, PictureData, build_data, chunk_of, keep_rows
+from astrogate.train.kit.data import Arrays, PictureData, build_data, chunk_of
 from astrogate.train.kit.denoising import cache_moments, load_vae
 from astrogate.train.kit.pairs import Pairs
 
@@ -36,39 +37,52 @@ class _Chunk:
 
     def __call__(self) -> Arrays:
         scenes = [scene_at(self.seed, i) for i in self.items]
-        drawn = [draw_with_mask(scene, self.size) for scene in scenes]
-        return {
-            "images": np.stack([picture for picture, _ in drawn]),
-            "masks": np.packbits(np.stack([mask for _, mask in drawn]) > 0, axis=2),
-            "tokens": _tokens(self.items, self.seed, self.captions, self.tokenizer),
-            **labels(scenes),
-        }
+        texts = [captions_of(i, self.seed, self.captions) for i in self.items]
+        return {**_drawn(scenes, self.size), "tokens": _tokens(texts, self.tokenizer), **labels(scenes)}
 
 
-def _tokens(
-    items: range, seed: int, captions: int, tokenizer: Any, named: Mapping[str, float] | None = None
-) -> NDArray[np.uint16]:
+@dataclass(frozen=True, slots=True)
+class _Twins(_Chunk):
+    """Some items of the world in groups that differ in their pattern alone, drawn and described."""
+
+    def __call__(self) -> Arrays:
+        found = [twin_at(self.seed, i, self.captions) for i in self.items]
+        texts = [texts for _, texts in found]
+        return {**_drawn([scene for scene, _ in found], self.size), "tokens": _tokens(texts, self.tokenizer)}
+
+
+def _drawn(scenes: list[Scene], size: int) -> Arrays:
+    drawn = [draw_with_mask(scene, size) for scene in scenes]
+    return {
+        "images": np.stack([picture for picture, _ in drawn]),
+        "masks": np.packbits(np.stack([mask for _, mask in drawn]) > 0, axis=2),
+    }
+
+
+def _tokens(texts: list[list[str]], tokenizer: Any) -> NDArray[np.uint16]:
     """The tokens [items, captions, length] of items' captions."""
-    texts = [text for i in items for text in captions_of(i, seed, captions, named)]
-    ids = tokenizer(texts, padding="max_length", truncation=True, max_length=MAX_LENGTH)["input_ids"]
-    return np.array(ids, np.uint16).reshape(len(items), captions, MAX_LENGTH)
+    flat = [text for of_one in texts for text in of_one]
+    ids = tokenizer(flat, padding="max_length", truncation=True, max_length=MAX_LENGTH)["input_ids"]
+    return np.array(ids, np.uint16).reshape(len(texts), -1, MAX_LENGTH)
 
 
-def captions_of(item: int, seed: int, captions: int, named: Mapping[str, float] | None = None) -> list[str]:
+def captions_of(item: int, seed: int, captions: int) -> list[str]:
     """An item's captions."""
     scene, rng = scene_at(seed, item), np.random.default_rng((seed, item, 1))
-    return [caption(scene, rng, named=named).text for _ in range(captions)]
+    return [caption(scene, rng).text for _ in range(captions)]
 
 
-def named_more(
-    data: PictureData, named: Mapping[str, float], *, seed: int, captions: int, tokenizer: Any
-) -> PictureData:
-    """The pictures of `world_data`, with captions that name factors with the given probabilities."""
-    mark = key_of([dict(named), seed, captions, tokenizer.get_vocab()])[:8]
-    chunks = [range(start, min(start + 1000, len(data))) for start in range(0, len(data), 1000)]
-    parts = (_tokens(items, seed, captions, tokenizer, named) for items in chunks)
-    tokens = keep_rows(data.folder / f"tokens-{mark}.npy", len(data), parts)
-    return replace(data, arrays={**data.arrays, "tokens": tokens})
+def twin_at(seed: int, item: int, captions: int) -> tuple[Scene, list[str]]:
+    """An item of `twin_data` and its captions: those of its group are alike, but for the pattern's word."""
+    group, which = divmod(item, len(PATTERNS))
+    scene, rng = scene_at(seed, group), np.random.default_rng((seed, group, 2))
+    if scene.concept and "pattern" in FACTS[scene.concept].fixed:
+        scene = replace(scene, concept=None)
+    plain = replace(scene, pattern="plain")
+    texts = [caption(plain, rng, named={"pattern": 0.9}).text for _ in range(captions)]
+    words, own = PATTERN_WORDS[PATTERNS[which]], np.random.default_rng((seed, item, 3))
+    texts = [re.sub(r"\bplain\b", words[int(own.integers(len(words)))], text) for text in texts]
+    return replace(plain, pattern=PATTERNS[which]), texts
 
 
 def labels(scenes: list[Scene]) -> Arrays:
@@ -87,6 +101,29 @@ def world_data(
     folder: Path, count: int, *, size: int, seed: int, captions: int, tokenizer: Any, workers: int
 ) -> PictureData:
     """`count` pictures of the world at `size` pixels, rendered in `workers` processes, and captions in tokens."""
+    return _data(_Chunk, folder, count, size, seed, captions, tokenizer, workers)
+
+
+def twin_data(
+    folder: Path, groups: int, *, size: int, seed: int, captions: int, tokenizer: Any, workers: int
+) -> PictureData:
+    """Pictures in groups, one of each pattern in the order of `PATTERNS`, which are alike in all else.
+
+    The pattern is named in 90 % of the captions.
+    """
+    return _data(_Twins, folder, groups * len(PATTERNS), size, seed, captions, tokenizer, workers)
+
+
+def _data(
+    kind: type[_Chunk],
+    folder: Path,
+    count: int,
+    size: int,
+    seed: int,
+    captions: int,
+    tokenizer: Any,
+    workers: int,
+) -> PictureData:
     recipe: dict[str, object] = {
         "world": _VERSION,
         "count": count,
@@ -97,7 +134,7 @@ def world_data(
     }
 
     def work(items: range) -> _Chunk:
-        return _Chunk(items, size, seed, captions, tokenizer)
+        return kind(items, size, seed, captions, tokenizer)
 
     return build_data(folder, count, recipe, work, workers=workers, chunk=chunk_of(size))
 
