@@ -8,7 +8,7 @@
 
 It needs a set with a large decoder. Run: python benchmarks/decoders.py RUN [COUNT], where RUN holds `data-256` of
 `train menagerie --stage vae_decoder`, and keeps the reader. `RUN/decoders.png` shows the first pictures: enlarged,
-decoded large, drawn.
+decoded large, drawn. `RUN/prompts.png` shows twelve prompts in pairs, enlarged and decoded large, at 512 px.
 """
 
 from __future__ import annotations
@@ -41,6 +41,20 @@ from astrogate.train.parts.vae_decoder import squares
 from astrogate.train.world.oracle import train_oracle
 
 SIDE, WIDTHS, SQUARE = 256, (16, 32, 64, 112, 112), 64
+PROMPTS = (
+    "a photo of a fat black dog with a red hat",
+    "a drawing of a happy green cat on a beach",
+    "a tall sad woman in the snow",
+    "a 3d render of a spotted ladybug at night",
+    "a photo of a king",
+    "a digital painting of a striped horse in the jungle",
+    "a painting of a thin man in the city",
+    "a sketch of a boy",
+    "doomsday pyramid cyberpunk alien invasion",
+    "temple hidden in the jungle Monet style",
+    "a canvas painting of a winding yellow cat in a meadow",
+    "a photo of a sculpture",
+)
 SCHEDULE = Schedule(steps=3_000, batch=32, lr=2e-3, minutes=25, warmup=100, decay=0.7, ema=0.995)
 
 
@@ -78,6 +92,11 @@ def right(oracle: Oracle, pictures: Tensor, truths: list[dict[str, str]]) -> Ite
     for name in CATEGORICAL:
         labels = readings.labels(name)
         yield name, [float(a == t[name]) for a, t in zip(labels, truths, strict=True) if name in t]
+
+
+def save(picture: Tensor, path: Path) -> None:
+    """Write a picture [3, h, w] in [0, 1]."""
+    Image.fromarray(to_pixels(picture[None])[0]).save(path)
 
 
 @torch.no_grad()
@@ -121,8 +140,13 @@ def main() -> None:
             times[name, n].append(cpu_seconds(lambda name=name, n=n: coders[name].picture(latents[:n])) / n)
     for name in coders:
         print(f"| {name} | " + " | ".join(f"{np.median(times[name, n]):.3f}" for n in (1, 8)) + " |")
+    points = [model.point(prompt, seed=i) for i, prompt in enumerate(PROMPTS)]
+    free = model.denoise(points, ag.Recipe())
+    pairs = torch.cat([decoded(coder, free) for coder in coders.values()], 3)
+    pairs = F.interpolate(pairs, (512, 1024), mode="bicubic").clamp(0, 1)
+    save(torch.cat([torch.cat(list(row), 2) for row in pairs.split(2)], 1), run / "prompts.png")
     sheet = [torch.cat(list(row[:6]), 2) for row in (*again.values(), large, *made.values())]
-    Image.fromarray(to_pixels(torch.cat(sheet, 1)[None])[0]).save(run / "decoders.png")
+    save(torch.cat(sheet, 1), run / "decoders.png")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import torch
 
 from astrogate.core.protocols import Readings
 from astrogate.measure.scores import Estimate
-from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
+from astrogate.menagerie.captions import stated
+from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, PATTERNS
 from astrogate.menagerie.world import Scene, held_out
 from astrogate.studies.world.card import agreement, witness_agreement, write_card
-from astrogate.studies.world.scenes import held_out_scenes, truth_scores
+from astrogate.studies.world.scenes import held_out_scenes, scenes_of_patterns, truth_scores
 
 
 def readings(scenes: list[Scene], **instead: str) -> Readings:
@@ -31,6 +33,13 @@ def test_captions_are_of_held_out_scenes() -> None:
     scenes, captions = held_out_scenes(50)
     assert all(map(held_out, scenes))
     assert len({c.text for c in captions}) > 45
+
+
+def test_as_many_captions_state_each_pattern() -> None:
+    scenes, captions = scenes_of_patterns(5)
+    assert Counter(scene.pattern for scene in scenes) == dict.fromkeys(PATTERNS, 5)
+    assert all(held_out(scene) for scene in scenes)
+    assert all(stated(c.text)["pattern"] == s.pattern for s, c in zip(scenes, captions, strict=True))
 
 
 def test_a_perfect_reader_scores_one() -> None:
@@ -73,6 +82,7 @@ def test_the_card_marks_what_it_missed(tmp_path: Path) -> None:
         "rebuilt": plain(truth_scores(perfect, scenes)),
         "generated": plain(agreement(poor, scenes, captions)),
         "witness": plain(witness_agreement(perfect, poor)),
+        "patterns": plain({"plain": Estimate(0.9, 0.8, 1, 100), "spotted": Estimate(0.7, 0.6, 0.8, 100)}),
         "strips": {"build": {**one, "value": 0.7, "curve": [-1, 1], "scales": [-2, 2]}},
         **dict.fromkeys(("mask_iou", "psnr", "retrieval"), one),
         "seconds": 0.1,
@@ -83,5 +93,6 @@ def test_the_card_marks_what_it_missed(tmp_path: Path) -> None:
     missed = [
         line.split("|")[1].strip() for line in (tmp_path / "card.md").read_text().splitlines() if "missed" in line
     ]
-    assert missed == ["hat", "scene", "build", "overall"]
+    assert missed == ["hat", "scene", "spotted", "build", "overall"]
+    assert "on 200 other captions" in (tmp_path / "card.md").read_text()
     assert (tmp_path / "card.json").stat().st_size > 1000

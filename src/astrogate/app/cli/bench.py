@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def student(output: Path, captions: int, lora: str | None, device: str | None) -
 @READER
 @click.option("--tune", "tuning", is_flag=True, help="Compare options of our method on the tuning attributes instead.")
 @click.option("--seeds", default=8, show_default=True, help="Seeds per cell.")
-@click.option("--steps", default=20, show_default=True, help="Denoising steps.")
+@click.option("--steps", default=None, type=click.IntRange(1), help="Denoising steps.  [default: the model's own]")
 @click.option("--method", "methods", multiple=True, help="An editor of your own, module:object. Repeatable.")
 @click.option("--reader", "own_reader", default=None, help="A reader of your own, module:object.")
 @click.option("--precise", is_flag=True, help="Draw in float32 where that is the dtype, and not in bfloat16.")
@@ -80,7 +81,7 @@ def leakage(
     clip_folder: str | None,
     tuning: bool,
     seeds: int,
-    steps: int,
+    steps: int | None,
     methods: tuple[str, ...],
     own_reader: str | None,
     precise: bool,
@@ -90,7 +91,6 @@ def leakage(
 
     Models of float32, the default, draw in bfloat16 unless --precise is given.
     """
-    from astrogate.core.recipe import Recipe
     from astrogate.models.loading.load import load
     from astrogate.models.loading.locate import SMALL
     from astrogate.studies.edit import leaderboard
@@ -101,10 +101,11 @@ def leakage(
     check_output(output)
     more = {name: leaderboard.editor_named(name) for name in methods}
     precision = "bfloat16" if loading.dtype == "float32" and not precise else loading.dtype
-    recipe, chosen = Recipe(steps, dtype=precision), tuple(range(200, 200 + seeds))
+    model, chosen = loading.load(), tuple(range(200, 200 + seeds))
+    recipe = replace(model.recipe, num_inference_steps=steps or model.recipe.num_inference_steps, dtype=precision)
     reader, clip = leaderboard.readers(loading.model, clip_folder)
     reader = reader if own_reader is None else leaderboard.reader_named(own_reader)
-    measured = leaderboard.bench_of(loading.load(), reader, cells, recipe, chosen)
+    measured = leaderboard.bench_of(model, reader, cells, recipe, chosen)
     if tuning:
         for options, row in leaderboard.tune(measured, click.echo):
             click.echo(f"{row.leakage} outside {row.background}, {row.reached} of {row.cells}: {options}")
@@ -122,12 +123,12 @@ def leakage(
 @measures
 def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Measuring) -> None:
     """Set fat, tall, happy, black and spotted alone and in pairs, and print their effects, then their interactions."""
-    from astrogate.core.recipe import Recipe
     from astrogate.studies.edit import interactions as study
     from astrogate.studies.edit.leaderboard import bench_of, contrasts, readers
 
     reader, _ = readers(loading.model, clip_folder)
-    measured = bench_of(loading.load(), reader, cells, Recipe())
+    model = loading.load()
+    measured = bench_of(model, reader, cells, model.recipe)
     sliders = {a.word: (d, a.target) for a, d in contrasts(measured.model, study.WORDS)}
     click.echo("\n".join(study.lines(study.interactions(measured, sliders, scale=scale))))
 
@@ -139,13 +140,13 @@ def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Me
 @measures
 def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loading: Measuring) -> None:
     """Calibrate on some subjects and seeds, and measure the change at -1 and 1 on others, before and after."""
-    from astrogate.core.recipe import Recipe
     from astrogate.methods.edit.calibrate import CEILING
     from astrogate.studies.edit import calibration as study
     from astrogate.studies.edit.leaderboard import bench_of, contrasts, readers
 
     reader, clip = readers(loading.model, clip_folder)
-    measured = bench_of(loading.load(), reader, cells, Recipe())
+    model = loading.load()
+    measured = bench_of(model, reader, cells, model.recipe)
     found = contrasts(measured.model, study.WORDS)
     ceiling = CEILING if ceiling is None else ceiling
     rows = study.calibration(measured, clip, found, ceiling=ceiling, tell=lambda word: click.echo(word, err=True))

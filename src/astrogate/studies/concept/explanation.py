@@ -40,7 +40,7 @@ def sections(
     model: Model, basis: Basis, *, words: int = 10, recipe: Recipe | None = None, command: str = ""
 ) -> list[Section]:
     """The bars, the pictures side by side, and the run."""
-    recipe = recipe or Recipe()
+    recipe = recipe or model.recipe
     place, top = basis_place(basis), basis.top(words)
     texts = [place.saying(word) for word, _ in top]
     small = [

@@ -47,7 +47,7 @@ def latent_directions(
     tell: Callable[[str], None] = lambda text: None,
 ) -> str:
     """The page as HTML, with every picture inline."""
-    recipe = recipe or Recipe()
+    recipe = recipe or model.recipe
     sections: list[Section] = []
     sure: list[list[str]] = []
     start = model.point(_PROMPT, seed=seed)

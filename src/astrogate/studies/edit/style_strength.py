@@ -28,7 +28,7 @@ def style_strength(
     tell: Callable[[str], None] = lambda text: None,
 ) -> str:
     """The page as HTML, with every picture inline. The first of `seeds` is shown, all of them are counted."""
-    recipe = recipe or Recipe()
+    recipe = recipe or model.recipe
     sections = [_interpolation(model, reader, seed, recipe)]
     found: list[dict[str, list[Strip]]] = []
     for number, case in enumerate(CASES, 6):

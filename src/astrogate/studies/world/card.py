@@ -22,7 +22,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.clip import Clip
 from astrogate.measure.scores import Estimate, auc, bootstrap, mean, psnr, retrieval
 from astrogate.menagerie.captions import WORDS, Caption
-from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, MEDIA, SUBJECTS
+from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, MEDIA, PATTERNS, SUBJECTS
 from astrogate.menagerie.facts import FACTS
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.menagerie.world import Scene, visible
@@ -32,7 +32,7 @@ from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.record import save_png
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
-from astrogate.studies.world.scenes import drawings, held_out_scenes, reconstruct, truth_scores
+from astrogate.studies.world.scenes import drawings, held_out_scenes, reconstruct, scenes_of_patterns, truth_scores
 from astrogate.studies.world.strips import PAIRS, score_strips
 
 _POLES = {factor: " / ".join(words) for factor, words in PAIRS.items()}
@@ -43,7 +43,7 @@ _GOALS = {
 }
 #: What the oracle should reach on drawings (categorical, continuous), and the other numbers.
 _RULER_GOALS = {"cpu": (0.95, 0.9), "cuda": (0.97, 0.95)}
-_WITNESS_GOAL, _STRIP_GOAL = 0.93, 0.8
+_WITNESS_GOAL, _STRIP_GOAL, _PATTERN_GOAL = 0.93, 0.8, 0.85
 _SHEET_MEDIA = MEDIA[:7]
 _PROMPTS = (
     "a photo of a fat black dog with a red hat",
@@ -73,6 +73,18 @@ def agreement(readings: Readings, scenes: list[Scene], captions: list[Caption]) 
         read, high = zip(*kept, strict=True)
         out[name] = bootstrap(auc, read, high)
     return out
+
+
+def pattern_agreement(model: Model, reader: Reader, *, each: int = 100) -> dict[str, Estimate]:
+    """Share of pictures in which a pattern that the caption states is read as stated, `each` pattern's."""
+    scenes, texts = scenes_of_patterns(each)
+    points = [model.point(c.text, seed=30_000 + i) for i, c in enumerate(texts)]
+    labels = reader.read(to_tensor(render(model, points, batch_size=25))).labels("pattern")
+    pairs = list(zip(labels, scenes, strict=True))
+    return {
+        name: bootstrap(mean, np.asarray([label == name for label, scene in pairs if scene.pattern == name], float))
+        for name in PATTERNS
+    }
 
 
 def witness_agreement(a: Readings, b: Readings) -> dict[str, Estimate]:
@@ -119,6 +131,7 @@ def measure_card(
     numbers["seconds"] = (time.perf_counter() - started) / captions
     seen = reader.read(generated)
     numbers["generated"] = _plain(agreement(seen, scenes, texts))
+    numbers["patterns"] = _plain(pattern_agreement(model, reader))
     report("generated pictures are measured")
     if witness is not None:
         numbers["witness"] = _plain(witness_agreement(seen, witness.read(generated)))
@@ -162,6 +175,7 @@ def write_card(numbers: dict[str, Any], target: Path, sheets: list[str]) -> None
         ruler=ruler,
         witness_goal=_WITNESS_GOAL,
         strip_goal=_STRIP_GOAL,
+        pattern_goal=_PATTERN_GOAL,
         sheets=sheets,
         facts=FACTS,
         poles=_POLES,

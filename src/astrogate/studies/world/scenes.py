@@ -5,6 +5,7 @@ What several studies share: they draw scenes whose factors are known, and compar
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from astrogate.core.protocols import Model, Readings
 from astrogate.measure.scores import Estimate, bootstrap, mean, r2
 from astrogate.menagerie.captions import Caption, caption
 from astrogate.menagerie.drawing import draw_with_mask
-from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
+from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS, PATTERNS
 from astrogate.menagerie.world import Scene, scene_at, visible
 from astrogate.ops.pixels import to_pictures
 
@@ -26,6 +27,22 @@ def held_out_scenes(count: int, *, seed: int = _SEED) -> tuple[list[Scene], list
     """Scenes of held-out combinations with a caption each."""
     scenes = [scene_at(seed, i, held=True) for i in range(count)]
     return scenes, [caption(s, np.random.default_rng((seed, i, 1))) for i, s in enumerate(scenes)]
+
+
+def scenes_of_patterns(each: int, *, seed: int = _SEED - 1) -> tuple[list[Scene], list[Caption]]:
+    """Scenes of held-out combinations whose captions state their pattern, as many of `each` one."""
+    scenes, captions = list[Scene](), list[Caption]()
+    left = dict.fromkeys(PATTERNS, each)
+    for i in itertools.count():
+        scene = scene_at(seed, i, held=True)
+        text = caption(scene, np.random.default_rng((seed, i, 1)), named={"pattern": 1.0})
+        if left[scene.pattern] and "pattern" in text.mentions:
+            left[scene.pattern] -= 1
+            scenes.append(scene)
+            captions.append(text)
+        if not any(left.values()):
+            break
+    return scenes, captions
 
 
 def drawings(scenes: list[Scene], size: int) -> tuple[Tensor, Tensor]:
