@@ -32,7 +32,7 @@ def held_out_scenes(count: int, *, seed: int = _SEED) -> tuple[list[Scene], list
 def scenes_of_patterns(each: int, *, seed: int = _SEED - 1) -> tuple[list[Scene], list[Caption]]:
     """Scenes of held-out combinations whose captions state their pattern, as many of `each` one."""
     scenes, captions = list[Scene](), list[Caption]()
-    left = dict.fromkeys(PATTERNS, each)
+    left: dict[str, int] = dict.fromkeys(PATTERNS, each)
     for i in itertools.count():
         scene = scene_at(seed, i, held=True)
         text = caption(scene, np.random.default_rng((seed, i, 1)), named={"pattern": 1.0})
