@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,9 @@ from astrogate.train.kit.denoising import load_vae
 from astrogate.train.kit.loop import Schedule, fit
 from astrogate.train.kit.sam import ascended
 from astrogate.train.parts.clip import contrastive_loss
-from astrogate.train.parts.told import Hints, _fold
+from astrogate.train.parts.words import Lessons, Words, train_reader, with_reader
 from astrogate.train.world.packing import assemble
-from astrogate.train.world.presets import PRESETS, Preset, build_large_vae
+from astrogate.train.world.presets import PRESETS, Preset, build_large_vae, build_unet
 from astrogate.train.world.run import train_menagerie
 from astrogate.train.world.tokenizer import build_tokenizer, save_tokenizer
 from astrogate.train.world.witness import Witness
@@ -57,7 +58,7 @@ MICRO: Preset = replace(
     large=5,
     generated=3,
     twins=3,
-    schedules={**dict.fromkeys(PRESETS["cpu"].schedules, SHORT), "told": PAIRED, "patterns": PAIRED},
+    schedules={**dict.fromkeys(PRESETS["cpu"].schedules, SHORT), "patterns": PAIRED},
 )
 
 
@@ -378,39 +379,54 @@ def test_twins_differ_in_their_pattern_and_its_word_alone(run: Path) -> None:
     assert named >= 0.8 * 3 * 3 * 6
 
 
-def test_hints_say_what_captions_name(run: Path) -> None:
-    """Vectors are added where a word is named; the readout finds them in states that hold them."""
-    tokenizer = CLIPTokenizer.from_pretrained(run / "tokenizer")
-    hints = Hints(tokenizer, PATTERN_WORDS, 32)
-    texts = ["a spotted dog", "a dotted cat", "a plain dog", "a dog", "a striped and winding cat"]
-    tokens = tokenizer(texts, padding="max_length", return_tensors="pt").input_ids
-    added = hints.added(tokens)[:, 0]
-    assert torch.allclose(hints.vectors.norm(dim=1), torch.full((4,), 8.0))
-    assert torch.equal(added[0], hints.vectors[1])
-    assert torch.equal(added[0], added[1])
-    assert torch.equal(added[2], hints.vectors[0])
-    assert not added[3].any()
-    assert torch.allclose(added[4], hints.vectors[2] + hints.vectors[3])
-
-    known = hints.named(tokens).cumsum(1).clamp(max=1)
-    states = torch.cat([known, torch.randn(5, 32, 28, generator=torch.Generator().manual_seed(0))], 2)
-    matrix = hints.readout(tokens, states, ridge=1e-6)
-    assert torch.allclose(states @ matrix - states, known @ hints.vectors, atol=1e-2)
-
-
-def test_folding_a_readout_into_a_unet_changes_nothing_else(run: Path) -> None:
+def test_a_unet_gets_a_reader_that_changes_nothing_yet(run: Path) -> None:
     from diffusers import UNet2DConditionModel
 
     unet: Any = UNet2DConditionModel.from_pretrained(run / "unet").eval()
+    read = with_reader(unet).eval()
     g = torch.Generator().manual_seed(0)
     x, states = torch.randn(2, 4, 16, 16, generator=g), torch.randn(2, 32, 128, generator=g)
-    matrix = torch.eye(128) + 0.05 * torch.randn(128, 128, generator=g)
     with torch.no_grad():
-        before, plain = unet(x, 500, states @ matrix).sample, unet(x, 500, states).sample
-        _fold(unet, matrix)
-        after = unet(x, 500, states).sample
-    assert torch.allclose(after, before, atol=1e-4)
-    assert not torch.allclose(after, plain, atol=1e-3)
+        assert torch.equal(read(x, 500, states).sample, unet(x, 500, states).sample)
+        nn.init.ones_(read.add_embedding.norm2.weight)
+        assert not torch.equal(read(x, 500, states).sample, unet(x, 500, states).sample)
+        again = with_reader(read).eval()
+        assert torch.equal(again(x, 500, states).sample, read(x, 500, states).sample)
+
+
+class Embedded(nn.Module):
+    """A text encoder of one layer: each token's own vector."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(count, 128)
+
+    def forward(self, tokens: torch.Tensor) -> Any:
+        return SimpleNamespace(last_hidden_state=self.table(tokens))
+
+
+def test_a_reader_learns_the_words_and_says_nothing_of_other_captions(run: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tokenizer = CLIPTokenizer.from_pretrained(run / "tokenizer")
+    words = Words(tokenizer, PATTERN_WORDS, 256)
+    texts = ["a spotted dog", "a dotted cat", "a plain dog", "a dog", "a striped cat", "winding"]
+    tokens = tokenizer(texts, padding="max_length", max_length=32, return_tensors="pt").input_ids
+    assert words.named(tokens).tolist() == [2, 2, 1, 0, 3, 4]
+
+    twins, data = open_data(run / "twins"), open_data(run / "data")
+    lessons = Lessons(twins, np.zeros(0, np.float16), data, np.zeros(0, np.float16))
+    assert lessons.captions == (12 + 24) * 6
+    encoder = Embedded(len(tokenizer))
+    reader = with_reader(build_unet()).add_embedding
+    schedule = Schedule(steps=300, batch=64, lr=2e-3, warmup=10)
+    options = {"folder": tmp_path, "seed": 0, "device": "cpu", "name": "reader"}
+    reader = train_reader(reader, encoder, lessons, words, schedule, **options)
+    with torch.no_grad():
+        said = reader(encoder(tokens).last_hidden_state)
+    moves = 6.0 / 512**0.5 * (words.directions[words.named(tokens)] - words.directions[0])
+    assert float((said - moves).norm(dim=1).max()) < 2
+    assert float(said[3].norm()) < 1
+    assert 4.5 < float(said[0].norm()) < 7.5
 
 
 def test_finished_stages_are_kept(run: Path) -> None:

@@ -40,7 +40,7 @@ def train() -> None:
     "--stage",
     "stages",
     multiple=True,
-    help="Only this stage (vae, clip, unet, told, patterns, oracle, witness, vae_decoder, student); repeatable.",
+    help="Only this stage (vae, clip, unet, reader, patterns, oracle, witness, vae_decoder, student); repeatable.",
 )
 @click.option(
     "--pictures", default=None, type=click.IntRange(1), help="Pictures of the world to draw.  [default: the preset's]"

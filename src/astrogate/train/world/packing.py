@@ -23,8 +23,8 @@ from astrogate.train.kit.stages import TRAINED_ON, forget_paths
 #: What each stage is trained on.
 NEEDS = {
     "unet": ("vae", "clip"),
-    "told": ("vae", "clip", "unet"),
-    "patterns": ("vae", "clip", "told"),
+    "reader": ("vae", "clip", "unet"),
+    "patterns": ("vae", "clip", "reader"),
     "oracle": ("vae",),
     "witness": ("vae",),
     "vae_decoder": ("vae", "clip", "oracle"),

@@ -48,8 +48,8 @@ PRESETS: dict[str, Preset] = {
             ),
             "clip": Schedule(steps=5_600, batch=256, lr=1e-3, minutes=68, warmup=150, decay=0.7, ema=0.99),
             "unet": Schedule(steps=18_000, batch=64, lr=6e-4, minutes=180, warmup=300, decay=0.5, ema=0.999),
-            "told": Schedule(steps=6_000, batch=64, lr=5e-4, minutes=25, warmup=50, decay=0.7, ema=0.998),
-            "patterns": Schedule(steps=6_000, batch=64, lr=6e-4, minutes=50, warmup=100, decay=0.6, ema=0.998),
+            "reader": Schedule(steps=40_000, batch=128, lr=2e-3, minutes=5, warmup=100, decay=0.7, ema=0.99),
+            "patterns": Schedule(steps=6_000, batch=64, lr=5e-4, minutes=28, warmup=50, decay=0.7, ema=0.998),
             "vae_decoder": Schedule(
                 steps=5_000, batch=12, lr=6e-4, minutes=90, warmup=100, decay=0.5, ema=0.998, weight_decay=0
             ),
@@ -73,8 +73,8 @@ PRESETS: dict[str, Preset] = {
             ),
             "clip": Schedule(steps=5_000, batch=1024, lr=1e-3, minutes=4, warmup=300, decay=0.7, ema=0.998),
             "unet": Schedule(steps=60_000, batch=512, lr=1e-3, minutes=9, warmup=500, decay=0.5, ema=0.9995),
-            "told": Schedule(steps=10_000, batch=512, lr=5e-4, minutes=2, warmup=100, decay=0.7, ema=0.999),
-            "patterns": Schedule(steps=10_000, batch=512, lr=6e-4, minutes=3, warmup=100, decay=0.7, ema=0.999),
+            "reader": Schedule(steps=40_000, batch=256, lr=2e-3, minutes=2, warmup=100, decay=0.7, ema=0.99),
+            "patterns": Schedule(steps=10_000, batch=512, lr=5e-4, minutes=3, warmup=100, decay=0.7, ema=0.999),
             "vae_decoder": Schedule(
                 steps=40_000, batch=64, lr=1e-3, minutes=8, warmup=200, decay=0.5, ema=0.999, weight_decay=0
             ),

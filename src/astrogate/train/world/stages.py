@@ -26,10 +26,10 @@ from astrogate.train.kit.pairs import Pairs
 from astrogate.train.kit.stages import keep_stage
 from astrogate.train.parts.clip import train_clip
 from astrogate.train.parts.student import save_student, train_student
-from astrogate.train.parts.told import Hints, Lessons, train_told
 from astrogate.train.parts.unet import train_unet
 from astrogate.train.parts.vae import train_vae
 from astrogate.train.parts.vae_decoder import train_vae_decoder, vision_layers
+from astrogate.train.parts.words import Lessons, Words, train_reader, train_words, with_reader
 from astrogate.train.world.generated import generated_latents
 from astrogate.train.world.oracle import cache_reconstructions, train_oracle
 from astrogate.train.world.packing import NEEDS, drawing_unet, needed, text_encoder
@@ -117,23 +117,36 @@ def _unet(stage: Stage) -> None:
     stage.keep(unet.save_pretrained)
 
 
-def _patterns(stage: Stage, *, start: str, distil: bool) -> None:
-    """A U-Net that goes on from the stage `start`: told the patterns, or distilled from one that was."""
+def _lessons(stage: Stage) -> Lessons:
     (vae, key), (preset, device) = stage.vae(), (stage.preset, stage.preset.device)
     shown: dict[str, Any] = {"size": preset.size, "seed": 2, "captions": 6, "tokenizer": stage.tokenizer}
     twins = twin_data(stage.run / "twins", preset.twins, **shown, workers=os.cpu_count() or 1)
     moments = [cache_moments(vae, data, key=key, device=device) for data in (twins, stage.data)]
-    text_model, begun = stage.text_model(), stage.run / start
-    unet = train_told(
-        _unet_of(begun),
-        text_model,
+    return Lessons(twins, moments[0], stage.data, moments[1])
+
+
+def _reader(stage: Stage) -> None:
+    """The U-Net with a reader of the patterns' words, which so far nothing draws by."""
+    unet, lessons = with_reader(_unet_of(stage.run / "unet")), _lessons(stage)
+    words = Words(stage.tokenizer, PATTERN_WORDS, unet.time_embedding.linear_2.out_features)
+    unet.add_embedding = train_reader(
+        unet.add_embedding, stage.text_model(), lessons, words, stage.schedule, name=stage.name, **stage.common
+    )
+    stage.keep(unet.save_pretrained)
+
+
+def _patterns(stage: Stage) -> None:
+    unet, lessons = _unet_of(stage.run / "reader"), _lessons(stage)
+    words = Words(stage.tokenizer, PATTERN_WORDS, unet.time_embedding.linear_2.out_features)
+    unet = train_words(
+        unet,
+        stage.text_model(),
         build_scheduler(),
-        Lessons(twins, moments[0], stage.data, moments[1]),
-        Hints(stage.tokenizer, PATTERN_WORDS, text_model.config.hidden_size),
+        lessons,
+        words,
         stage.schedule,
         empty=stage.empty(),
         name=stage.name,
-        teacher=_unet_of(begun) if distil else None,
         **stage.common,
     )
     stage.keep(unet.save_pretrained)
@@ -203,7 +216,7 @@ def _student(stage: Stage) -> None:
     stage.keep(lambda folder: save_student(weights, folder))
 
 
-def _reader(stage: Stage, *, kind: Callable[[int], nn.Module], offset: int) -> None:
+def _ruler(stage: Stage, *, kind: Callable[[int], nn.Module], offset: int) -> None:
     """A reader of factors; `offset` is added to the seed, so that no two readers are trained alike."""
     (vae, key), (seed, device) = stage.vae(), (stage.seed, stage.preset.device)
     rebuilt = cache_reconstructions(vae, stage.data, stage.preset.rebuilt, key=key, seed=seed, device=device)
@@ -217,10 +230,10 @@ STAGES: dict[str, Callable[[Stage], None]] = {
     "vae": _vae,
     "clip": _clip,
     "unet": _unet,
-    "told": partial(_patterns, start="unet", distil=False),
-    "patterns": partial(_patterns, start="told", distil=True),
-    "oracle": partial(_reader, kind=OracleNet, offset=3),
-    "witness": partial(_reader, kind=Witness, offset=4),
+    "reader": _reader,
+    "patterns": _patterns,
+    "oracle": partial(_ruler, kind=OracleNet, offset=3),
+    "witness": partial(_ruler, kind=Witness, offset=4),
     "vae_decoder": _vae_decoder,
     "student": _student,
 }
