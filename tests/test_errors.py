@@ -13,7 +13,7 @@ COMMAND_LINE = re.compile(r"(?<![\w-])--[a-z]|`astrogate ")
 #: The demo's page names the command that makes each of its strips.
 NAMES_COMMANDS = {"studies/world/demo.py"}
 #: These turn their own bare errors into AstrogateErrors, or raise what only a mistake of ours reaches.
-BARE_INSIDE = {"core/archive.py", "core/files.py", "core/keys.py", "rendering/record.py"}
+BARE_INSIDE = {"core/archive.py", "core/files.py", "core/keys.py", "core/values.py", "rendering/record.py"}
 #: What a caller can't tell from a mistake in our own code.
 BARE = {"Exception", "ValueError", "TypeError", "RuntimeError", "LookupError", "KeyError", "IndexError", "OSError"}
 BARE |= {"FileNotFoundError", "NotImplementedError"}

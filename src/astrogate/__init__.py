@@ -41,6 +41,7 @@ _PUBLIC = {
     "rendering.record": "save_png",
     "rendering.render": "render",
     "rendering.sheet": "sheet",
+    "rendering.effects": "Effect effects",
     "rendering.strip": "Strip grid strip",
     "rendering.upscale": "upscale",
     "rendering.video": "side_by_side video",

@@ -81,6 +81,8 @@ from astrogate.ops.interpolate import slerp as slerp
 from astrogate.ops.quantise import Codebook as Codebook
 from astrogate.ops.quantise import fit_codebook as fit_codebook
 from astrogate.rendering.cache import FrameCache as FrameCache
+from astrogate.rendering.effects import Effect as Effect
+from astrogate.rendering.effects import effects as effects
 from astrogate.rendering.invert import invert as invert
 from astrogate.rendering.pixels import fitted as fitted
 from astrogate.rendering.pixels import read_picture as read_picture
@@ -107,6 +109,7 @@ __all__ = [
     "Direction",
     "Distance",
     "Edit",
+    "Effect",
     "Frame",
     "FrameCache",
     "Guide",
@@ -143,6 +146,7 @@ __all__ = [
     "crop_views",
     "diff",
     "direction_of",
+    "effects",
     "encode",
     "explain",
     "explain_image",

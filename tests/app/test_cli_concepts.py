@@ -117,7 +117,7 @@ def test_what_cannot_be_explained_is_one_line(loading: tuple[str, ...], tmp_path
     words.write_text("zebra okapi")
     for options, reason in (
         (("--fit-steps", "0"), "fit_steps 0"),
-        (("--words", str(tmp_path / "none.txt")), "can't be read"),
+        (("--words", str(tmp_path / "none.txt")), "there is no file"),
         (("--words", str(words)), "0 words are left"),
         (("--pattern", "["), "is no pattern"),
         (("--concept", "fish"), "does not contain"),

@@ -120,7 +120,7 @@ def test_without_an_exchange_a_failed_move_puts_the_old_folder_back(
     target = tmp_path / "target"
     fill(target, OLD)
     monkeypatch.setattr(files, "_swapped", lambda a, b: False)
-    real, moves = Path.rename, [-1]  # the first move gives the new folder its name
+    real, moves = Path.rename, [0]
 
     def rename(self: Path, to: Path) -> Path:
         moves[0] += 1
@@ -186,7 +186,8 @@ def test_killed_at_any_step_it_leaves_the_old_or_the_new_folder(tmp_path: Path) 
 
 def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_fills_is_not(tmp_path: Path) -> None:
     target = tmp_path / "target"
-    fill(tmp_path / ".target.0123.part", OLD)
+    fill(tmp_path / ".target.01234567.part", OLD)
+    fill(tmp_path, {".other.png.89abcdef.part": "x"})
     with whole_folder(target) as first:
         fill(first, OLD)
         with whole_folder(target) as second:

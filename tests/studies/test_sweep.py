@@ -187,7 +187,7 @@ def test_a_page_of_results_that_are_elsewhere_is_refused(tmp_path: Path) -> None
         ('prompts = "a dog"\npairs = [[1, 2]]\nways = [["lerp", "uniform"]]', "list of texts"),
         ('prompts = ["a"]\npairs = [1, 2]\nways = [["lerp", "uniform"]]', "two different seeds"),
         ('prompts = ["a"]\npairs = [[1, 2]]\nways = [["lerp", "uniform"]]\nsteps = "20"', "steps = '20'"),
-        ('prompts = ["a"]\npairs = [[1, 2]]\nways = [["lerp", "uniform"]]\nframes = 1', "2 or more"),
+        ('prompts = ["a"]\npairs = [[1, 2]]\nways = [["lerp", "uniform"]]\nframes = 1', "2 to 1,000"),
     ],
 )
 def test_bad_files(text: str, problem: str, tmp_path: Path) -> None:

@@ -90,4 +90,6 @@ def again(path: Path | str, /, *, model: Any = None, **changes: Any) -> Any:
     if plan.whole is not None and Path(path).suffix.lower() == ".png":
         return list(plan.whole())
     frames = tuple(plan.frames())
-    return Strip(frames, plan.columns, plan.rows, plan.facts, plan.middle) if plan.columns else list(frames)
+    if not plan.columns:
+        return list(frames)
+    return Strip(frames, plan.columns, plan.rows, plan.facts, plan.middle, plan.effects(frames))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from astrogate.core.point import Point
     from astrogate.core.protocols import Model
     from astrogate.core.recipe import Frame
+    from astrogate.rendering.effects import Effect
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 
@@ -100,7 +101,12 @@ class Sampling(Loading):
 
             return render(model, points, recipe=self.recipe(model), batch_size=self.at_once)
 
-        return Plan(frames, len(points), tuple(columns), **options)
+        def told(frames: Sequence[Frame]) -> tuple[Effect, ...]:
+            from astrogate.rendering.effects import effects
+
+            return effects(frames, model)
+
+        return Plan(frames, len(points), tuple(columns), effects=told, **options)
 
 
 class Seeded(Sampling):

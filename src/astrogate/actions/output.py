@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
     from astrogate.core.recipe import Frame
+    from astrogate.rendering.effects import Effect
 
 #: What passes frames on, and may count them.
 Watch = Callable[[Iterable["Frame"], int], Iterable["Frame"]]
@@ -45,16 +47,17 @@ def perform(
 
         check_video(output)
     plan = request.plan(request.load() if model is None else model)
-    write(plan, output, {**found, **plan.facts}, watch or _unwatched)
-    return plan
+    told = write(plan, output, {**found, **plan.facts}, watch or _unwatched)
+    return replace(plan, line="; ".join([plan.line, *map(str, told)]))
 
 
 def _unwatched(frames: Iterable[Frame], total: int) -> Iterable[Frame]:
     return frames
 
 
-def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> None:
-    """Draw a plan's frames into a file or a folder; `more` joins the record."""
+def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> tuple[Effect, ...]:
+    """Draw a plan's frames into a file or a folder, and return what their edits did; `more` joins the record."""
+    from astrogate.rendering.effects import small
     from astrogate.rendering.record import read_record, records, save_png
     from astrogate.rendering.sheet import sheet
     from astrogate.rendering.strip import Strip
@@ -64,14 +67,24 @@ def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> None:
         if plan.whole is not None:
             (frame,) = watch(plan.whole(), 1)
             save_png(frame.image, output, frame=frame, more=more)
-            return
+            return ()
         frames = tuple(watch(plan.frames(), plan.total))
         if plan.columns:
-            Strip(frames, plan.columns, plan.rows, more, plan.middle).save(output, tile=plan.tile)
-        else:
-            save_png(sheet(frames, columns=min(plan.total, 10)), output, frame=frames[0], more=more)
-    elif output.suffix:
-        video(watch(plan.frames(), plan.total), output, fps=plan.fps, more=more)
+            told = plan.effects(frames)
+            Strip(frames, plan.columns, plan.rows, more, plan.middle, told).save(output, tile=plan.tile)
+            return told
+        save_png(sheet(frames, columns=min(plan.total, 10)), output, frame=frames[0], more=more)
+        return ()
+    seen: list[Frame] = []
+
+    def shown() -> Iterator[Frame]:
+        for frame in watch(plan.frames(), plan.total):
+            if plan.columns:  # a path has frames without end, and no edits
+                seen.append(small(frame))
+            yield frame
+
+    if output.suffix:
+        video(shown(), output, fps=plan.fps, more=more)
     else:
         old = [path for path in output.glob("*.png") if path.stem.isdigit()] if output.is_dir() else []
         if len(old) > plan.total:
@@ -79,11 +92,12 @@ def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> None:
         if "command" in more and (first := output / "00000.png").exists():  # as it was spelled when this was begun
             with suppress(AstrogateError):
                 more = {**more, "command": read_record(first).get("command", "")}
-        for i, frame in enumerate(watch(plan.frames(), plan.total)):
+        for i, frame in enumerate(shown()):
             target, told = output / f"{i:05}.png", {**more, "frame": i}
             if target.exists() and not records(target, frame, told):
                 raise AstrogateError(f"{target} is of something else", "empty the folder, or name another one")
             save_png(frame.image, target, frame=frame, more=told, points=b"")
+    return plan.effects(seen) if seen else ()
 
 
 def record(request: Request) -> dict[str, Any]:

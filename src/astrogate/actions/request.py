@@ -6,7 +6,7 @@ there is a model, and a plan becomes frames as they are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -20,6 +20,7 @@ from astrogate.core.keys import key_of
 if TYPE_CHECKING:
     from astrogate.core.protocols import Model
     from astrogate.core.recipe import Frame
+    from astrogate.rendering.effects import Effect
 
 
 def option(default: Any, help: str, *, flag: str = "", **limits: Any) -> Any:
@@ -44,7 +45,8 @@ class Plan:
     `frames` draws, `total` of them, row by row; `columns` and `rows` are labels, `columns` empty for a path, whose
     frames follow one another; `whole`, where there is one, draws what a picture file shows instead. `middle` is the
     frame whose settings stand for all, `facts` join the record, `line` is what to say at the end, `fps` the frames per
-    second of a video, `tile` the pixels per side of a picture in a sheet.
+    second of a video, `tile` the pixels per side of a picture in a sheet. `effects` tells what each edit did, of frames
+    whose pictures may be small.
     """
 
     frames: Callable[[], Iterator[Frame]]
@@ -57,6 +59,7 @@ class Plan:
     whole: Callable[[], Iterator[Frame]] | None = None
     fps: float = 24.0
     tile: int = 128
+    effects: Callable[[Sequence[Frame]], tuple[Effect, ...]] = lambda frames: ()
 
 
 class Request(BaseModel):

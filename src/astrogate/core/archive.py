@@ -1,7 +1,8 @@
 """Archive: tensors with JSON metadata in one safetensors file; nothing else here reads or writes one.
 
-A file of ours has one JSON object, its format and metadata, under the key "astrogate": one, as safetensors writes
-several in any order. A file that other programs read has "format": "pt", as transformers asks for.
+A file of ours has one JSON object under the key "astrogate": its format, its metadata, and the key of all that it
+holds. It is one, as safetensors writes several in any order. A file that other programs read has "format": "pt", as
+transformers asks for.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
+from astrogate.core.keys import key_of
+from astrogate.core.values import plain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_KEY = "astrogate"
+_KEY, _CHECKSUM = "astrogate", "checksum"
 
 
 def write(
@@ -36,16 +39,17 @@ def write(
     import torch
     from safetensors.torch import save
 
-    try:
-        text = {"format": "pt"} if format is None else {_KEY: json.dumps({"format": format, **metadata})}
-    except (TypeError, ValueError, RecursionError) as error:
-        raise AstrogateError(
-            f"{path} cannot hold its metadata ({error})", "use texts, numbers, lists and dicts, not too deep"
-        ) from error
     copies = {  # also of tensors that share memory, which a file cannot
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
+    try:
+        told: Any = json.loads(json.dumps({"format": format, **metadata}, default=plain))
+        text = {"format": "pt"} if format is None else {_KEY: json.dumps({**told, _CHECKSUM: key_of(told, copies)})}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise AstrogateError(
+            f"{path} cannot hold its metadata ({error})", "use texts, numbers, lists and dicts, not too deep"
+        ) from error
     with whole_file(Path(path)) as file:
         file.write(save(copies, text))
 
@@ -66,7 +70,7 @@ def read(
     change, or the program dies, once somebody writes over the file.
 
     Raises AstrogateError, with the `remedy`, for a file that is missing, cut off, of another format (not `what`), that
-    misses one of `fields` or of `tensors`, or whose metadata are of other types.
+    misses one of `fields` or of `tensors`, whose metadata are of other types, or whose copied tensors are not finite.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -85,6 +89,10 @@ def read(
             found: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if copied:
                 found = {name: tensor.clone() for name, tensor in found.items()}
+                if odd := [name for name, tensor in found.items() if not _finite(tensor)]:
+                    raise ValueError(f"{odd[0]} holds what is no finite number")
+        if format is not None and kept.pop(_CHECKSUM, None) != key_of(kept, found):
+            raise ValueError("it is not what was written")
         for names, there in ((tensors, found), (fields, kept)):
             if missing := [name for name in names if name not in there]:
                 raise ValueError(f"it has no {', '.join(missing)}")
@@ -95,6 +103,10 @@ def read(
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise AstrogateError(f"{path} could not be read ({reason}); it may be cut off", remedy) from error
+
+
+def _finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(tensor.float().isfinite().all())
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ Edit that moves the tokens of that point's prompt.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Curve, Half, Parts, Steer, Window
 from astrogate.core.point import Point
 from astrogate.core.segment import Segment
+from astrogate.core.values import real
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +48,17 @@ class Direction:
     calibration: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.calibration is not None:
+            low, high = (real(value, "calibration") for value in self.calibration)
+            object.__setattr__(self, "calibration", (low, high))
         check_calibration(self.calibration)
+        for role, vector in self.vectors.items():
+            if vector.ndim != 1 or not bool(vector.isfinite().all()):
+                kind = f"{list(vector.shape)} of {str(vector.dtype).removeprefix('torch.')}"
+                raise AstrogateError(
+                    f"the direction {self.name!r} is no vector of finite numbers in {role} ({kind})",
+                    "fit it again, or combine directions with smaller weights",
+                )
 
     def __repr__(self) -> str:
         return f"<Direction {self.name}, {', '.join(sorted(self.vectors))}{', calibrated' if self.calibration else ''}>"
@@ -189,8 +199,7 @@ class Direction:
         return self._combine(other, -1)
 
     def __mul__(self, factor: float) -> Direction:
-        if not math.isfinite(factor):
-            raise AstrogateError(f"{factor:g} times a direction", "use a finite factor")
+        factor = real(factor, "a direction times")
         vectors = {role: v * factor for role, v in self.vectors.items()}
         name = f"{factor:g} * ({self.name})"
         return Direction(vectors, self.model, name, {"of": [dict(self.origin)], "times": factor})

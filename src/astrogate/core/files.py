@@ -2,22 +2,28 @@
 
 A folder that is there is exchanged for the new one by renameat2(RENAME_EXCHANGE), so that at every moment the old or
 the new one is there whole. Where the system cannot exchange, the old one is moved aside first, and back on failure.
+
+What is being written has a name of its own, ".NAME.xxxxxxxx.part", and a lock. A process that was killed holds none:
+the next one that writes into the same folder removes what it left.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from errno import EINVAL, ENOSYS, ENOTSUP
-from glob import escape
+from errno import EINVAL, ENOSYS, ENOTSUP, EROFS
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
 
 from astrogate.core.errors import AstrogateError
+
+_PART = re.compile(r"\..*\.[0-9a-f]{8}\.part")
+_swept: set[Path] = set()
 
 
 @contextmanager
@@ -27,26 +33,53 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
     Raises AstrogateError if the folder does not take a file.
     """
     path = Path(os.path.realpath(path))
-    temporary = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
             raise FileExistsError(f"{path} is a folder or a device")
-        opened = temporary.open("xb")
+        if path.parent not in _swept:  # a cache writes thousands of files into one folder
+            _sweep(path.parent)
+            _swept.add(path.parent)
+        temporary, opened, lock = _locked_file(path)
     except OSError as error:
         raise AstrogateError(f"cannot write {path} ({error.strerror or error})", "name a writable file") from error
     try:
         with opened as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            _synced(file.fileno())
         if path.exists():
-            shutil.copymode(path, temporary)
+            _copy_mode(path, temporary)
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         _name(error, path)
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+@contextmanager
+def exclusive(path: Path) -> Generator[None]:
+    """Hold the lock `path`, a file, while open. Raises AstrogateError where another process does."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AstrogateError(f"another process is at work in {path.parent}", "wait, or name another one") from error
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,15 +92,14 @@ def write_text(path: Path, text: str) -> None:
 def whole_folder(path: Path) -> Generator[Path]:
     """Yield an empty folder beside `path`; it takes the place of `path` when the block ends without an error.
 
-    Until then a folder at `path` stays as it is. What a killed writer left beside it is removed; one that still writes
-    holds a lock. Raises AstrogateError if there can be no folder.
+    Until then a folder at `path` stays as it is. Raises AstrogateError if there can be no folder.
     """
     path = Path(os.path.realpath(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"{path} is a file")
-        _remove_abandoned(path)
+        _sweep(path.parent)
         fresh, lock = _locked_folder(path)
     except OSError as error:
         raise AstrogateError(f"cannot write {path} ({error.strerror or error})", "name a writable folder") from error
@@ -75,7 +107,7 @@ def whole_folder(path: Path) -> Generator[Path]:
         yield fresh
         _sync(fresh)
         if path.exists():
-            shutil.copymode(path, fresh)
+            _copy_mode(path, fresh)
             _exchange(fresh, path)
         else:
             fresh.rename(path)
@@ -89,8 +121,9 @@ def whole_folder(path: Path) -> Generator[Path]:
             os.close(lock)
 
 
-def _beside(path: Path, suffix: str = "") -> Path:
-    return path.with_name(f".{path.name}.{token_hex(4)}{suffix}")
+def _beside(path: Path) -> Path:
+    """A name beside `path` for what is not finished, no longer than names may be."""
+    return path.with_name(f".{path.name[:40]}.{token_hex(4)}.part")
 
 
 def _name(error: BaseException, path: Path) -> None:
@@ -99,24 +132,39 @@ def _name(error: BaseException, path: Path) -> None:
         error.filename = str(path)
 
 
+def _locked_file(path: Path) -> tuple[Path, BinaryIO, int | None]:
+    """A new file beside `path`, open, with its lock; one that was swept before it was locked is made again."""
+    while True:
+        temporary = _beside(path)
+        opened = temporary.open("xb")
+        lock = _lock(temporary)
+        if temporary.exists():
+            return temporary, opened, lock
+        opened.close()
+
+
 def _locked_folder(path: Path) -> tuple[Path, int | None]:
-    """A new folder beside `path`, and the open lock that tells that its writer lives.
+    """A new folder beside `path`, with its lock; one that was swept before it was locked is made again."""
+    while True:
+        made = _beside(path)
+        made.mkdir()
+        lock = _lock(made)
+        if made.exists():
+            return made, lock
 
-    It is locked before it has the name that `_remove_abandoned` looks for.
+
+def _lock(path: Path) -> int | None:
+    """Lock a file or a folder until the descriptor is closed, or its process ends. None where another process has the
+    lock, or where there are no locks.
     """
-    made = _beside(path)
-    made.mkdir()
-    lock = _lock(made)
-    return made.rename(_beside(path, ".part")), lock
-
-
-def _lock(folder: Path) -> int | None:
-    """Lock a folder until the descriptor is closed, or its process ends. None where there are no locks."""
     if sys.platform == "win32":
         return None
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -125,20 +173,37 @@ def _lock(folder: Path) -> int | None:
     return descriptor
 
 
-def _remove_abandoned(path: Path) -> None:
-    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
-        with suppress(OSError):
-            lock = _lock(left)
-            if lock is not None:
-                shutil.rmtree(left, ignore_errors=True)
-                os.close(lock)
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder: what nobody has locked."""
+    for left in folder.iterdir():
+        if _PART.fullmatch(left.name):
+            with suppress(OSError):
+                lock = _lock(left)
+                if lock is not None:
+                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+                    os.close(lock)
+
+
+def _copy_mode(path: Path, to: Path) -> None:
+    """Give `to` the mode of `path`, where the system has modes."""
+    with suppress(OSError):
+        shutil.copymode(path, to)
+
+
+def _synced(descriptor: int) -> None:
+    """Bring what is open to the disk, where the system can say so."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (EINVAL, ENOSYS, ENOTSUP, EROFS):
+            raise
 
 
 def _exchange(fresh: Path, path: Path) -> None:
     """Swap two folders: in one step, or by way of a third name."""
     if _swapped(fresh, path):
         return
-    aside = path.rename(_beside(path))
+    aside = path.rename(path.with_name(f".{path.name[:40]}.{token_hex(4)}.old"))  # which nothing sweeps
     try:
         fresh.rename(path)
     except BaseException:
@@ -170,7 +235,7 @@ def _sync(folder: Path) -> None:
     for below, _, names in os.walk(folder):
         for name in names:
             with open(Path(below, name), "rb") as file:
-                os.fsync(file.fileno())
+                _synced(file.fileno())
         _sync_entries(Path(below))
 
 
@@ -179,6 +244,6 @@ def _sync_entries(folder: Path) -> None:
     if sys.platform != "win32":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            _synced(descriptor)
         finally:
             os.close(descriptor)

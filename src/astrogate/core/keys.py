@@ -13,9 +13,11 @@ from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from typing import Any
 
+from astrogate.core.values import plain
+
 
 def key_of(*content: object) -> str:
-    """Sixteen hexadecimal digits that name texts, JSON values, bytes, tensors, dataclasses and any nest of them.
+    """Sixteen hexadecimal digits that name texts, numbers, paths, bytes, tensors, dataclasses and any nest of them.
 
     Raises TypeError for anything else.
     """
@@ -36,4 +38,4 @@ def _plain(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         raw = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
         return {"tensor": [str(value.dtype), list(value.shape), sha256(raw).hexdigest()]}
-    raise TypeError(f"{type(value).__name__} has no key")
+    return plain(value)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.values import real, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,9 +49,16 @@ class Steer:
     knots: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(self.scale, self.window)
-        shares = [u for u, _ in self.curve]
-        if shares != sorted(set(shares)) or not all(0 <= u <= 1 and abs(w) <= 1000 for u, w in self.curve):
+        _settle(self)
+        curve = tuple(
+            (real(u, "a curve's share", 0, 1), real(w, "a curve's weight", -1000, 1000)) for u, w in self.curve
+        )
+        spans = tuple((whole(a, "a span's start", 0, 2**31), whole(b, "a span's end", 0, 2**31)) for a, b in self.spans)
+        knots = tuple(real(knot, "a knot") for knot in self.knots)
+        for name, value in (("curve", curve), ("spans", spans), ("knots", knots)):
+            object.__setattr__(self, name, value)
+        shares = [u for u, _ in curve]
+        if shares != sorted(set(shares)):
             raise AstrogateError(f"curve {self.curve}", "use rising shares of the steps from 0 to 1, finite weights")
         if self.rule not in ("add", "turn", "toward", "knots"):
             raise AstrogateError(f"rule {self.rule!r} is unknown", "use add, turn, toward or knots")
@@ -97,9 +105,11 @@ class Guide:
     quantile: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self.scale, self.window)
-        if not 0 <= self.quantile < 1:
-            raise AstrogateError(f"quantile {self.quantile:g}", "use a share of the picture from 0 up to 1")
+        _settle(self)
+        quantile = real(self.quantile, "quantile", 0, 1, "use a share of the picture from 0 up to 1")
+        if quantile == 1:
+            raise AstrogateError("quantile 1", "use a share of the picture from 0 up to 1")
+        object.__setattr__(self, "quantile", quantile)
 
     def acts(self, u: float) -> bool:
         """Whether it acts when the share `u` of the steps is done."""
@@ -122,9 +132,8 @@ class Hold:
     attend: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, share in (("hold", self.share), ("attend", self.attend)):
-            if not 0 <= share <= 1:
-                raise AstrogateError(f"{name} {share:g}", "use a share from 0 to 1")
+        for name, what in (("share", "hold"), ("attend", "attend")):
+            object.__setattr__(self, name, real(getattr(self, name), what, 0, 1, "use a share from 0 to 1"))
 
     @property
     def acts(self) -> bool:
@@ -156,9 +165,11 @@ class Parts:
         )
 
 
-def _check(scale: float, window: Window) -> None:
-    low, high = window
+def _settle(part: Steer | Guide) -> None:
+    """Bring scale and window of a part to Python's own numbers, and check them."""
+    low, high = (real(share, "a window's share") for share in part.window)
     if not 0 <= low < high <= 1:
         raise AstrogateError(f"window {low:g} to {high:g}", "use shares of the steps, 0 <= start < end <= 1")
-    if not abs(scale) <= 1000:
-        raise AstrogateError(f"scale {scale:g}", "use a finite number of at most 1000 either way")
+    scale = real(part.scale, "scale", -1000, 1000, "use a finite number of at most 1000 either way")
+    object.__setattr__(part, "window", (low, high))
+    object.__setattr__(part, "scale", scale)

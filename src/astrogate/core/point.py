@@ -12,12 +12,13 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Guide, Hold, Steer
 from astrogate.core.recipe import Recipe
 from astrogate.core.segment import Segment
+from astrogate.core.values import number, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: How far calibrated edits may go together.
-TOGETHER = 2.0
+#: How far calibrated edits may go together, and the most draws before a point's noise.
+TOGETHER, DRAWS = 2.0, 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +48,10 @@ class Point:
     recipe: Recipe | None = None
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", whole(self.seed, "seed", 0, 2**32 - 1))
+        object.__setattr__(self, "draw", whole(self.draw, "draw", 0, DRAWS))
+
     def __repr__(self) -> str:
         edits = "".join(f", {scale:+g} {edit.name}" for edit, scale in self.edits)
         return f'<Point "{self.prompt}" seed {self.seed}{edits}, {self.origin.get("model", "")}>'
@@ -57,7 +62,7 @@ class Point:
         Raises AstrogateError for an edit of another model or prompt, for a scale that is not finite or that the edit
         does not go to, and for calibrated edits that go further than 2 together.
         """
-        scale = float(scale)
+        scale = number(scale, "scale")
         if not math.isfinite(edit.strength(scale)):
             raise AstrogateError(f"scale {scale:g} of {edit.name or 'an edit'}", "use a finite number")
         if edit.model not in ("", self.model):
@@ -86,10 +91,11 @@ class Point:
         """This point with other noise: what the generator of `seed` draws after `draw` draws.
 
         Draw 0 is what plain diffusers starts from. Both ends of a path may come from one generator, by draws 0 and 1.
-        Raises AstrogateError for a seed outside [0, 2**63).
+        Raises AstrogateError for a seed outside [0, 2**32).
         """
         from astrogate.core.seeds import noise
 
+        draw = whole(draw, "draw", 0, DRAWS)
         latents = noise(tuple(self.tensors["latents"].shape), seed, draw=draw)
         return replace(self, tensors={**self.tensors, "latents": latents}, seed=seed, draw=draw, recipe=None)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
+from astrogate.core.values import real, whole
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -42,24 +44,20 @@ class Recipe:
     eta: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_inference_steps <= 500 or self.num_inference_steps != int(self.num_inference_steps):
-            raise AstrogateError(f"{self.num_inference_steps} steps", "choose 1 to 500")
-        for guidance in (self.guidance_scale, self.true_cfg_scale):
-            if not 0 <= guidance <= 100:
-                raise AstrogateError(f"guidance {guidance:g}", "choose 0 to 100 (1 is no guidance)")
-        if not 0 <= self.eta <= 1:
-            raise AstrogateError(f"eta {self.eta:g}", "choose a share of the noise from 0 to 1")
+        set_ = partial(object.__setattr__, self)
+        set_("num_inference_steps", whole(self.num_inference_steps, "{} steps", 1, 500, "choose 1 to 500"))
+        for name in ("guidance_scale", "true_cfg_scale"):
+            set_(name, real(getattr(self, name), "guidance", 0, 100, "choose 0 to 100 (1 is no guidance)"))
+        set_("eta", real(self.eta, "eta", 0, 1, "choose a share of the noise from 0 to 1"))
         if self.dtype is not None and self.dtype not in _DTYPES:
             raise AstrogateError(f"dtype {self.dtype!r} is unknown", f"choose one of {', '.join(_DTYPES)}")
-        for side in (self.height, self.width, self.stride):
-            if side is not None and (side < 8 or side > 16384 or side % 8):
-                raise AstrogateError(f"{side} pixels", "choose a multiple of 8 from 8 to 16384")
-
-        for name in ("num_inference_steps", "height", "width", "stride"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else int(value))
-        for name in ("guidance_scale", "true_cfg_scale", "eta"):
-            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("height", "width", "stride"):
+            if getattr(self, name) is not None:
+                remedy = "choose a multiple of 8 from 8 to 16384"
+                side = whole(getattr(self, name), "{} pixels", 8, 16384, remedy)
+                if side % 8:
+                    raise AstrogateError(f"{side} pixels", remedy)
+                set_(name, side)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the settings."""

@@ -1,23 +1,29 @@
-"""Seeds: one CPU generator per item, so that an item's noise does not depend on its batch or device."""
+"""Seeds: one CPU generator per item, so that an item's noise does not depend on its batch, its device, or on what
+numbers and devices the caller made torch's defaults.
+
+PyTorch's CPU generator reads 32 bits of a seed: larger ones would repeat the noise of others, and are refused.
+"""
 
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.values import whole
+
+#: The largest seed.
+MOST = 2**32 - 1
 
 
 def generator(seed: int, use: str = "") -> torch.Generator:
-    """A CPU generator for one item. Raises AstrogateError for a seed outside [0, 2**63).
+    """A CPU generator for one item. Raises AstrogateError for a seed outside [0, 2**32).
 
-    `use` names what is drawn besides the latents of a seed, and makes it independent of them. It changes the low 32
-    bits, the only ones that PyTorch's generator reads.
+    `use` names what is drawn besides the latents of a seed, and makes it independent of them.
     """
-    if not 0 <= seed < 2**63:
-        raise AstrogateError(f"seed {seed} is out of range", "use a whole number from 0 to 2**63 - 1")
+    seed = checked(seed)
     if use:
         seed = int.from_bytes(sha256(f"{use} {seed}".encode()).digest()[:4])
     return torch.Generator("cpu").manual_seed(seed)
@@ -30,5 +36,15 @@ def noise(shape: tuple[int, ...], seed: int, *, draw: int = 0) -> Tensor:
     """
     source = generator(seed)
     for _ in range(draw):
-        torch.randn((1, *shape), generator=source)
-    return torch.randn((1, *shape), generator=source)[0]
+        normal((1, *shape), source)
+    return normal((1, *shape), source)[0]
+
+
+def normal(shape: tuple[int, ...], source: torch.Generator) -> Tensor:
+    """Standard normal float32 numbers on the CPU from a generator there."""
+    return torch.randn(shape, generator=source, dtype=torch.float32, device="cpu")
+
+
+def checked(seed: Any) -> int:
+    """A seed as Python's own integer. Raises AstrogateError for what is no whole number in [0, 2**32)."""
+    return whole(seed, "seed", 0, MOST, "use a whole number from 0 to 2**32 - 1")

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+#: Marks that belong to the letter before them: accents, and the vowel signs of Indic scripts and Thai.
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0971-\u0dff"
+    "\u0e31-\u0e4e\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f"
+)
 #: What counts as one word of a prompt.
-WORD = re.compile(r"[^\W\d_]+|\d|[^\w\s]+|_+")
+WORD = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}])*|\d|[^\w\s]+|_+")
+
+
+def folded(text: str) -> str:
+    """A text as it is compared: without case, and with accents in one form."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, as they are compared."""
+    return [folded(word) for word in WORD.findall(text)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +32,7 @@ class Segment:
     """One text encoder's tokens on the sequence axis of "prompt_embeds": positions [start, stop).
 
     `first` is the text's first token (after a begin token, where there is one), `end` its end-of-text token; what
-    follows is padding. `words` are the prompt's, in order and lower case, each with its range. `name` is "" for a
+    follows is padding. `words` are the prompt's, in order and folded, each with its range. `name` is "" for a
     model's first segment, "t5" for T5's behind CLIP's.
     """
 
@@ -35,7 +51,7 @@ class Segment:
 
     def find(self, phrase: str, *, last: bool = False) -> tuple[int, int] | None:
         """The range of tokens of a word or phrase where it first (or last) occurs; None where it does not."""
-        wanted = WORD.findall(phrase.lower())
+        wanted = words_of(phrase)
         places = range(len(self.words) - len(wanted) + 1) if wanted else range(0)
         for i in reversed(places) if last else places:
             found = self.words[i : i + len(wanted)]

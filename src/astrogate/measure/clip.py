@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.loading.checks import check_folder
 from astrogate.models.loading.locate import home, is_unclip, shipped_folder
 from astrogate.models.loading.quiet import quiet
+from astrogate.models.loading.trust import check_folder
 
 
 @final
@@ -59,12 +59,17 @@ class Clip:
     def __repr__(self) -> str:
         return f"<Clip {self.folder}>"
 
-    def _pixels(self, pictures: Tensor) -> Tensor:
-        """Pictures [n, 3, h, w] in [0, 1] as the vision tower takes them."""
+    def _pixels(self, pictures: Tensor, *, whole: bool = False) -> Tensor:
+        """Pictures [n, 3, h, w] in [0, 1] as the vision tower takes them.
+
+        Of one that is not square, the middle, as CLIP's own processor has it; or the `whole`, squeezed to a square.
+        """
         pictures = pictures.to(self.mean.device)
-        if pictures.shape[-2:] != (self.side, self.side):
-            pictures = F.interpolate(pictures, (self.side, self.side), mode="bicubic", antialias=True).clamp(0, 1)
-        return (pictures - self.mean) / self.std
+        high, wide = (self.side, self.side) if whole else _covering(pictures.shape[-2], pictures.shape[-1], self.side)
+        if pictures.shape[-2:] != (high, wide):
+            pictures = F.interpolate(pictures, (high, wide), mode="bicubic", antialias=True).clamp(0, 1)
+        top, left = (high - self.side) // 2, (wide - self.side) // 2
+        return (pictures[..., top : top + self.side, left : left + self.side] - self.mean) / self.std
 
     def images_with_gradient(self, pictures: Tensor) -> Tensor:
         """Unit features [n, d] of pictures [n, 3, h, w] in [0, 1], differentiable, in one batch."""
@@ -78,12 +83,15 @@ class Clip:
 
     @torch.no_grad()
     def between(self, a: Tensor, b: Tensor, *, batch_size: int = 50) -> Tensor:
-        """Perceptual distances [n] of pictures [n, 3, h, w] in [0, 1], row by row. See `core.protocols.Distance`."""
+        """Perceptual distances [n] of pictures [n, 3, h, w] in [0, 1], row by row. See `core.protocols.Distance`.
+
+        All of a picture counts: one that is not square is squeezed to a square.
+        """
         if a.shape != b.shape:
             raise AstrogateError(f"pictures of shapes {tuple(a.shape)} and {tuple(b.shape)}", "give equal shapes")
         parts: list[Tensor] = []
         for x, y in zip(a.split(batch_size), b.split(batch_size), strict=True):
-            pixels = self._pixels(torch.cat([x, y]))
+            pixels = self._pixels(torch.cat([x, y]), whole=True)
             states = self.model.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states[1:]
             pairs = (F.normalize(s[:, 1:], dim=-1).chunk(2) for s in states)
             parts.append(torch.stack([(u - v).square().sum(-1).mean(1) for u, v in pairs]).mean(0).cpu())
@@ -121,13 +129,18 @@ class Clip:
         return torch.cat(found).view(len(templates), len(words), -1)
 
 
+def _covering(high: int, wide: int, side: int) -> tuple[int, int]:
+    """The size of a picture whose shorter side is `side`."""
+    return (side, int(side * wide / high)) if high <= wide else (int(side * high / wide), side)
+
+
 def _filled(tokenizer: Any, templates: Sequence[str], words: Sequence[str]) -> Iterator[list[list[int]]]:
     """A template's token ids with each word. Between spaces neither changes the other's: each is read once."""
     alone: list[list[int]] = tokenizer(list(words), add_special_tokens=False).input_ids
     room: int = tokenizer.model_max_length - 2
     for template in templates:
         if re.search(r"\S\{\}|\{\}\S", template):
-            yield tokenizer([template.format(word) for word in words], truncation=True).input_ids
+            yield tokenizer([template.replace("{}", word) for word in words], truncation=True).input_ids
             continue
         before, after = tokenizer(template.split("{}"), add_special_tokens=False).input_ids
         yield [[tokenizer.bos_token_id, *(before + ids + after)[:room], tokenizer.eos_token_id] for ids in alone]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any, final
@@ -15,6 +15,7 @@ from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import noise
 from astrogate.core.segment import Segment
+from astrogate.core.values import whole
 from astrogate.models import identity
 from astrogate.models.asked import check_points, check_recipe
 from astrogate.models.codec import Autoencoder
@@ -43,13 +44,13 @@ class PipelineModel:
         self.family, self.pipe, self.name, self.language = family, pipe, name, language
         self.recipe = recipe or family.recipe
         self.lock = lock_of(self.denoiser)
-        self._fingerprint: str | None = None
         pipe.set_progress_bar_config(disable=True)
         if family.upcast and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
             pipe.vae.to(torch.float32)
 
     def __repr__(self) -> str:
-        return f"<Model {self.name}, {self.family.name}, {self.size} px, {self.dtype}, {self.device}>"
+        side = self._side()
+        return f"<Model {self.name}, {self.family.name}, {f'{side} px, ' if side else ''}{self.dtype}, {self.device}>"
 
     @property
     def can(self) -> frozenset[str]:
@@ -84,8 +85,14 @@ class PipelineModel:
     @property
     def size(self) -> int:
         """The side of a picture, in pixels, at the model's own resolution."""
-        side = self.denoiser.config.get("sample_size") or self.pipe.default_sample_size
-        return int(side * self.factor)
+        if not (side := self._side()):
+            raise AstrogateError(f"{self.name} does not say the size of its pictures", "name a height and a width")
+        return side
+
+    def _side(self) -> int:
+        """The side of its pictures; 0 where its settings do not say it."""
+        side: Any = self.denoiser.config.get("sample_size") or getattr(self.pipe, "default_sample_size", None) or 0
+        return int((side[0] if isinstance(side, (list, tuple)) else side) * self.factor)
 
     @property
     def factor(self) -> int:
@@ -101,10 +108,8 @@ class PipelineModel:
     @property
     def fingerprint(self) -> str:
         """See `core.protocols.Model`."""
-        if self._fingerprint is None:
-            parts = (*self.family.encoders, self.family.denoiser)
-            self._fingerprint = identity.fingerprint({part: getattr(self.pipe, part) for part in parts})
-        return self._fingerprint
+        parts = (*self.family.encoders, self.family.denoiser)
+        return identity.fingerprint({part: getattr(self.pipe, part) for part in parts})
 
     @property
     @alone
@@ -123,7 +128,7 @@ class PipelineModel:
         check_prompt(prompt)
         check_words((prompt, negative), self.language)
         factor, unit = self.factor, self.family.packing * self.family.patch
-        height, width = sides(height, width, self.size, factor * unit)
+        height, width = sides(height, width, lambda: self.size, factor * unit)
         first = self.family.texts[0]
         with torch.no_grad():
             for text in (prompt, negative):
@@ -267,9 +272,10 @@ def part(parts: Mapping[str, nn.Module], site: str, name: str) -> nn.Module:
     return found
 
 
-def sides(height: int | None, width: int | None, default: int, factor: int) -> tuple[int, int]:
+def sides(height: int | None, width: int | None, default: Callable[[], int], factor: int) -> tuple[int, int]:
     """Height and width in pixels. Raises AstrogateError for what is no multiple of `factor`."""
-    height, width = height or default, width or default
+    given = [None if side is None else whole(side, "{} pixels", 1, 16384) for side in (height, width)]
+    height, width = (default() if side is None else side for side in given)
     if height % factor or width % factor:
         raise AstrogateError(f"{width} x {height} pixels", f"choose multiples of {factor} for this model")
     return height, width

@@ -18,6 +18,7 @@ from astrogate.core.files import whole_file
 from astrogate.core.keys import key_of
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
+from astrogate.rendering.pixels import MOST_PIXELS, UNREADABLE
 
 #: Part of every key: raise it when `render` or an adapter draws the same point otherwise.
 _VERSION = 3
@@ -39,11 +40,13 @@ class FrameCache:
     def get(self, key: str) -> Image.Image | None:
         """The picture of a key; None where there is none, or a broken one."""
         try:
-            with Image.open(self._path(key)) as image:
+            with Image.open(self._path(key), formats=("PNG",)) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    return None
                 image.load()
                 whole = image.info.get("checksum") == _checksum(image)
                 return image.convert("RGB") if whole else None
-        except (OSError, SyntaxError, ValueError):
+        except (*UNREADABLE, Image.DecompressionBombError):
             return None
 
     def put(self, key: str, image: Image.Image) -> None:

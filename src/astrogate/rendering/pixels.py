@@ -5,6 +5,7 @@ A file is read as a person sees it: RGB, the right way up, transparency on white
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,28 +19,63 @@ from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.recipe import Frame
 from astrogate.ops.pixels import to_pictures, to_pixels
 
-#: How the names of picture files end.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+#: How the names of picture files end, and what is read as one, whatever its name.
+SUFFIXES, _FORMATS = (".png", ".jpg", ".jpeg", ".webp"), ("PNG", "JPEG", "WEBP")
+#: The most pixels of a picture: some 200 MB as it is decoded.
+MOST_PIXELS = 50_000_000
+#: What Pillow raises on files that are no whole picture.
+UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, struct.error)
 
 
 def picture_files(folder: Path, *, deep: bool = False) -> list[Path]:
-    """The picture files of a folder, with `deep` also of the folders below it, by name."""
-    return sorted(path for path in folder.glob("**/*" if deep else "*") if path.suffix.lower() in SUFFIXES)
+    """The picture files of a folder, with `deep` also of the folders below it, by name: 2 comes before 10."""
+    found = (path for path in folder.glob("**/*" if deep else "*") if path.suffix.lower() in SUFFIXES)
+    return sorted(found, key=lambda path: [_counted(part) for part in path.relative_to(folder).parts])
+
+
+def _counted(name: str) -> list[tuple[int, int, str]]:
+    """A name by its numbers and what is between them, to be sorted by; numbers come first."""
+    parts = (part for part in re.split(r"(\d+)", name) if part)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def read_picture(path: Path | str) -> Image.Image:
-    """A PNG, JPEG or WebP file. Raises AstrogateError for what is no whole picture, or an absurdly large one."""
+    """A PNG, JPEG or WebP file, the first picture of several, as RGB of eight bits.
+
+    Raises AstrogateError for what is no whole picture, or one of more than `MOST_PIXELS`: its header tells.
+    """
     try:
-        with Image.open(path) as image:
+        if not Path(path).is_file():
+            raise AstrogateError(f"{path} is no picture (there is no such file)", "name a PNG, JPEG or WebP file")
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise AstrogateError(
+                    f"{path} is too large ({image.width} x {image.height})", f"use at most {MOST_PIXELS:,} pixels"
+                )
             image.load()
-            upright = ImageOps.exif_transpose(image)
-    except Image.DecompressionBombError as error:
-        raise AstrogateError(f"{path} is too large ({error})", "make it smaller first, if you trust it") from error
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:
-        raise AstrogateError(f"{path} is no picture ({error})", "name a PNG or JPEG file") from error
-    if upright.mode.startswith("I"):
-        upright = Image.fromarray((np.asarray(upright, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-    if "A" in upright.getbands() or "transparency" in upright.info:
+            return rgb(image, str(path))
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise AstrogateError(f"{path} is no picture ({reason})", "name a PNG, JPEG or WebP file") from error
+
+
+def rgb(image: Image.Image, name: str = "a picture") -> Image.Image:
+    """A picture as a person sees it: RGB of eight bits, the right way up, transparency on white.
+
+    Sixteen bits are brought to eight, and floats in [0, 1]. Raises AstrogateError for other numbers.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        values = np.asarray(image, np.float32)
+        most = 1.0 if image.mode == "F" else 65535.0
+        wide = image.mode == "I" and image.format != "PNG"  # whose sixteen bits Pillow gives as integers of 32
+        if wide or not 0 <= float(values.min()) <= float(values.max()) <= most:
+            raise AstrogateError(
+                f"{name} holds {image.mode} numbers from {values.min():g} to {values.max():g}",
+                "give eight or sixteen bits, or floats from 0 to 1",
+            )
+        image = Image.fromarray((values * (255 / most)).round().astype(np.uint8))
+    upright = ImageOps.exif_transpose(image)
+    if "A" in upright.getbands() or "a" in upright.getbands() or "transparency" in upright.info:
         clear = upright.convert("RGBA")
         paper = Image.new("RGBA", clear.size, "white")
         upright = Image.alpha_composite(paper, clear)
@@ -48,7 +84,7 @@ def read_picture(path: Path | str) -> Image.Image:
 
 def fitted(image: Image.Image, height: int, width: int) -> Tensor:
     """A picture [3, h, w] in [0, 1] of the size that is wanted; warns where it is resized."""
-    image = image.convert("RGB")
+    image = rgb(image)
     if image.size != (width, height):
         warn(f"the picture is {image.width} x {image.height}, resized to {width} x {height}", AstrogateWarning, 2)
         image = image.resize((width, height), Image.Resampling.LANCZOS)
@@ -61,8 +97,15 @@ def image_of(frame: Frame | Image.Image) -> Image.Image:
 
 
 def to_tensor(frames: Iterable[Frame | Image.Image]) -> Tensor:
-    """Frames or RGB images of one size as pictures [n, 3, h, w] in [0, 1], what readers and distances take."""
-    return to_pictures(np.stack([np.asarray(image_of(frame)) for frame in frames]))
+    """Frames or images of one size as pictures [n, 3, h, w] in [0, 1], what readers and distances take.
+
+    Raises AstrogateError where there are none, or of several sizes.
+    """
+    images = [rgb(image_of(frame)) for frame in frames]
+    if len({image.size for image in images}) != 1:
+        found = " and ".join(sorted({f"{w} x {h}" for w, h in (image.size for image in images)})) or "no size"
+        raise AstrogateError(f"pictures of {found}", "give pictures of one size")
+    return to_pictures(np.stack([np.asarray(image) for image in images]))
 
 
 def to_images(pictures: Tensor) -> list[Image.Image]:

@@ -21,6 +21,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
+from astrogate.core.values import plain
 from astrogate.rendering.kept import packed
 
 _KEY, _CHUNK, _GIF_MARK = "astrogate", b"ASTG", b"\x09astrogate"
@@ -54,17 +55,28 @@ def record(frame: Frame) -> dict[str, Any]:
 
 
 def parameters(frame: Frame) -> str:
-    """The settings in the form that A1111's web UI reads."""
+    """The settings in the form that A1111's web UI reads: a prompt a line, a line of settings, what could be read as
+    more of them in quotes.
+    """
     origin, recipe = frame.point.origin, frame.recipe
-    lines = [str(origin.get("prompt", ""))]
+    lines = [" ".join(str(origin.get("prompt", "")).split())]
     if origin.get("negative"):
-        lines.append(f"Negative prompt: {origin['negative']}")
-    lines.append(
-        f"Steps: {recipe.num_inference_steps}, Sampler: {recipe.scheduler or 'default'}, "
-        f"CFG scale: {recipe.guidance_scale:g}, Seed: {frame.point.seed}, "
-        f"Size: {frame.image.width}x{frame.image.height}, Model: {origin.get('model', '')}"
-    )
+        lines.append(f"Negative prompt: {' '.join(str(origin['negative']).split())}")
+    settings = {
+        "Steps": recipe.num_inference_steps,
+        "Sampler": recipe.scheduler or "default",
+        "CFG scale": f"{recipe.guidance_scale:g}",
+        "Seed": frame.point.seed,
+        "Size": f"{frame.image.width}x{frame.image.height}",
+        "Model": origin.get("model", ""),
+    }
+    lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in settings.items()))
     return "\n".join(lines)
+
+
+def _quoted(value: str) -> str:
+    """A setting as the web UI quotes it: as JSON, where a mark would end it."""
+    return json.dumps(value, ensure_ascii=False) if set(value) & set(',:"\n\r') else value
 
 
 def records(path: Path, frame: Frame, more: Mapping[str, Any]) -> bool:
@@ -80,7 +92,7 @@ def records(path: Path, frame: Frame, more: Mapping[str, Any]) -> bool:
 
 def text_of(frame: Frame, more: Mapping[str, Any] | None = None) -> str:
     """The record as a file has it; `more` joins that of the frame."""
-    return json.dumps({**record(frame), **(more or {})})
+    return json.dumps({**record(frame), **(more or {})}, default=plain)
 
 
 def save_png(
@@ -106,8 +118,15 @@ def save_png(
     if points:
         info.add(_POINTS, points)
     path = Path(path)
+    check_png(path)
     with whole_file(path) as file:
         image.save(file, "PNG", pnginfo=info)
+
+
+def check_png(path: Path) -> None:
+    """Raise AstrogateError for a name that a PNG file does not have."""
+    if path.suffix.lower() != ".png":
+        raise AstrogateError(f"{path.name} is no name of a PNG file", "let it end in .png")
 
 
 def versions() -> dict[str, str]:

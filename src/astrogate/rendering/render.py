@@ -18,6 +18,7 @@ from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
+from astrogate.core.progress import unseen
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.rendering.cache import FrameCache, frame_key
@@ -63,7 +64,9 @@ def render(
         return frames
     from tqdm.auto import tqdm
 
-    return iter(tqdm(frames, total=len(points) if isinstance(points, Sized) else None, unit="picture"))
+    return iter(
+        tqdm(frames, total=len(points) if isinstance(points, Sized) else None, unit="picture", disable=unseen())
+    )
 
 
 def _frames(

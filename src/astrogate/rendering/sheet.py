@@ -30,6 +30,8 @@ def sheet(
     images = [image_of(frame) for frame in frames]
     if not images:
         raise AstrogateError("there are no frames to lay out", "render at least one point")
+    if odd := next((image for image in images if image.size != images[0].size), None):
+        raise AstrogateError(f"frames of {images[0].size} and {odd.size} pixels", "lay out frames of one size")
     columns = columns or len(images)
     zoom = max(1, -(-tile // images[0].width))
     w, h = images[0].width * zoom, images[0].height * zoom

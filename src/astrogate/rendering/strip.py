@@ -18,6 +18,7 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.rendering.cache import FrameCache
+from astrogate.rendering.effects import Effect, effects
 from astrogate.rendering.kept import packed
 from astrogate.rendering.record import save_png
 from astrogate.rendering.render import render
@@ -28,7 +29,8 @@ from astrogate.rendering.sheet import sheet
 class Strip:
     """Frames, row by row, a label for each column and, where there are several, for each row.
 
-    `record` joins what a file says of how it was made; `middle` is the frame whose settings stand for all.
+    `record` joins what a file says of how it was made; `middle` is the frame whose settings stand for all; `effects`
+    say what each edit did.
     """
 
     frames: tuple[Frame, ...]
@@ -36,6 +38,7 @@ class Strip:
     rows: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict[str, Any])
     middle: int = 0
+    effects: tuple[Effect, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.frames or len(self.frames) != len(self.columns) * max(1, len(self.rows)):
@@ -45,7 +48,8 @@ class Strip:
             )
 
     def __repr__(self) -> str:
-        return f"<Strip of {len(self.frames)} frames, {self.columns[0]} to {self.columns[-1]}>"
+        found = "".join(f"; {effect}" for effect in self.effects)
+        return f"<Strip of {len(self.frames)} frames, {self.columns[0]} to {self.columns[-1]}{found}>"
 
     def image(self, *, tile: int = 128) -> Image.Image:
         """One picture of all, with the labels; see `sheet`."""
@@ -54,6 +58,8 @@ class Strip:
     def save(self, path: Path | str, *, tile: int = 128) -> None:
         """Write it as a PNG file with its record and all that makes it again, whole or not at all."""
         more, points = self.record, b""
+        if self.effects:
+            more = {**more, "effects": [effect.to_json() for effect in self.effects]}
         if "request" not in more:
             layout = {"columns": self.columns, "rows": self.rows, "middle": self.middle, "tile": tile}
             more, points = {**more, "strip": layout}, packed(self.frames)
@@ -105,7 +111,8 @@ def strip(
     rows = tuple(f"seed {start.seed}" for start in starts) if len(starts) > 1 else ()
     record = {"along": [told(edit) for edit in moving], "scales": scales, "seeds": [start.seed for start in starts]}
     record |= {"batch_size": batch_size}
-    return Strip(frames, tuple(labels(scales)), rows, record, scales.index(0) if 0 in scales else 0)
+    middle = scales.index(0) if 0 in scales else 0
+    return Strip(frames, tuple(labels(scales)), rows, record, middle, effects(frames, model))
 
 
 def grid(
@@ -129,7 +136,7 @@ def grid(
     record = {"across": told(across), "down": told(down), "scales": scales, "seeds": [point.seed]}
     record |= {"batch_size": batch_size}
     heads = tuple(labels(scales))
-    return Strip(frames, heads, heads, record, len(frames) // 2)
+    return Strip(frames, heads, heads, record, len(frames) // 2, effects(frames, model))
 
 
 def along(point: Point, edits: Iterable[Edit], scale: float) -> Point:
@@ -168,8 +175,13 @@ def spaced(low: float, high: float, n: int) -> list[float]:
 
 
 def labels(values: Iterable[float]) -> list[str]:
-    """Scales as a reader wants them: signed, short, and a plain 0."""
-    return [f"{value:+.2g}" if value else "0" for value in values]
+    """Scales as a reader wants them: signed, a plain 0, and as short as tells them apart."""
+    known, found = list(values), list[str]()
+    for digits in (2, 3, 4, 6, 9):
+        found = [f"{value:+.{digits}g}" if value else "0" for value in known]
+        if len(set(found)) == len(set(known)):
+            break
+    return found
 
 
 def told(edit: Edit) -> dict[str, Any]:

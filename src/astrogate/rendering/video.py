@@ -6,7 +6,7 @@ its own for every frame), while WebP's codec keeps all it has encoded to the end
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, zip_longest
@@ -19,7 +19,8 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
-from astrogate.rendering.pixels import picture_files, read_picture
+from astrogate.core.values import real
+from astrogate.rendering.pixels import MOST_PIXELS, picture_files, read_picture
 from astrogate.rendering.record import text_of, with_record
 from astrogate.rendering.sheet import sheet
 
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """What one kind of file takes: container, codec, pixels, the options of both, whether sides must be even."""
+    """What one kind of file takes: container, codec, pixels, its longest side and most pictures per second, the options
+    of container and codec, whether sides must be even.
+    """
 
     container: str
     codec: str
     pixels: str
+    side: int
+    fps: int = 240
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     muxing: Mapping[str, str] = field(default_factory=dict[str, str])
     even: bool = False
@@ -42,10 +47,20 @@ class _Format:
 #: No random marks and dates in a container, so that the same frames are the same file.
 _EXACT = {"fflags": "+bitexact"}
 FORMATS = {
-    ".mp4": _Format("mp4", "libx264", "yuv420p", {"crf": "16", "preset": "medium"}, _EXACT, even=True),
-    ".webm": _Format("webm", "libvpx-vp9", "yuv420p", {"crf": "20", "b": "0", "row-mt": "1"}, _EXACT, even=True),
-    ".gif": _Format("gif", "gif", "pal8"),
-    ".webp": _Format("webp", "libwebp_anim", "bgra", {"quality": "90"}, {"loop": "0"}),
+    ".mp4": _Format(
+        "mp4", "libx264", "yuv420p", 16_384, options={"crf": "16", "preset": "medium"}, muxing=_EXACT, even=True
+    ),
+    ".webm": _Format(
+        "webm",
+        "libvpx-vp9",
+        "yuv420p",
+        65_534,
+        options={"crf": "20", "b": "0", "row-mt": "1"},
+        muxing=_EXACT,
+        even=True,
+    ),
+    ".gif": _Format("gif", "gif", "pal8", 65_535, fps=50),  # browsers show shorter frames for a tenth of a second
+    ".webp": _Format("webp", "libwebp_anim", "bgra", 16_383, options={"quality": "90"}, muxing={"loop": "0"}),
 }
 
 
@@ -71,16 +86,15 @@ def video(
     """
     path = Path(path)
     check_video(path)
-    if not 0.1 <= fps <= 240:
-        raise AstrogateError(f"{fps:g} frames per second", "use 0.1 to 240")
     kind, drawn = FORMATS[path.suffix.lower()], iter(frames)
+    fps = real(fps, "{} frames per second", 0.1, kind.fps, f"use 0.1 to {kind.fps} in {path.suffix.lower()}")
     first = next(drawn, None)
     if first is None:
         raise AstrogateError("there are no frames to encode", "render at least one point")
     text = text_of(first, more)
-    images = _sized((frame.image for frame in chain([first], drawn)), tile, kind.even)
+    images = _sized((frame.image for frame in chain([first], drawn)), tile, kind)
     with whole_file(path) as file:
-        count = _encode(images, file, kind, Fraction(fps).limit_denominator(1000), text)
+        count = _written(lambda: _encode(images, file, kind, Fraction(fps).limit_denominator(1000), text))
         with_record(file, path.suffix.lower(), text)
         return count
 
@@ -98,14 +112,24 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
             if not files:
                 raise AstrogateError(f"there are no pictures in {path}", "name a folder of PNG files, or a video")
             yield from map(read_picture, files)
+        elif not path.is_file():  # nor an address, which a library would open
+            raise AstrogateError(f"there is no file {path}", "name a folder of pictures, or a video")
         else:
             import av
 
-            with av.open(str(path)) as container:
-                for frame in container.decode(video=0):
+            with av.open(f"file:{path}") as container:
+                if not container.streams.video:
+                    raise AstrogateError(f"{path} holds no video", "name a folder of pictures, or a video")
+                shown = container.streams.video[0]
+                if shown.width * shown.height > MOST_PIXELS:
+                    raise AstrogateError(f"{path} is too large", f"use at most {MOST_PIXELS:,} pixels a frame")
+                for frame in container.decode(shown):
                     yield frame.to_image()
-    except (OSError, EOFError, SyntaxError, ValueError, LookupError) as error:
-        raise AstrogateError(f"{path} could not be read ({error})", "name a folder of pictures, or a video") from error
+    except AstrogateError:
+        raise
+    except Exception as error:  # FFmpeg has an error for everything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise AstrogateError(f"{path} could not be read ({reason})", "name a folder of pictures, or a video") from error
 
 
 def side_by_side(streams: Sequence[Iterable[Frame]], labels: Sequence[str] = (), *, tile: int = 256) -> Iterator[Frame]:
@@ -119,7 +143,7 @@ def side_by_side(streams: Sequence[Iterable[Frame]], labels: Sequence[str] = (),
         yield Frame(sheet(row, labels=labels, tile=tile), row[0].point, row[0].recipe)
 
 
-def _sized(images: Iterable[Image.Image], tile: int, even: bool) -> Iterator[Image.Image]:
+def _sized(images: Iterable[Image.Image], tile: int, kind: _Format) -> Iterator[Image.Image]:
     """Pictures of one size, enlarged so that small ones stay crisp; odd sides lose a row where a codec wants it."""
     size: tuple[int, int] | None = None
     for image in images:
@@ -127,8 +151,11 @@ def _sized(images: Iterable[Image.Image], tile: int, even: bool) -> Iterator[Ima
             raise AstrogateError(f"frames of {size} and {image.size} pixels", "render a video's frames in one size")
         size = image.size
         zoom = max(1, -(-tile // image.width))
+        if max(image.size) * zoom > kind.side or (kind.even and min(image.size) * zoom < 2):
+            wide, high = image.width * zoom, image.height * zoom
+            raise AstrogateError(f"{wide} x {high} pixels", f"use sides of 2 to {kind.side:,} in {kind.container}")
         large = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
-        yield large.crop((0, 0, large.width - large.width % 2, large.height - large.height % 2)) if even else large
+        yield large.crop((0, 0, large.width - large.width % 2, large.height - large.height % 2)) if kind.even else large
 
 
 def _encode(images: Iterator[Image.Image], file: Any, kind: _Format, fps: Fraction, comment: str) -> int:
@@ -140,9 +167,13 @@ def _encode(images: Iterator[Image.Image], file: Any, kind: _Format, fps: Fracti
         stream: Any = out.add_stream(kind.codec, fps, options=dict(kind.options))
         stream.thread_count = 1  # with more, x264 gives other bytes now and then
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, kind.pixels
+        if kind.pixels == "yuv420p":
+            _tag(stream.codec_context)
         graph = _palette(first, fps) if kind.pixels == "pal8" else None
         for image in chain([first], images):
             frame: VideoFrame = av.VideoFrame.from_image(image)
+            if kind.pixels == "yuv420p":
+                frame = frame.reformat(format=kind.pixels, dst_colorspace="ITU709", dst_color_range="MPEG")
             frame.pts, frame.time_base = count, 1 / fps
             count += 1
             if graph is not None:
@@ -152,6 +183,27 @@ def _encode(images: Iterator[Image.Image], file: Any, kind: _Format, fps: Fracti
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return count
+
+
+def _written(encode: Callable[[], int]) -> int:
+    """What `encode` returns; an error of the file that FFmpeg wraps in one of its own is raised as it is."""
+    try:
+        return encode()
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and (type(cause).__module__.startswith("av.") or not isinstance(cause, OSError)):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None or cause is error:
+            raise
+        raise cause from None
+
+
+def _tag(codec: Any) -> None:
+    """Say that the colours are those of BT.709 in the range of broadcasts: players guess where nothing is said."""
+    from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+
+    codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
+    codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
 
 
 def _palette(image: Image.Image, fps: Fraction) -> Any:

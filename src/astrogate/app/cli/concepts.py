@@ -13,6 +13,7 @@ from astrogate.actions.output import check_output
 from astrogate.app.cli.options import PATH, loads
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
+from astrogate.core.texts import lines_of
 from astrogate.methods.concept.plan import Judge, Plan, Start
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ def vocabulary_of(model: Model, clip: Clip, listed: Path | None, pattern: str | 
     """The words of a file, one per line, or those of the model that match a pattern."""
     from astrogate.methods.concept.vocabulary import vocabulary
 
-    try:
-        words = None if listed is None else [line for line in listed.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise AstrogateError(f"{listed} can't be read ({error})", "name a text file, one word per line") from error
+    words = None if listed is None else lines_of(listed)
     return vocabulary(model, clip, words=words, pattern=pattern, folder=folder, tell=click.echo)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -79,6 +82,10 @@ class _Group(click.Group):
         warnings.showwarning = tell
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", AstrogateWarning)
+        if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
+            sys.stderr = io.StringIO()
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, _terminated)
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
         except AstrogateError as error:
@@ -97,6 +104,11 @@ class _Group(click.Group):
                 raise
             code = _fail("out of memory: draw fewer pictures at once, smaller ones, or with --offload")
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminated(*_: Any) -> None:
+    """Leave as at Ctrl+C, so that nothing unfinished stays behind."""
+    raise KeyboardInterrupt
 
 
 def _fail(text: str, code: int = 2) -> int:

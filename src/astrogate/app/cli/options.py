@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -15,6 +14,7 @@ import click
 from astrogate.actions.options import Editing, Loading, Measuring
 from astrogate.actions.request import Request
 from astrogate.core.errors import AstrogateError
+from astrogate.core.progress import unseen
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -109,7 +109,7 @@ def progress(items: Iterable[Item], total: int) -> Iterable[Item]:
     """The same items, with how many are done and the time left on a terminal."""
     from tqdm import tqdm
 
-    return tqdm(items, total=total, unit="picture", disable=not sys.stderr.isatty(), leave=False)
+    return tqdm(items, total=total, unit="picture", disable=unseen(terminal=True), leave=False)
 
 
 def _parameter(name: str, field: FieldInfo) -> click.Parameter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from astrogate.actions.output import check_output
 from astrogate.app.cli.options import DEVICE, PATH
 from astrogate.core.errors import AstrogateError
+from astrogate.core.progress import unseen
 
 
 @click.command(short_help="Score the frames of a path.")
@@ -86,7 +86,7 @@ def sweep(
         keys = on_ray(make, specs, store, workers=workers, address=address)
     else:
         keys = in_process(make, specs, store)
-    done = list(tqdm(keys, total=len(specs), unit="path", disable=not sys.stderr.isatty()))
+    done = list(tqdm(keys, total=len(specs), unit="path", disable=unseen(terminal=True)))
     click.echo(f"{output}: {len(set(done))} paths")
     if page is not None:
         write_page(store, done, file, page)

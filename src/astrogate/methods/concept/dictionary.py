@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.segment import WORD
+from astrogate.core.segment import folded, words_of
 from astrogate.measure.clip import Clip
 from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.vocabulary import Vocabulary, word_features
@@ -26,7 +26,7 @@ def dictionary(clip: Clip, words: Vocabulary, pictures: Tensor, concept: str, pl
     scores = words.features @ mu
     if not plan.keep_concept:
         alike = words.features @ word_features(clip, [concept])[0] > cutoff
-        same = torch.tensor([word in WORD.findall(concept.lower()) for word in words.words])
+        same = torch.tensor([folded(word) in words_of(concept) for word in words.words])
         scores = scores.masked_fill(alike | same, -torch.inf)
     first = torch.tensor([word in plan.include for word in words.words])
     order = scores.masked_fill(first, torch.inf).argsort(descending=True, stable=True)[: plan.dictionary]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import generator
+from astrogate.core.seeds import generator, normal
 from astrogate.measure.clip import Clip
 from astrogate.methods.concept.pseudo_point import Place, concept_points, states
 from astrogate.models.prediction import denoising_loss, moments, timesteps
@@ -50,7 +50,7 @@ def by_loss(
     latents = mean.repeat(_LOOKS, 1, 1, 1)
     n, total = len(latents), timesteps(model)
     times = ((torch.arange(n) + 0.5) * total / n).long()[torch.randperm(n, generator=generator(seed, "times"))]
-    noise = torch.randn(latents.shape, generator=generator(seed, "judge")).to(latents)
+    noise = normal(tuple(latents.shape), generator(seed, "judge")).to(latents)
     parts: list[Any] = list(
         zip(latents.split(batch_size), noise.split(batch_size), times.split(batch_size), strict=True)
     )

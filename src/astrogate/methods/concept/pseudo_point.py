@@ -11,7 +11,7 @@ from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
-from astrogate.core.segment import WORD
+from astrogate.core.segment import WORD, folded, words_of
 from astrogate.models.text.pseudo_word import encoders, standing_in
 
 #: Makes a point of a text and a seed.
@@ -49,12 +49,12 @@ def place_of(prompt: str, concept: str | None, standins: Iterable[str]) -> Place
     prompt does not contain.
     """
     found = list(WORD.finditer(prompt))
-    spoken = [match.group().lower() for match in found]
-    said = [match.group() for match in found if match.group().isalpha()]
+    spoken = [folded(match.group()) for match in found]
+    said = [match.group() for match in found if match.group()[0].isalpha()]
     if not said:
         raise AstrogateError(f"the prompt {prompt!r} has no word", 'write e.g. "a photo of a pet"')
     concept = said[-1] if concept is None else concept
-    wanted = WORD.findall(concept.lower())
+    wanted = words_of(concept)
     starts = [i for i in range(len(found) - len(wanted) + 1) if wanted and spoken[i : i + len(wanted)] == wanted]
     if not starts:
         choice = f"choose of its words: {' '.join(word.lower() for word in said)}"

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.protocols import Model
-from astrogate.core.seeds import generator
+from astrogate.core.seeds import generator, normal
 from astrogate.methods.concept.judges import Judging
 from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.pseudo_point import Place, states
@@ -169,7 +169,7 @@ def _drawn(model: Model, latents: tuple[Tensor, Tensor], plan: Plan, step: int) 
     drawing = generator(plan.fit_seed, f"step {step}")
     index = torch.randint(len(mean), (plan.fit_batch,), generator=drawing)
     shape = (2, plan.fit_batch, *mean.shape[1:])
-    own, noise = torch.randn(shape, generator=drawing).to(mean)
+    own, noise = normal(shape, drawing).to(mean)
     return (
         mean[index] + deviation[index] * own,
         noise,

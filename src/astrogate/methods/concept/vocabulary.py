@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,10 @@ def _features(
     key = key_of(digest_of(clip.model), words, templates)
     path = None if folder is None else folder / f"vocabulary-{key}.safetensors"
     if path is not None and path.exists():
-        return archive.read(path, tensors=("features",), what="features", remedy="delete it")[0]["features"]
+        with suppress(AstrogateError):  # a broken one is made anew
+            found = archive.read(path, tensors=("features",), what="features", remedy="delete it")[0]["features"]
+            if found.ndim == 2 and len(found) == len(words):
+                return found
     features = word_features(clip, words, templates, tell=tell)
     if path is not None:
         archive.write(path, {"features": features})

@@ -10,6 +10,7 @@ shows how sure the direction is and which other effects move with it (see `ops.c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from astrogate.core.direction import ROLES, Direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
+from astrogate.core.segment import words_of
 from astrogate.measure.scores import auc
 from astrogate.models.text.prompts import check_tokens
 from astrogate.ops.contrast import landings, main_effects, mean_difference, project_out, standard_error, whiten
@@ -35,6 +37,7 @@ TEMPLATE = "a {medium} of a {word} {subject}"
 
 #: Prompts that are encoded at once.
 _BATCH = 144
+_LONGEST = 1_000  # characters of a template
 
 
 def contrast(
@@ -61,7 +64,7 @@ def contrast(
     """
     if not toward.strip() or (away is not None and not away.strip()):
         raise AstrogateError(f"a pole is empty ({toward!r}, {away!r})", 'name two words, e.g. "fat" and "thin"')
-    if away is not None and toward.strip().lower() == away.strip().lower():
+    if away is not None and words_of(toward) == words_of(away):
         raise AstrogateError(f"both poles are {toward!r}", "name two different words")
     if set(roles) == {"pooled"} and "pooled_prompt_embeds" not in model.spaces:
         raise AstrogateError(f"{model.name} has no pooled text", "fit other roles, such as end")
@@ -108,11 +111,13 @@ def contrast(
 
 
 def prompt_of(template: str, medium: str, word: str | None, subject: str) -> str:
-    """A template filled in; without a word its place closes up."""
-    try:
-        return " ".join(template.format(medium=medium, word=word or "", subject=subject).split())
-    except (LookupError, ValueError, AttributeError, TypeError) as error:
-        raise AstrogateError(f"the template {template!r} can't be filled in", f"write one like {TEMPLATE!r}") from error
+    """A template filled in; without a word its place closes up. It may name medium, word and subject, in braces."""
+    rest = re.sub(r"\{\{|\}\}|\{(medium|word|subject)\}", "", template)
+    if len(template) > _LONGEST or "{" in rest or "}" in rest:
+        raise AstrogateError(f"the template {template[:80]!r} can't be filled in", f"write one like {TEMPLATE!r}")
+    values = {"medium": medium, "word": word or "", "subject": subject}
+    marks = re.compile(r"\{\{|\}\}|\{(\w+)\}")
+    return " ".join(marks.sub(lambda match: values[match[1]] if match[1] else match[0][0], template).split())
 
 
 def _quality(there: Tensor, back: Tensor) -> dict[str, Any]:

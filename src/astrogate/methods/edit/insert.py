@@ -24,6 +24,7 @@ from astrogate.core.parts import Hold, Parts, Steer, Window
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.core.segment import words_of
 from astrogate.methods.edit.contrast import contrast
 from astrogate.models.text.prompts import check_prompt
 
@@ -58,7 +59,7 @@ def insert(
     once, before anything is drawn.
     """
     words = [word] if against is None else [word, against]
-    if len({" ".join(one.lower().split()) for one in words}) < len(words):
+    if len({" ".join(words_of(one)) for one in words}) < len(words):
         raise AstrogateError(f"{word!r} is put in at both ends", "name two different words")
     pairs = [parts(in_prompt(model, point, one, before), point, before, window=window) for one in words]
     (above, found), *others = [

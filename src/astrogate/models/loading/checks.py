@@ -1,15 +1,14 @@
-"""Whether a folder of weights is what it says: no pickles, no code, no mixture of parts, no empty vocabulary."""
+"""Whether a folder of weights is what it says: no mixture of parts, no empty vocabulary."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from astrogate.core.errors import AstrogateError
-
-_PICKLED = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
+from astrogate.models.loading.trust import plain_name, read_settings
 
 
 def digest(folder: Path) -> str:
@@ -30,9 +29,10 @@ def latents_vae(folder: Path) -> Path:
 def check_parts(folder: Path, shared: Path) -> None:
     """Refuse a mixture: where our own card says what each part is and was trained on, the parts must be those."""
     card = folder / "card.json"
-    content = json.loads(card.read_text()) if card.exists() else {}
+    content = read_settings(card) if card.exists() else {}
     if "astrogate" not in content:
         return
+    _check_card(card, content)
     needed = {*content["parts"], *(part for parts in content["trained_on"].values() for part in parts)}
     homes = {part: folder if (folder / part).is_dir() else shared for part in needed}
     found = {part: digest(home / part) for part, home in homes.items() if (home / part).is_dir()}
@@ -43,6 +43,16 @@ def check_parts(folder: Path, shared: Path) -> None:
                 raise AstrogateError(
                     f"{folder}: {name} is not the one that {owner} was made for", "restore the matching parts"
                 )
+
+
+def _check_card(card: Path, content: Mapping[str, Any]) -> None:
+    """Raise AstrogateError for a card whose parts are no plain names with digests."""
+    of_parts: list[Any] = [content.get("parts"), content.get("trained_on")]
+    if isinstance(of_parts[1], dict):
+        of_parts += of_parts[1].values()
+    named = all(isinstance(part, dict) and all(map(plain_name, part)) for part in of_parts)
+    if not named or not all(isinstance(value, str) for part in (of_parts[0], *of_parts[2:]) for value in part.values()):
+        raise AstrogateError(f"{card} is damaged", "restore it")
 
 
 def check_tokenizers(pipe: Any, name: str) -> None:
@@ -56,16 +66,3 @@ def check_tokenizers(pipe: Any, name: str) -> None:
             raise AstrogateError(f"{name} has an empty {part}", "restore its vocabulary")
         if len(tokenizer) > getattr(pipe, encoder).config.vocab_size:
             raise AstrogateError(f"{name}: {part} and {encoder} differ in size", f"restore the matching {part}")
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder with pickled weights or Python files. Raises AstrogateError that names the file."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix == ".py":
-            raise AstrogateError(
-                f"{path} is code in a model folder", "delete it if you trust the rest; it is never run"
-            )
-        if path.suffix in _PICKLED:
-            raise AstrogateError(
-                f"{path} may be pickled", "convert it to safetensors and delete it; it is never opened"
-            )

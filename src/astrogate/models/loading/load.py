@@ -6,6 +6,8 @@ Only safetensors are read; a folder that holds pickled weights or Python files i
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,19 +17,22 @@ from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 from astrogate.core.protocols import Model
+from astrogate.models import identity
 from astrogate.models.family import Family, Row, StackFamily
-from astrogate.models.loading.checks import check_folder, check_parts, check_tokenizers, latents_vae
-from astrogate.models.loading.locate import SHIPPED, is_file, is_small, is_unclip, locate, shipped_folder
+from astrogate.models.loading.checks import check_parts, check_tokenizers, latents_vae
+from astrogate.models.loading.locate import SHIPPED, is_file, is_shipped, is_small, is_unclip, locate, shipped_folder
+from astrogate.models.loading.parts import load_module, modules_of
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import as_student, lora_file, parted
+from astrogate.models.loading.trust import check_folder, read_settings
 from astrogate.models.registry import families, family_of, require
 
 
 def load(
-    name: str = SHIPPED,
+    name: str | Path = SHIPPED,
     *,
-    device: str | None = None,
-    dtype: str = "float32",
+    device: Any = None,
+    dtype: Any = "float32",
     offline: bool = False,
     config: str | None = None,
     offload: bool = False,
@@ -36,26 +41,26 @@ def load(
 ) -> Model:
     """Load a model by name.
 
-    `device` is a torch device (None: a CUDA GPU if there is one), `dtype` a torch dtype's name. With `offline`, a hub
-    id is looked up in the local cache alone. A single file needs `config`, a diffusers folder of its kind (None: that
-    of the hub). `offload` keeps parts of a large model in main memory until they work, on a GPU. `prior` names the
-    checkpoint of the prior where that is one of its own, as Kandinsky's is. With `student`, its few-step student
-    draws, which lies in its folder; "NAME+FILE" names one that lies elsewhere.
+    `device` is a torch device or its name (None: a CUDA GPU if there is one), `dtype` a torch dtype or its name. With
+    `offline`, a hub id is looked up in the local cache alone. A single file needs `config`, a diffusers folder of its
+    kind (None: that of the hub). `offload` keeps parts of a large model in main memory until they work, on a GPU.
+    `prior` names the checkpoint of the prior where that is one of its own, as Kandinsky's is. With `student`, its
+    few-step student draws, which lies in its folder; "NAME+FILE" names one that lies elsewhere.
 
     Raises AstrogateError for what cannot or must not be loaded.
     """
     import torch
-    from safetensors import SafetensorError
 
+    name, dtype = os.fspath(name), str(dtype).removeprefix("torch.")
     if dtype not in ("float32", "float16", "bfloat16"):
         raise AstrogateError(f"dtype {dtype!r} is unknown", "choose float32, float16 or bfloat16")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise AstrogateError(f"the device {device!r} is not available", 'use "cpu"') from error
     name, lora = parted(name, student)
-    found, single = getattr(torch, dtype), Path(name) if is_file(name) else None
+    found, single = getattr(torch, dtype), Path(name) if is_file(name) and not is_shipped(name) else None
     folder = None
     if single is None:
         folder, name = locate(name, offline)
@@ -78,18 +83,11 @@ def load(
         if prior is not None:
             raise AstrogateError(f"{name} draws without a prior", "leave prior out")
         check_tokenizers(pipe, name)
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ImportError,
-        RuntimeError,
-        SafetensorError,
-    ) as e:
-        reason = (str(e).strip() or type(e).__name__).splitlines()[0][:200]
-        raise AstrogateError(f"{name} could not be loaded ({reason})", "check that the folder is complete") from e
+    except AstrogateError:
+        raise
+    except Exception as error:  # whatever three libraries raise on files that are not what they should be
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise AstrogateError(f"{name} could not be loaded ({reason})", "check that the folder is complete") from error
     if offload:
         try:
             pipe.enable_model_cpu_offload(device=device)
@@ -164,7 +162,10 @@ def _index(folder: Path, name: str) -> Mapping[str, Any]:
     index = folder / "model_index.json"
     if not index.exists():
         raise AstrogateError(f"{name} holds no model_index.json", "name a folder that save_pretrained wrote")
-    return json.loads(index.read_text())
+    found = read_settings(index)
+    if not isinstance(found.get("_class_name"), str):
+        raise AstrogateError(f"{index} names no pipeline", "restore it")
+    return found
 
 
 def _language(folder: Path) -> frozenset[str]:
@@ -185,8 +186,14 @@ def _pipeline(family: Family, folder: Path, dtype: Any, *, small: bool) -> Any:
         import diffusers
 
         kept: dict[str, Any] = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
-        parts = {"vae": diffusers.AutoencoderKL.from_pretrained(latents_vae(folder), **kept)} if small else {}
-        return getattr(diffusers, family.pipelines[0]).from_pretrained(folder, **kept, **family.loading, **parts)
+        pipeline: Any = getattr(diffusers, family.pipelines[0])
+        index = {k: v for k, v in _index(folder, str(folder)).items() if k not in family.loading}
+        if small:
+            index = {k: v for k, v in index.items() if k != "vae"}
+        parts = modules_of(folder, index, pipeline, dtype)
+        if small:
+            parts["vae"] = load_module(diffusers.AutoencoderKL, latents_vae(folder), dtype)
+        return pipeline.from_pretrained(folder, **kept, **family.loading, **parts)
 
 
 def _check_offload(family: Row, offload: bool) -> None:
@@ -206,15 +213,24 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool, offl
         import diffusers
         from diffusers.loaders.single_file_utils import fetch_diffusers_config
 
+        weights, _ = archive.read(path, what="a checkpoint", remedy="download it again", copied=False)
+        stored = Counter(
+            t.dtype for t in weights.values() if t.dtype.is_floating_point and t.element_size() > 1
+        ).most_common(1)
         if config is None:
-            weights, _ = archive.read(path, what="a checkpoint", remedy="download it again", copied=False)
             config = str(fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
         index: Any = diffusers.DiffusionPipeline.load_config(config, local_files_only=offline)
         family = _family(index, str(path))
         _check_offload(family, offload)
         if not isinstance(family, Family):
             raise AstrogateError(f"{path} is no single file of a pipeline", "name the folder of its parts")
+        kind = stored[0][0] if stored else dtype
         pipe = getattr(diffusers, family.pipelines[0]).from_single_file(
-            str(path), config=config, torch_dtype=dtype, local_files_only=offline, **family.loading
+            str(path), config=config, torch_dtype=kind, local_files_only=offline, **family.loading
         )
-    return family, pipe
+    for name in (*family.encoders, family.denoiser, "vae"):
+        part = getattr(pipe, name)
+        if part is None or any(tensor.is_meta for tensor in part.state_dict().values()):
+            raise AstrogateError(f"{path} lacks weights of {name}", "name the folder of the whole checkpoint")
+        identity.digest_of(part)  # of the weights as they are stored
+    return family, pipe if kind == dtype else pipe.to(dtype)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from astrogate.core.errors import AstrogateError
 from astrogate.models.family import Family, StackFamily
-from astrogate.models.loading.checks import check_folder
+from astrogate.models.loading.trust import check_folder
 from astrogate.models.registry import families
 
 #: What ships: the model, and its stack of unCLIP, which shares the model's autoencoder and CLIP.
@@ -30,9 +30,14 @@ def shipped_unclip() -> Path:
 
 def home(name: str) -> Path:
     """The folder of a shipped model, else the path that a name is."""
-    if name in (SHIPPED, SMALL):
-        return shipped_folder()
-    return shipped_unclip() if is_unclip(name) else Path(name)
+    if is_unclip(name):
+        return shipped_unclip()
+    return shipped_folder() if is_shipped(name) else Path(name)
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a name is that of a model that ships, whatever lies in the working folder."""
+    return name in (SHIPPED, SMALL) or is_unclip(name)
 
 
 def is_unclip(name: str) -> bool:

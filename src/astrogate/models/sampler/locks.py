@@ -1,16 +1,21 @@
-"""One thread at a time works with a model: hooks, schedulers and a tokenizer's padding belong to it, not to a call.
+"""One thread at a time works with a model, in torch's usual state.
+
+Hooks, schedulers and a tokenizer's padding belong to the model, not to a call; and what the caller made torch's
+defaults changes no picture.
 
 The lock is the denoiser's, so models that share one share the lock too. A thread that holds it may take it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from threading import Lock, RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 
 P = ParamSpec("P")
@@ -27,11 +32,29 @@ def lock_of(denoiser: nn.Module) -> Any:
 
 
 def alone(method: Callable[Concatenate[Owner, P], R]) -> Callable[Concatenate[Owner, P], R]:
-    """A method of a model that one thread at a time runs; `lock` is the model's."""
+    """A method of a model that one thread at a time runs, in torch's usual state; `lock` is the model's."""
 
     @wraps(method)
     def call(self: Owner, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self.lock:  # type: ignore[attr-defined]
+        with self.lock, usual():  # type: ignore[attr-defined]
             return method(self, *args, **kwargs)
 
     return call
+
+
+@contextmanager
+def usual() -> Generator[None]:
+    """While open, float32 and the CPU are torch's defaults, and there is neither autocast nor inference mode."""
+    with ExitStack() as stack:
+        if (default := torch.get_default_dtype()) != torch.float32:
+            stack.callback(torch.set_default_dtype, default)
+            torch.set_default_dtype(torch.float32)
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.no_grad())
+        for device in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield

@@ -17,7 +17,7 @@ from torch import Tensor
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import generator
+from astrogate.core.seeds import generator, normal
 from astrogate.models.family import Family
 from astrogate.models.sampler.edits import acting, companions
 from astrogate.models.sampler.hooks import editing, nearest_step, replacing
@@ -85,7 +85,7 @@ def sampler_generator(point: Point) -> torch.Generator:
     """The generator that a stochastic sampler goes on drawing from after the latents, as plain diffusers has it."""
     drawn = generator(point.seed)
     for _ in range(point.draw + 1):
-        torch.randn((1, *point.tensors["latents"].shape), generator=drawn)
+        normal((1, *point.tensors["latents"].shape), drawn)
     return drawn
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from astrogate.core.segment import Segment
 from astrogate.models.family import Family
 from astrogate.models.loading.quiet import quiet
-from astrogate.models.text.prompts import segment
+from astrogate.models.text.prompts import expanded, segment
 
 
 def encoded(pipe: Any, family: Family, prompts: list[str], *, negative: str | None = None) -> dict[str, Tensor]:
@@ -52,7 +52,7 @@ def shortened(pipe: Any, prompts: Sequence[str]) -> Generator[None]:
     before = [(tokenizer, tokenizer.model_max_length) for tokenizer in tokenizers]
     with quiet():
         read = [
-            tokenizer(pipe.maybe_convert_prompt(list(prompts), tokenizer), truncation=True).input_ids
+            tokenizer([expanded(prompt, tokenizer)[0] for prompt in prompts], truncation=True).input_ids
             for tokenizer in tokenizers
         ]
     longest = max((len(ids) for rows in read for ids in rows), default=0)
@@ -69,7 +69,8 @@ def ends(pipe: Any, family: Family, prompts: Sequence[str]) -> Tensor:
     """The index [n] of each prompt's end-of-text token in the first segment."""
     first = family.texts[0]
     tokenizer = getattr(pipe, first.tokenizer)
-    ids = tokenizer(list(prompts), truncation=True, max_length=first.tokens(pipe)).input_ids
+    texts = [expanded(prompt, tokenizer)[0] for prompt in prompts]
+    ids = tokenizer(texts, truncation=True, max_length=first.tokens(pipe)).input_ids
     return torch.tensor([len(row) - 1 for row in ids])
 
 

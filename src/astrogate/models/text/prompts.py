@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import itertools
+import re
 import string
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.protocols import Model
-from astrogate.core.segment import WORD, Segment
+from astrogate.core.segment import WORD, Segment, folded, words_of
 
 
 def check_prompt(prompt: str) -> None:
@@ -30,7 +32,7 @@ def check_tokens(model: Model, text: str) -> None:
 
 def check_length(text: str, tokenizer: Any, limit: int | None = None) -> None:
     """Warn about what is cut off at `limit` tokens (None: the tokenizer's)."""
-    ids = tokenizer(text, truncation=False, verbose=False).input_ids
+    ids = tokenizer(expanded(text, tokenizer)[0], truncation=False, verbose=False).input_ids
     most: int = limit or tokenizer.model_max_length
     if len(ids) > most:
         cut = tokenizer.decode(ids[most - 1 : -1]).strip()
@@ -41,7 +43,7 @@ def check_words(texts: Iterable[str], language: Collection[str]) -> None:
     """Warn about words outside a closed language, with the nearest inside; an empty language is open."""
     if not language:
         return
-    for word in dict.fromkeys(word for text in texts for word in WORD.findall(text.lower())):
+    for word in dict.fromkeys(word for text in texts for word in words_of(text)):
         if word not in language and not set(word) <= set(string.punctuation):
             near = difflib.get_close_matches(word, language, n=3, cutoff=0.5)
             hint = f"; near it: {', '.join(near)}" if near else "; see `WORDS` in astrogate.menagerie.captions"
@@ -52,16 +54,48 @@ def _warn(text: str) -> None:
     warnings.warn(text, AstrogateWarning, stacklevel=4)
 
 
+def expanded(prompt: str, tokenizer: Any) -> tuple[str, list[tuple[int, int, int, int]]]:
+    """A prompt with every token of a textual inversion of several vectors, as diffusers spells it out, and where each
+    such word was: its range in the prompt, and in the text that comes back.
+    """
+    added: Mapping[str, int] = getattr(tokenizer, "added_tokens_encoder", {})
+    several = sorted((token for token in added if f"{token}_1" in added), key=len, reverse=True)
+    if not several:
+        return prompt, []
+    text, places, done = "", list[tuple[int, int, int, int]](), 0
+    for match in re.finditer("|".join(map(re.escape, several)), prompt):
+        token = match.group()
+        more = itertools.takewhile(lambda name: name in added, (f"{token}_{i}" for i in itertools.count(1)))
+        text += prompt[done : match.start()]
+        spelled, done = " ".join([token, *more]), match.end()
+        places.append((match.start(), match.end(), len(text), len(text) + len(spelled)))
+        text += spelled
+    return text + prompt[done:], places
+
+
+def _placed(start: int, end: int, places: Sequence[tuple[int, int, int, int]]) -> tuple[int, int]:
+    """Where a range of a prompt lies in the text that `expanded` made: all of a word that it is a part of."""
+    moved = 0
+    for a, b, c, d in places:
+        if a < end and b > start:
+            return c, d
+        if b <= start:
+            moved = d - b
+    return start + moved, end + moved
+
+
 def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: int = 0, name: str = "") -> Segment:
     """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's)."""
     size: int = length or tokenizer.model_max_length
-    encoded = tokenizer(prompt, truncation=True, max_length=size, return_offsets_mapping=True)
+    text, places = expanded(prompt, tokenizer)
+    encoded = tokenizer(text, truncation=True, max_length=size, return_offsets_mapping=True)
     ids, offsets = encoded.input_ids, encoded.offset_mapping
     words: list[tuple[str, int, int]] = []
     for match in WORD.finditer(prompt):
-        inside = [start + i for i, (a, b) in enumerate(offsets) if a < match.end() and b > match.start()]
+        low, high = _placed(match.start(), match.end(), places)
+        inside = [start + i for i, (a, b) in enumerate(offsets) if a < high and b > low]
         if inside:
-            words.append((match.group().lower(), inside[0], inside[-1] + 1))
+            words.append((folded(match.group()), inside[0], inside[-1] + 1))
     first = start + (ids[0] == tokenizer.bos_token_id)
     return Segment(start, first, start + len(ids) - 1, start + size, tuple(words), name)
 
@@ -69,7 +103,13 @@ def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: in
 def tokenized(tokenizer: Any, prompts: Sequence[str], padding: str = "max_length") -> Any:
     """`input_ids` and `attention_mask` [n, tokens] of prompts, cut off and padded at the tokenizer's own length."""
     limit = tokenizer.model_max_length
-    return tokenizer(list(prompts), padding=padding, max_length=limit, truncation=True, return_tensors="pt")
+    return tokenizer(
+        [expanded(prompt, tokenizer)[0] for prompt in prompts],
+        padding=padding,
+        max_length=limit,
+        truncation=True,
+        return_tensors="pt",
+    )
 
 
 def end_of_text(ids: Tensor, tokenizer: Any) -> Tensor:

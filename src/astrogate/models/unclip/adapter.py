@@ -21,7 +21,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Half
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import noise
+from astrogate.core.seeds import noise, normal
 from astrogate.core.segment import Segment
 from astrogate.models import identity
 from astrogate.models.adapter import part, sides
@@ -56,7 +56,6 @@ class UnCLIP:
         self._modules = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
         self._scheduler = stack.parts[family.scheduler]
         self.lock = lock_of(self.denoiser)
-        self._fingerprint: str | None = None
         self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
         self._texts = frozenset(self._caption(""))
         own = sorted({_IMAGE, *self._texts} | ({"noise_level"} if stack.noised is not None else set()))
@@ -120,9 +119,7 @@ class UnCLIP:
     @property
     def fingerprint(self) -> str:
         """See `core.protocols.Model`."""
-        if self._fingerprint is None:
-            self._fingerprint = identity.fingerprint(dict(sorted(self._modules.items())))
-        return self._fingerprint
+        return identity.fingerprint(dict(sorted(self._modules.items())))
 
     @property
     def weights(self) -> str:
@@ -165,7 +162,7 @@ class UnCLIP:
             check_words((prompt, negative), self.language)
             for text in (prompt, negative):
                 check_length(text, self.stack.tokenizer)
-        height, width = sides(height, width, self.size, self.factor)
+        height, width = sides(height, width, lambda: self.size, self.factor)
         texts = {
             half + space: states[0].cpu()
             for half, text in (("", prompt), ("negative_", negative))
@@ -265,7 +262,7 @@ class UnCLIP:
                 eps = self.epsilon(every, x, t, guidance_scale=recipe.guidance_scale, u=u).to(x)
                 if clamp is not None:
                     eps = noise_of(x, clean(x, eps, a).clamp(-clamp, clamp), a)
-                drawn = [torch.randn((1, *x.shape[1:]), generator=g) for g in generators] if recipe.eta else None
+                drawn = [normal((1, *x.shape[1:]), g) for g in generators] if recipe.eta else None
                 x = step(x, eps, a, a_next, eta=recipe.eta, noise=None if drawn is None else torch.cat(drawn).to(x))
         return x[: len(points)]
 
@@ -309,9 +306,11 @@ class UnCLIP:
     def decode(self, latents: Tensor) -> Tensor:
         return self.picture(latents).float().cpu()
 
+    @alone
     def picture(self, latents: Tensor) -> Tensor:
         return self.stack.coder.picture(latents.to(self.denoiser.device, self.denoiser.dtype))
 
+    @alone
     @torch.no_grad()
     def latents(self, pictures: Tensor) -> Tensor:
         return self.stack.coder.latents(pictures.to(self.denoiser.device, self.denoiser.dtype))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.seeds import generator
+from astrogate.core.seeds import generator, normal
 from astrogate.models.text.prompts import check_length, check_prompt
 from astrogate.models.unclip.priors import Guided, best_of
 from astrogate.models.unclip.stack import Stack
@@ -74,6 +74,6 @@ def leveled(stack: Stack, name: str, z: Tensor, level: int, seed: int, device: t
         return {}
     levels = torch.tensor([level])
     if level:
-        drawn = torch.randn(z.shape, generator=generator(seed, "noise level"))
+        drawn = normal(tuple(z.shape), generator(seed, "noise level"))
         z = stack.noised(z[None].to(device), levels.to(device), drawn[None].to(device))[0].cpu()
     return {"image_embeds": z, "noise_level": levels.float(), "negative_noise_level": torch.zeros(1)}

@@ -21,6 +21,7 @@ from astrogate.core.files import whole_folder
 from astrogate.models.families.astrogate_unclip import FAMILY as OWN_FAMILY
 from astrogate.models.families.astrogate_unclip import OWN
 from astrogate.models.family import StackFamily
+from astrogate.models.loading.parts import load_module
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.models.unclip.priors import DiffusionPrior
@@ -104,8 +105,7 @@ def _part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
     from_pretrained: Any = kind.from_pretrained
     if not issubclass(kind, nn.Module):
         return from_pretrained(folder, local_files_only=True)
-    typed = {"dtype" if home == "transformers" else "torch_dtype": dtype}
-    return from_pretrained(folder, local_files_only=True, use_safetensors=True, **typed).to(device).eval()
+    return load_module(kind, folder, dtype).to(device).eval()
 
 
 def _codebook(path: Path, parts: Mapping[str, Any]) -> tuple[Codebook, torch.Tensor]:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from astrogate.core.seeds import normal
 from astrogate.models.sampler.levels import spread
 from astrogate.models.unclip.towers import Texts
 from astrogate.ops.ddim import noise_of, step
@@ -88,7 +89,7 @@ class DiffusionPrior:
 
 
 def _noise(generators: Sequence[torch.Generator], width: int) -> Tensor:
-    return torch.stack([torch.randn(width, generator=generator) for generator in generators])
+    return torch.stack([normal((width,), generator) for generator in generators])
 
 
 def prefix(model: Any, text: Texts, dot: Tensor) -> Tensor:

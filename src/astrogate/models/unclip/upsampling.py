@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.seeds import generator
+from astrogate.core.seeds import generator, normal
 from astrogate.models.sampler.levels import spread
 from astrogate.ops.ddim import clean, noise_of, step
 
@@ -44,9 +44,7 @@ class Upsampler:
     def __call__(self, pictures: Tensor, *, seeds: Sequence[int], num_inference_steps: int | None = None) -> Tensor:
         """Pictures [n, 3, h, w] in [0, 1] to [n, 3, factor h, factor w], by DDIM without noise; a seed a picture."""
         given = condition(pictures, self.factor).to(self.unet.device, self.unet.dtype)
-        drawn = [
-            torch.randn((1, *given.shape[1:]), generator=generator(seed, f"{given.shape[-1]} pixels")) for seed in seeds
-        ]
+        drawn = [normal((1, *given.shape[1:]), generator(seed, f"{given.shape[-1]} pixels")) for seed in seeds]
         x = torch.cat(drawn).to(given)
         levels = spread(self.scheduler, num_inference_steps or self.num_inference_steps)
         for (t, a), (_, a_next) in itertools.pairwise(levels):

@@ -48,13 +48,14 @@ class Store:
         """An item's spec and result; None where there is none or a broken one."""
         try:
             kept = json.loads((self.folder / f"{key}.json").read_text())
-            return (kept["spec"], kept["result"]) if kept["checksum"] == key_of(kept["result"]) else None
+            whole = kept["checksum"] == key_of(kept["spec"], kept["result"])
+            return (kept["spec"], kept["result"]) if whole else None
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
     def put(self, key: str, spec: Spec, result: Mapping[str, Any]) -> None:
         """Keep a result, whole or not at all."""
-        kept = {"spec": dict(spec), "result": dict(result), "checksum": key_of(result)}
+        kept = {"spec": dict(spec), "result": dict(result), "checksum": key_of(dict(spec), dict(result))}
         write_text(self.folder / f"{key}.json", json.dumps(kept, indent=1))
 
 

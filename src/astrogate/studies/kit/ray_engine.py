@@ -35,6 +35,7 @@ def on_ray(
         raise AstrogateError(f"{workers} workers", "use 1 or more")
     one_thread = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     local: dict[str, Any] = {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+    local["_node_ip_address"] = "127.0.0.1"
     try:
         ray.init(
             address,

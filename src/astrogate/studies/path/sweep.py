@@ -21,6 +21,8 @@ import numpy as np
 from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path as Way
 from astrogate.core.recipe import Recipe
+from astrogate.core.seeds import checked
+from astrogate.core.texts import read_text
 from astrogate.measure.clip import clip_for, own_part
 from astrogate.measure.paths import score_noise
 from astrogate.menagerie.captions import stated
@@ -37,6 +39,8 @@ from astrogate.studies.path.score import score_pictures
 
 #: Raise it when the work on an item changes.
 _VERSION = 2
+#: The most bytes of a file, paths, and frames of one.
+_LONGEST, _PATHS, _FRAMES = 2**20, 100_000, 1_000
 _TIMINGS = ("uniform", "eased", "even")
 _DEFAULTS: dict[str, Any] = {
     "model": SMALL,
@@ -51,8 +55,8 @@ _DEFAULTS: dict[str, Any] = {
 def read_sweep(path: Path) -> list[dict[str, Any]]:
     """The items of a TOML file. Raises AstrogateError for what is missing, unknown or of another type."""
     try:
-        asked = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        asked = tomllib.loads(read_text(path, most=_LONGEST))
+    except (ValueError, RecursionError) as error:
         raise AstrogateError(f"{path} could not be read ({error})", "see docs/sweep.md for an example") from error
     known = {"prompts", "pairs", "ways", *_DEFAULTS}
     if unknown := sorted(set(asked) - known):
@@ -74,8 +78,13 @@ def read_sweep(path: Path) -> list[dict[str, Any]]:
             raise AstrogateError(
                 f"{path}: {name} = {common[name]!r}", f"see docs/sweep.md; the default is {_DEFAULTS[name]}"
             )
-    if common["frames"] < 2:
-        raise AstrogateError(f"{path}: {common['frames']} frames", "ask for 2 or more")
+    if not 2 <= common["frames"] <= _FRAMES:
+        raise AstrogateError(f"{path}: {common['frames']} frames", f"ask for 2 to {_FRAMES:,}")
+    if (asked_for := len(prompts) * len(pairs) * len(ways)) > _PATHS:
+        raise AstrogateError(f"{path} asks for {asked_for:,} paths", f"ask for at most {_PATHS:,}")
+    for pair in pairs:
+        for seed in pair:
+            checked(seed)
     Recipe(common["steps"], common["guidance"], dtype=common["dtype"])
     return [
         {**common, "prompt": prompt, "seeds": list(pair), "by": by, "timing": timing}

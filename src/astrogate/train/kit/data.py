@@ -20,6 +20,7 @@ from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file, whole_folder, write_text
+from astrogate.core.progress import unseen
 from astrogate.ops.pixels import to_pictures
 
 Arrays = dict[str, NDArray[Any]]
@@ -97,7 +98,7 @@ def build_data(
     with whole_folder(folder) as fresh, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
         parts: Iterator[Arrays] = pool.map(_called, map(work, chunks))
-        for items, part in zip(chunks, tqdm(parts, total=len(chunks), desc="data"), strict=True):
+        for items, part in zip(chunks, tqdm(parts, total=len(chunks), desc="data", disable=unseen()), strict=True):
             for name, values in part.items():
                 if name not in arrays:
                     shape = (count, *values.shape[1:])

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from astrogate.core.progress import unseen
 from astrogate.train.kit.data import PictureData, keep_rows
 
 
@@ -37,7 +38,7 @@ def cache_moments(vae: Any, data: PictureData, *, key: str, device: str) -> NDAr
         from tqdm import tqdm
 
         batch = max(1, 250 * 64**2 // int(np.prod(data.arrays["images"].shape[1:3])))
-        for start in tqdm(range(0, len(data), batch), desc="latents"):
+        for start in tqdm(range(0, len(data), batch), desc="latents", disable=unseen()):
             posterior = vae.encode(data.images(np.arange(start, min(start + batch, len(data))), device)).latent_dist
             both = torch.stack([posterior.mean, posterior.std], 1) * vae.config.scaling_factor
             yield both.half().cpu().numpy()

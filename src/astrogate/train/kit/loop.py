@@ -13,6 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,10 @@ from tqdm import tqdm
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
-from astrogate.core.files import write_text
+from astrogate.core.files import exclusive, write_text
 from astrogate.core.packages import need
+from astrogate.core.progress import unseen
+from astrogate.core.seeds import checked
 from astrogate.train.kit.sam import ascended
 
 if TYPE_CHECKING:
@@ -76,15 +79,33 @@ def fit(
     n processes, number i sees the loss at n * step + i.
 
     Writes `folder/NAME-state.safetensors` (resumed from, if there), `NAME-loss.csv` and `NAME-run.json`. `of` says what
-    is trained on what: raises AstrogateError for a state of something else, and for a loss that is not a number.
+    is trained on what: raises AstrogateError for a state of something else, for a loss that is not a number, and where
+    another process trains `name` in this folder.
     """
     need("accelerate", "train")
     from accelerate import PartialState
+
+    checked(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    crew = PartialState(cpu=all(p.device.type == "cpu" for p in modules.parameters()))
+    with exclusive(folder / f".{name}.lock") if crew.is_main_process else nullcontext():
+        return _fitted(modules, loss, schedule, crew, folder, name, seed, of)
+
+
+def _fitted(
+    modules: nn.ModuleDict,
+    loss: Callable[[int, np.random.Generator], Tensor],
+    schedule: Schedule,
+    crew: PartialState,
+    folder: Path,
+    name: str,
+    seed: int,
+    of: str,
+) -> nn.ModuleDict:
+    """See `fit`."""
     from accelerate.utils import reduce
 
-    folder.mkdir(parents=True, exist_ok=True)
     parameters = [p for p in modules.parameters() if p.requires_grad]
-    crew = PartialState(cpu=parameters[0].device.type == "cpu")
     optimiser = torch.optim.AdamW(
         parameters, lr=schedule.lr, betas=(0.9, 0.99), weight_decay=schedule.weight_decay, fused=True
     )
@@ -102,7 +123,12 @@ def fit(
     running, seen = torch.zeros((), device=parameters[0].device), 0
     modules.train()
     with tqdm(
-        total=schedule.steps, initial=first, desc=name, mininterval=10, smoothing=0.05, disable=not crew.is_main_process
+        total=schedule.steps,
+        initial=first,
+        desc=name,
+        mininterval=10,
+        smoothing=0.05,
+        disable=unseen() or not crew.is_main_process,
     ) as bar:
         for step in range(first, schedule.steps):
             elapsed = spent + time.monotonic() - started

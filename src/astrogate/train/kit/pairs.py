@@ -19,6 +19,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.core.texts import lines_of
 from astrogate.models.prediction import moments
 from astrogate.rendering.pixels import read_picture, to_tensor
 from astrogate.train.kit.data import keep_rows
@@ -77,10 +78,7 @@ def drawn_pairs(
 
 def prompts_in(path: Path) -> list[str]:
     """The prompts of a text file, one per line. Raises AstrogateError for a file without any."""
-    try:
-        found = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise AstrogateError(f"{path} can't be read ({error})", "name a text file") from error
+    found = lines_of(path)
     if not found:
         raise AstrogateError(f"{path} holds no prompt", "write one per line")
     return found

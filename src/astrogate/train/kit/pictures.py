@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.keys import key_of
+from astrogate.core.texts import lines_of, read_text
 from astrogate.rendering.pixels import picture_files, read_picture
 from astrogate.train.kit.data import Arrays, PictureData, build_data, chunk_of, finished
 
@@ -37,6 +38,8 @@ def picture_data(
     if size < 8:
         raise AstrogateError(f"pictures of {size} pixels", "choose 8 or more")
     found = captioned(source) if tokenizer is not None else {path: ["-"] for path in pictures_of(source)}
+    absent = [path for path in found if not path.is_file()]
+    found = {path: texts for path, texts in found.items() if path not in absent}
     stamp = [[str(path), path.stat().st_size, path.stat().st_mtime_ns, texts] for path, texts in found.items()]
     recipe: dict[str, object] = {
         "size": size,
@@ -51,7 +54,10 @@ def picture_data(
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         faults = list(pool.map(_Fault(size), found, chunksize=32))
     lines = [f"{path.relative_to(source)}: {fault}" for path, fault in zip(found, faults, strict=True) if fault]
-    lines += [f"{path.relative_to(source)}: no caption" for path in pictures_of(source) if path not in found]
+    lines += [f"{path.relative_to(source)}: no file" for path in absent]
+    lines += [
+        f"{path.relative_to(source)}: no caption" for path in pictures_of(source) if path not in {*found, *absent}
+    ]
     paths = [path for path, fault in zip(found, faults, strict=True) if not fault]
     _tell(lines, left if paths else None)
     if not paths:
@@ -88,7 +94,7 @@ def captioned(source: Path) -> dict[Path, list[str]]:
     found: dict[Path, list[str]] = {}
     for path in paths:
         beside = path.with_suffix(".txt")
-        text = beside.read_text(errors="replace") if beside.exists() else listed.get(str(path.relative_to(source)), "")
+        text = read_text(beside) if beside.exists() else listed.get(str(path.relative_to(source)), "")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if lines:
             found[path] = lines
@@ -99,9 +105,9 @@ def _listed(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-        return {str(row["file_name"]): str(row["text"]) for row in rows}
-    except (ValueError, KeyError, TypeError) as error:
+        rows = [json.loads(line) for line in lines_of(path)]
+        return {str(row["file_name"]): row["text"] for row in rows if isinstance(row["text"], str)}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise AstrogateError(
             f"{path} can't be read ({error!r})", 'write {"file_name": ..., "text": ...} a line'
         ) from error

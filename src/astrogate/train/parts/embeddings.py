@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.core.progress import unseen
 from astrogate.measure.clip import Clip
 from astrogate.models.unclip.towers import Texts
 from astrogate.train.kit.data import Batches, PictureData, keep_rows
@@ -28,7 +29,7 @@ def cache_embeddings(clip: Clip, data: PictureData, *, key: str, batch_size: int
     def parts() -> Iterator[NDArray[np.float16]]:
         from tqdm import tqdm
 
-        for start in tqdm(range(0, len(data), batch_size), desc="embeddings"):
+        for start in tqdm(range(0, len(data), batch_size), desc="embeddings", disable=unseen()):
             index = np.arange(start, min(start + batch_size, len(data)))
             yield clip.images((data.images(index) + 1) / 2, batch_size=batch_size).half().numpy()
 

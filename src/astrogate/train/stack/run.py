@@ -15,7 +15,8 @@ import torch
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
-from astrogate.models.loading.checks import check_folder, digest
+from astrogate.models.loading.checks import digest
+from astrogate.models.loading.trust import check_folder
 from astrogate.train.kit.stages import TRAINED_ON, keep_stage
 from astrogate.train.stack.presets import UnclipPreset
 from astrogate.train.stack.recipes import PARTS, Training

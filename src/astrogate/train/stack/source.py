@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.loading.checks import check_folder, latents_vae
+from astrogate.models.loading.checks import latents_vae
 from astrogate.models.loading.locate import shipped_folder
+from astrogate.models.loading.trust import check_folder
 from astrogate.train.kit.data import PictureData
 from astrogate.train.kit.pictures import picture_data
 from astrogate.train.parts.upsampler import FACTOR

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from astrogate.core.progress import unseen
 from astrogate.train.kit.data import PictureData, keep_rows
 
 #: As pictures are drawn: denoising steps, the guidance scale; and how many at once.
@@ -43,7 +44,7 @@ def generated_latents(
     def parts() -> Iterator[NDArray[np.float16]]:
         from tqdm import tqdm
 
-        for start in tqdm(range(0, count, _BATCH), desc="generated"):
+        for start in tqdm(range(0, count, _BATCH), desc="generated", disable=unseen()):
             index = np.arange(start, min(start + _BATCH, count))
             rng, draws = np.random.default_rng((seed, start)), torch.Generator().manual_seed(seed + start)
             tokens = data.tokens(index % len(data), rng)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from astrogate.core.progress import unseen
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.ops.pixels import to_pictures, to_pixels
 from astrogate.train.kit.data import Batches, PictureData, keep_rows
@@ -34,7 +35,7 @@ def cache_reconstructions(
         from tqdm import tqdm
 
         generator = torch.Generator().manual_seed(seed)
-        for start in tqdm(range(0, count, 100), desc="reconstructions"):
+        for start in tqdm(range(0, count, 100), desc="reconstructions", disable=unseen()):
             index = np.arange(start, min(start + 100, count))
             latents = vae.encode(data.images(index, device)).latent_dist.mean.cpu()
             spread = noise * torch.rand(len(index), 1, 1, 1, generator=generator) / vae.config.scaling_factor

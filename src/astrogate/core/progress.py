@@ -1,0 +1,12 @@
+"""Where progress is shown: on the standard error stream, if there is one."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO, cast
+
+
+def unseen(*, terminal: bool = False) -> bool:
+    """Whether nobody would see a bar; with `terminal`, also where it would go into a file."""
+    stream = cast("TextIO | None", sys.stderr)  # None in a program without a console
+    return stream is None or stream.closed or (terminal and not stream.isatty())

@@ -1,0 +1,41 @@
+"""Text files from elsewhere: of bounded size, in UTF-8 or with the mark of UTF-16, or refused."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from astrogate.core.errors import AstrogateError
+
+#: The most bytes of a text file.
+MOST = 64 * 2**20
+
+
+def read_text(path: Path | str, *, most: int = MOST) -> str:
+    """The text of a file, without its byte order mark.
+
+    Raises AstrogateError for what is no file, is larger than `most` bytes, or is in another encoding.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            raise AstrogateError(f"there is no file {path}", "name a text file")
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise AstrogateError(f"{path} could not be read ({error.strerror or error})", "name a text file") from error
+    if len(data) > most:
+        raise AstrogateError(f"{path} is longer than {most:,} bytes", "name a shorter text file")
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise AstrogateError(f"{path} is not in UTF-8", "save it in UTF-8") from error
+    if "\0" in text:
+        raise AstrogateError(f"{path} is no text", "name a text file")
+    return text
+
+
+def lines_of(path: Path | str, *, most: int = MOST) -> list[str]:
+    """The lines of a text file that hold something. Raises AstrogateError as `read_text` does."""
+    return [line.strip() for line in read_text(path, most=most).splitlines() if line.strip()]

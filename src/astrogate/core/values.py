@@ -1,0 +1,69 @@
+"""Values at the door: numbers of NumPy and torch become Python's own, so that one value has one form, hash and file."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from typing import Any
+
+from astrogate.core.errors import AstrogateError
+
+
+def whole(value: Any, what: str, low: int, high: int, remedy: str = "") -> int:
+    """A whole number of any library as an int. Raises AstrogateError for anything else, and outside [low, high].
+
+    `what` is what the error calls it, such as "seed" or "{} steps".
+    """
+    found = _number(value)
+    if found is None or not low <= found <= high or found != int(found):
+        raise AstrogateError(_called(what, value), remedy or f"use a whole number from {low} to {high}")
+    return int(found)
+
+
+def number(value: Any, what: str) -> float:
+    """A number of any library as a float, infinite ones and NaN too. Raises AstrogateError for anything else."""
+    found = _number(value)
+    if found is None:
+        raise AstrogateError(_called(what, value), "use a number")
+    return float(found)
+
+
+def real(value: Any, what: str, low: float = -math.inf, high: float = math.inf, remedy: str = "") -> float:
+    """A finite number of any library as a float. Raises AstrogateError for anything else, and outside [low, high]."""
+    found = _number(value)
+    if found is None or not math.isfinite(found) or not low <= found <= high:
+        bounds = "" if math.inf in (-low, high) else f" from {low:g} to {high:g}"
+        raise AstrogateError(_called(what, value), remedy or f"use a finite number{bounds}")
+    return float(found)
+
+
+def plain(value: Any) -> Any:
+    """A number of NumPy or torch, or a path, as JSON takes it: for `json.dumps(..., default=plain)`."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no value of JSON")
+
+
+def _number(value: Any) -> int | float | None:
+    """An int or a float; None for what is no number."""
+    if isinstance(value, (str, bytes, bytearray)):
+        return None
+    try:
+        found = operator.index(value)
+        return found if abs(found) < 2**1000 else None
+    except TypeError:
+        pass
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
+
+
+def _called(what: str, value: Any) -> str:
+    """What an error calls a value."""
+    found = _number(value)
+    shown = repr(value)[:40] if found is None else f"{found:g}" if isinstance(found, float) else str(found)[:40]
+    return what.format(shown) if "{}" in what else f"{what} {shown}"

@@ -1,0 +1,119 @@
+"""One part of a checkpoint from its folder: of a class that its place may have, with every tensor that it needs.
+
+Libraries fill tensors that a file lacks with random numbers, and say so in a note at best. Here they are an error, as
+are tensors of other shapes; those that are left over are a warning. Counts of layers are held against the file before
+a library makes that many.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.models.loading.trust import read_settings
+
+#: The libraries whose classes an index may name.
+_LIBRARIES = ("diffusers", "transformers")
+#: Settings that say how many layers there are.
+_COUNTS = re.compile(r"^(num|n)_(\w*_)?(layers?|blocks?|layer)$|^(layers|blocks|depth)\w*$|_layers$")
+#: Tensors that are computed, though old files hold them.
+_COMPUTED = re.compile(r"(^|\.)(position_ids|inv_freq)$")
+
+
+def modules_of(folder: Path, index: Mapping[str, Any], pipeline: type[Any], dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The parts with weights that a checkpoint's index names, of those that a pipeline takes.
+
+    Raises AstrogateError for an index that names other classes than the libraries' own.
+    """
+    taken = signature(pipeline.__init__).parameters
+    found: dict[str, nn.Module] = {}
+    for name, told in index.items():
+        if name.startswith("_") or name not in taken or not isinstance(told, list) or not (folder / name).is_dir():
+            continue
+        library, kind = _class_named(folder, name, told)
+        made = getattr(import_module(library), kind, None) if library in _LIBRARIES else None
+        if isinstance(made, type) and issubclass(made, nn.Module):
+            found[name] = load_module(made, folder / name, dtype)
+    return found
+
+
+def load_module(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """A part of the class `kind`, whole. Raises AstrogateError where its file lacks a tensor."""
+    check_counts(folder)
+    typed = {"dtype" if kind.__module__.startswith("transformers.") else "torch_dtype": dtype}
+    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True, **typed}
+    module, info = kind.from_pretrained(folder, **options)
+    missing = _named(info.get("missing_keys"))
+    if missing or info.get("mismatched_keys"):
+        raise AstrogateError(
+            f"{folder} lacks {_some(missing or _named(info['mismatched_keys']))}", "restore the whole checkpoint"
+        )
+    if left := [name for name in _named(info.get("unexpected_keys")) if not _COMPUTED.search(name)]:
+        warnings.warn(f"{folder} holds {_some(left)}, which nothing reads", AstrogateWarning, stacklevel=4)
+    return module
+
+
+def check_counts(folder: Path) -> None:
+    """Raise AstrogateError for settings that ask for more layers than the folder's files hold tensors."""
+    config = folder / "config.json"
+    tensors = sum(len(_header(path)) for path in folder.glob("*.safetensors"))
+    if not config.exists() or not tensors:
+        return
+    for name, value in read_settings(config).items():
+        counts = value if isinstance(value, list) else [value]
+        if _COUNTS.search(name) and any(isinstance(n, int) and n > tensors for n in counts):
+            raise AstrogateError(f"{config} sets {name} to {value}, for {tensors} tensors", "restore it")
+
+
+def _class_named(folder: Path, part: str, told: list[Any]) -> tuple[str, str]:
+    """Library and class of a part, by an index."""
+    if len(told) == 2 and all(isinstance(word, str) for word in told):
+        library, kind = told
+        if library in _LIBRARIES or library in _pipelines():
+            return library, kind
+    if told == [None, None]:
+        return "", ""
+    raise AstrogateError(
+        f"{folder}/model_index.json names {json.dumps(told)[:80]} as {part}", "use a class of diffusers or transformers"
+    )
+
+
+@cache
+def _pipelines() -> frozenset[str]:
+    """The modules of diffusers' pipelines, which hold some parts' classes."""
+    from diffusers import pipelines
+
+    below = getattr(pipelines, "_import_structure", {})
+    return frozenset(str(name).split(".")[0] for name in below) | frozenset(str(name) for name in below)
+
+
+def _header(path: Path) -> Mapping[str, Any]:
+    """The names of a safetensors file's tensors with what it says of them; none of a file that is damaged."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            found: Any = json.loads(file.read(min(size, 100 * 2**20)))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {k: v for k, v in found.items() if k != "__metadata__"} if isinstance(found, dict) else {}
+
+
+def _named(keys: Iterable[Any] | None) -> list[str]:
+    """Names of tensors, as libraries list them: alone, or with their shapes."""
+    return sorted(key if isinstance(key, str) else str(key[0]) for key in keys or ())
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,191 @@
+"""Numbers of other libraries, the caller's own state of torch, and seeds: one value, one picture, one file."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import astrogate as ag
+from astrogate.core.edit import Edit
+from astrogate.core.keys import key_of
+from astrogate.core.parts import Guide, Hold, Parts, Steer
+from astrogate.core.seeds import generator
+from astrogate.core.values import number, plain, real, whole
+from astrogate.models.loading.load import load
+from astrogate.models.loading.locate import SHIPPED
+
+PROMPT, RECIPE = "a painting of a fat dog", ag.Recipe(2)
+
+
+@pytest.mark.parametrize("seven", [7, np.int64(7), np.uint8(7), np.array(7), torch.tensor(7), 7.0, np.float32(7)])
+def test_a_whole_number_is_an_int_whatever_its_library(tiny: Any, seven: Any) -> None:
+    assert type(whole(seven, "seed", 0, 9)) is int
+    point = tiny.point(PROMPT, seed=seven)
+    assert type(point.seed) is int
+    assert torch.equal(point.tensors["latents"], tiny.point(PROMPT, seed=7).tensors["latents"])
+    assert type(point.with_noise(seven, draw=seven).draw) is int
+    assert ag.Recipe(seven) == ag.Recipe(7)
+    assert ag.Recipe(seven).hash == ag.Recipe(7).hash
+
+
+@pytest.mark.parametrize("half", [0.5, np.float32(0.5), np.float64(0.5), torch.tensor(0.5), np.array(0.5)])
+def test_a_number_is_a_float_whatever_its_library(tiny: Any, half: Any, tmp_path: Path) -> None:
+    assert type(real(half, "scale")) is float
+    recipe = ag.Recipe(2, half, eta=half)
+    assert recipe == ag.Recipe(2, 0.5, eta=0.5)
+    assert json.dumps(recipe.to_json())
+    point = tiny.point(PROMPT)
+    found = ag.contrast(tiny, "fat", "thin", media=("painting",), subjects=("dog",))
+    direction = found * half
+    direction.save(tmp_path / "d")
+    edit = direction.at(point, window=(0, half), curve=((0, half), (1, 1)))
+    edit.save(tmp_path / "e")
+    moved = point.apply(edit, half)
+    assert type(moved.edits[0][1]) is float
+    frame = next(ag.render(tiny, [moved], recipe=RECIPE, cache=ag.FrameCache(tmp_path / "cache")))
+    ag.save_png(frame.image, tmp_path / "x.png", frame=frame)
+    assert Hold(half, half) == Hold(0.5, 0.5)
+    assert Guide({}, half, (0, half), quantile=half).scale == Steer({}, half, (0, half)).scale == 0.5
+    assert key_of(half, RECIPE) == key_of(0.5, RECIPE) or isinstance(half, torch.Tensor)
+
+
+@pytest.mark.parametrize(
+    "bad", ["7", b"7", None, [7], np.array([7, 8]), torch.zeros(2), 7.5, float("nan"), 1j, object()]
+)
+def test_what_is_no_whole_number_is_refused_in_one_line(tiny: Any, bad: Any) -> None:
+    for use in (
+        lambda: tiny.point(PROMPT, seed=bad),
+        lambda: tiny.point(PROMPT).with_noise(0, draw=bad),
+        lambda: ag.Recipe(bad),
+        lambda: generator(bad),
+    ):
+        with pytest.raises(ag.AstrogateError) as found:
+            use()
+        assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("bad", ["1", None, [1], float("inf"), float("nan"), -(10**400), 1j])
+def test_what_is_no_number_is_refused_in_one_line(tiny: Any, bad: Any) -> None:
+    for use in (
+        lambda: tiny.point(PROMPT).apply(Edit(Parts()), bad),
+        lambda: ag.Recipe(2, bad),
+        lambda: Steer({}, bad),
+        lambda: Hold(bad),
+    ):
+        with pytest.raises(ag.AstrogateError):
+            use()
+
+
+def test_values_are_called_by_what_they_are() -> None:
+    with pytest.raises(ag.AstrogateError, match="501 steps: choose 1 to 500"):
+        whole(501, "{} steps", 1, 500, "choose 1 to 500")
+    with pytest.raises(ag.AstrogateError, match="eta 2: use a finite number from 0 to 1"):
+        real(2, "eta", 0, 1)
+    with pytest.raises(ag.AstrogateError, match="scale 'x': use a number"):
+        number("x", "scale")
+    assert number(float("inf"), "limit") == float("inf")
+    assert plain(Path("a/b")) == "a/b"
+    with pytest.raises(TypeError):
+        plain(np.zeros(3))
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**32 + 7, 2**63, -1])
+def test_seeds_that_would_repeat_others_are_refused(tiny: Any, stack: Any, seed: int) -> None:
+    point = tiny.point(PROMPT)
+    for use in (
+        lambda: tiny.point(PROMPT, seed=seed),
+        lambda: point.with_noise(seed),
+        lambda: generator(seed, "a use"),
+        lambda: stack.point(PROMPT, seed=seed),
+        lambda: stack.imagine([PROMPT], seeds=[seed]),
+    ):
+        with pytest.raises(ag.AstrogateError, match=r"from 0 to (2\*\*32 - 1|4294967295)"):
+            use()
+    last, first = (tiny.point(PROMPT, seed=s).tensors["latents"] for s in (2**32 - 1, 0))
+    assert not torch.equal(last, first)
+
+
+@contextmanager
+def double() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        double,
+        lambda: torch.device("meta"),
+        torch.inference_mode,
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        torch.no_grad,
+    ],
+    ids=["double", "another device", "inference mode", "autocast", "no gradients"],
+)
+def test_what_is_drawn_does_not_depend_on_the_callers_state(tiny: Any, stack: Any, state: Any) -> None:
+    for model in (tiny, stack):
+        plainly = model.point(PROMPT, seed=7)
+        expected = next(ag.render(model, [plainly], recipe=RECIPE)).image.tobytes()
+        with state():
+            point = model.point(PROMPT, seed=7)
+            there = next(ag.render(model, [point], recipe=RECIPE)).image.tobytes()
+        assert all(torch.equal(point.tensors[k], v) for k, v in plainly.tensors.items())
+        assert point.tensors["latents"].dtype == torch.float32
+        assert there == expected
+        assert next(ag.render(model, [point], recipe=RECIPE)).image.tobytes() == expected
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_paths_and_dtypes_are_taken_as_they_come(tiny_folder: Path, tmp_path: Path) -> None:
+    model = load(tiny_folder, device=torch.device("cpu"), dtype=torch.float32)
+    frame = next(ag.render(model, [model.point(PROMPT)], recipe=RECIPE, cache=ag.FrameCache(str(tmp_path / "c"))))
+    ag.save_png(frame.image, str(tmp_path / "x.png"), frame=frame)
+    assert model.name == str(tiny_folder)
+
+
+def test_a_file_of_the_same_name_is_not_the_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("menagerie", "menagerie-64"):
+        (tmp_path / name).write_text("x")
+        assert load(name, device="cpu").name == name
+    (tmp_path / "menagerie").unlink()
+    (tmp_path / "menagerie").mkdir()
+    assert load(SHIPPED, device="cpu").name == SHIPPED
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+def test_it_draws_without_a_console(tiny: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stream: Any) -> None:
+    other = None
+    if stream is not None:
+        other = (tmp_path / "x").open("w")
+        other.close()
+    monkeypatch.setattr(sys, "stderr", other)
+    assert len(list(ag.render(tiny, [tiny.point(PROMPT)], recipe=RECIPE, progress=True))) == 1
+
+
+def test_threads_that_share_a_model_draw_what_each_draws_alone(tiny: Any) -> None:
+    points = [tiny.point(PROMPT, seed=i) for i in range(4)]
+    alone = [next(ag.render(tiny, [p], recipe=RECIPE)).image.tobytes() for p in points]
+    found: dict[int, bytes] = {}
+
+    def draw(i: int) -> None:
+        found[i] = next(ag.render(tiny, [points[i]], recipe=RECIPE)).image.tobytes()
+
+    threads = [threading.Thread(target=draw, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[i] for i in range(4)] == alone
