@@ -76,6 +76,8 @@ def exclusive(path: Path) -> Generator[None]:
             raise AstrogateError(f"another process is at work in {path.parent}", "wait, or name another one") from error
         except OSError:  # a file system without locks
             pass
+        if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):  # let go just now
+            raise AstrogateError(f"another process was at work in {path.parent}", "start again")
         try:
             yield
         finally:
@@ -175,8 +177,8 @@ def _lock(path: Path) -> int | None:
 
 def _sweep(folder: Path) -> None:
     """Remove what killed writers left in a folder: what nobody has locked."""
-    for left in folder.iterdir():
-        if _PART.fullmatch(left.name):
+    with suppress(OSError):  # a folder may take files and not be read
+        for left in (path for path in folder.iterdir() if _PART.fullmatch(path.name)):
             with suppress(OSError):
                 lock = _lock(left)
                 if lock is not None:
