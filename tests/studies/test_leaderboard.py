@@ -101,6 +101,24 @@ def test_prompt_weighting_scales_the_words_tokens_from_the_empty_prompt(tiny: Mo
     assert torch.allclose(three[torch.arange(16) != 5], one[torch.arange(16) != 5], atol=1e-5)
 
 
+@pytest.mark.parametrize(("weight", "share"), [(0.5, 1.0), (0.25, 2.414214)])
+def test_prompt_weighting_below_one_blends_with_states_that_do_not_attend(
+    tiny: Any, weight: float, share: float
+) -> None:
+    point, prompt, low, high = tiny.point(PROMPT), "a painting of a fat dog", 5, 6
+    ids = tiny.pipe.tokenizer(prompt, padding="max_length", return_tensors="pt").input_ids
+    mask = torch.ones_like(ids)
+    mask[:, low:high] = 0
+    empty, edited = (tiny.encode([text])["prompt_embeds"][0] for text in ("", prompt))
+    with torch.no_grad():
+        blind = tiny.pipe.text_encoder(ids, attention_mask=mask).last_hidden_state[0]
+    for states in (edited, blind):
+        states[low:high] = empty[low:high] + weight * (states[low:high] - empty[low:high])
+    found = point.tensors["prompt_embeds"] + vectors(moved(prompt_weighting, tiny, point, weight))
+    assert torch.allclose(found, (edited + share * blind) / (1 + share), atol=1e-5)
+    assert torch.equal(tiny.encode([prompt])["prompt_embeds"][0], tiny.point(prompt).tensors["prompt_embeds"])
+
+
 def test_clip_slider_weighs_tokens_by_their_cosine_to_the_end(tiny: Model) -> None:
     point = tiny.point(PROMPT)
     move, states, end = vectors(moved(clip_slider, tiny, point, 2.0)), point.tensors["prompt_embeds"], 6

@@ -93,8 +93,10 @@ class Guide:
 
     `tensors` are the edit's conditioning by space, without batch, e.g. "prompt_embeds" [tokens, width]; with `added`
     they are added to the point's own. `base` is the half of classifier-free guidance to measure against. The mask keeps
-    the places where the difference, averaged over channels, is above its quantile `quantile`: 0 is no mask. A guide
-    costs one more row of the denoiser.
+    the places where the difference is above its quantile `quantile`: 0 is no mask. It is taken from the mean over
+    channels, or with `mask` "channels" in each channel by itself. `momentum` (a, b) adds a times the mean of the terms
+    before, of which each step keeps the share b; it builds up before the window, too. A guide costs one more row of the
+    denoiser.
     """
 
     tensors: Mapping[str, Tensor] = field(repr=False)
@@ -103,9 +105,15 @@ class Guide:
     added: bool = False
     base: Literal["positive", "negative"] = "positive"
     quantile: float = 0.0
+    mask: Literal["places", "channels"] = "places"
+    momentum: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         _settle(self)
+        if self.mask not in ("places", "channels"):
+            raise AstrogateError(f"mask {self.mask!r} is unknown", "use places or channels")
+        added, kept = (real(share, "momentum", 0, 1, "use two shares from 0 to 1") for share in self.momentum)
+        object.__setattr__(self, "momentum", (added, kept))
         quantile = real(self.quantile, "quantile", 0, 1, "use a share of the picture from 0 up to 1")
         if quantile == 1:
             raise AstrogateError("quantile 1", "use a share of the picture from 0 up to 1")
@@ -114,6 +122,10 @@ class Guide:
     def acts(self, u: float) -> bool:
         """Whether it acts when the share `u` of the steps is done."""
         return self.window[0] <= u < self.window[1]
+
+    def predicts(self, u: float) -> bool:
+        """Whether its row is needed when the share `u` of the steps is done: it acts, or builds up its momentum."""
+        return self.acts(u) or (self.momentum[0] > 0 and u < self.window[1])
 
     def scaled(self, factor: float) -> Guide:
         """The same guide, `factor` times as strong."""

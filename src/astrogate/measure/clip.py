@@ -20,7 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
+from astrogate.models.finite import check_made
 from astrogate.models.loading.locate import home, is_unclip, shipped_folder
+from astrogate.models.loading.parts import load_module
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.trust import check_folder
 
@@ -42,7 +44,7 @@ class Clip:
         check_folder(folder)
         try:
             with quiet():
-                model: Any = CLIPModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+                model: Any = load_module(CLIPModel, folder, torch.float32)
                 self.tokenizer = CLIPTokenizer.from_pretrained(folder)
                 processor = CLIPImageProcessor.from_pretrained(folder)
         except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
@@ -71,10 +73,15 @@ class Clip:
         top, left = (high - self.side) // 2, (wide - self.side) // 2
         return (pictures[..., top : top + self.side, left : left + self.side] - self.mean) / self.std
 
+    def _unit(self, features: Tensor) -> Tensor:
+        """Features [n, d] scaled to unit norm. Raises AstrogateError for what is no finite number."""
+        check_made([features], "CLIP's features", {"CLIP": self.model})
+        return F.normalize(features, dim=-1)
+
     def images_with_gradient(self, pictures: Tensor) -> Tensor:
         """Unit features [n, d] of pictures [n, 3, h, w] in [0, 1], differentiable, in one batch."""
         vision = self.model.vision_model(pixel_values=self._pixels(pictures))
-        return F.normalize(self.model.visual_projection(vision.pooler_output), dim=-1)
+        return self._unit(self.model.visual_projection(vision.pooler_output))
 
     @torch.no_grad()
     def images(self, pictures: Tensor, *, batch_size: int = 100) -> Tensor:
@@ -93,6 +100,7 @@ class Clip:
         for x, y in zip(a.split(batch_size), b.split(batch_size), strict=True):
             pixels = self._pixels(torch.cat([x, y]), whole=True)
             states = self.model.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states[1:]
+            check_made(states, "CLIP's features", {"CLIP": self.model})
             pairs = (F.normalize(s[:, 1:], dim=-1).chunk(2) for s in states)
             parts.append(torch.stack([(u - v).square().sum(-1).mean(1) for u, v in pairs]).mean(0).cpu())
         return torch.cat(parts)
@@ -106,7 +114,7 @@ class Clip:
                 list(texts[start : start + batch_size]), padding=True, truncation=True, return_tensors="pt"
             ).input_ids.to(self.mean.device)
             text = self.model.text_model(input_ids=tokens)
-            parts.append(F.normalize(self.model.text_projection(text.pooler_output), dim=-1).cpu())
+            parts.append(self._unit(self.model.text_projection(text.pooler_output)).cpu())
         return torch.cat(parts)
 
     @torch.no_grad()
@@ -125,7 +133,7 @@ class Clip:
             tokens, positions, masks = (torch.stack(column).to(self.mean.device) for column in columns)
             text = self.model.text_model(input_ids=tokens, position_ids=positions, attention_mask=masks[:, None])
             ends = torch.cat([text.last_hidden_state[i, sequence.ends] for i, sequence in enumerate(part)])
-            found.append(F.normalize(self.model.text_projection(ends), dim=-1).cpu())
+            found.append(self._unit(self.model.text_projection(ends)).cpu())
         return torch.cat(found).view(len(templates), len(words), -1)
 
 

@@ -144,13 +144,20 @@ def resized(pictures: Tensor, side: int) -> Tensor:
 
 
 def load_oracle(folder: Path | None = None, kind: Callable[..., nn.Module] = OracleNet) -> Oracle:
-    """The shipped oracle, or a network of `kind` saved in `folder` by `save_oracle`."""
+    """The shipped oracle, or a network of `kind` saved in `folder` by `save_oracle`.
+
+    Raises AstrogateError for a folder that holds none.
+    """
     folder = folder or Path(__file__).parent / "weights" / "oracle"
-    hparams: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    net = kind(**hparams)
     tensors, _ = archive.read(folder / "oracle.safetensors", what="an oracle", remedy="restore or train it")
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-    return Oracle(net, hparams["side"])
+    try:
+        hparams: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        net = kind(**hparams)
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+        return Oracle(net, hparams["side"])
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise AstrogateError(f"{folder} is no {kind.__name__} ({reason})", "restore or train it") from error
 
 
 def save_oracle(net: nn.Module, folder: Path) -> None:

@@ -20,6 +20,7 @@ from astrogate.models import identity
 from astrogate.models.asked import check_points, check_recipe
 from astrogate.models.codec import Autoencoder
 from astrogate.models.family import Family
+from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
 from astrogate.models.sampler.locks import alone, lock_of
 from astrogate.models.sampler.loop import adapted, sample, stacked
@@ -47,6 +48,7 @@ class PipelineModel:
         pipe.set_progress_bar_config(disable=True)
         if family.upcast and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
             pipe.vae.to(torch.float32)
+        check_settings(pipe.scheduler, pipe.vae, name)
 
     def __repr__(self) -> str:
         side = self._side()
@@ -66,6 +68,11 @@ class PipelineModel:
     def denoiser(self) -> Any:
         """The U-Net or the transformer."""
         return getattr(self.pipe, self.family.denoiser)
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """Its parts that have weights, by their names."""
+        return identity.modules(self.pipe)
 
     @property
     def dtype(self) -> str:
@@ -108,14 +115,14 @@ class PipelineModel:
     @property
     def fingerprint(self) -> str:
         """See `core.protocols.Model`."""
-        parts = (*self.family.encoders, self.family.denoiser)
-        return identity.fingerprint({part: getattr(self.pipe, part) for part in parts})
+        names = (*self.family.encoders, self.family.denoiser)
+        return identity.fingerprint({name: getattr(self.pipe, name) for name in names})
 
     @property
     @alone
     def weights(self) -> str:
         """See `core.protocols.Model`."""
-        return identity.weights(identity.modules(self.pipe), self.pipe.scheduler)
+        return identity.weights(self.parts, self.pipe.scheduler)
 
     @alone
     def point(
@@ -163,6 +170,7 @@ class PipelineModel:
         return segments(self.pipe, self.family, prompt)
 
     @alone
+    @watched
     def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
         """Run the pipeline's sampler over one batch of points; edits act, the model is left as it was."""
         check_points(self, points)

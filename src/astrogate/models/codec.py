@@ -2,6 +2,8 @@
 
 latents = (E(2 picture - 1) - mean) scale / std        mean, std by channel, where the config has them
 latents = (E(2 picture - 1) - shift) scale             elsewhere; decoding is the way back
+
+A decoder that overflows in half precision decodes those pictures in float32.
 """
 
 from __future__ import annotations
@@ -10,8 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from astrogate.models.finite import check_made, finite, in_float32
 
 
 class Coder(Protocol):
@@ -72,6 +77,16 @@ class Autoencoder:
 
     def picture(self, latents: Tensor) -> Tensor:
         """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1], differentiable."""
+        found = self._decoded(latents)
+        if found.dtype == torch.float16 and not finite(found):
+            rows = ~found.isfinite().flatten(1).all(1)
+            with in_float32(self.vae):
+                better = _unit(self._decoded(latents[rows]), self.vae)
+            return _unit(found.masked_fill(rows[:, None, None, None], 0)).float().index_put((rows,), better)
+        return _unit(found, self.vae)
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        """Pictures in [-1, 1], in the autoencoder's dtype."""
         latents = latents.to(self.vae.dtype)
         config = self.vae.config
         if self._by_channel():
@@ -81,7 +96,7 @@ class Autoencoder:
             latents = latents / config.scaling_factor
             if getattr(config, "shift_factor", None):
                 latents = latents + config.shift_factor
-        return _unit(self.vae.decode(latents).sample)
+        return self.vae.decode(latents).sample
 
     def _by_channel(self) -> Sequence[Sequence[float]]:
         """Mean and deviation by channel, where the config has both."""
@@ -115,7 +130,7 @@ class Movq:
 
     def picture(self, latents: Tensor) -> Tensor:
         """See `Coder.picture`."""
-        return _unit(self.movq.decode(latents, force_not_quantize=True).sample)
+        return _unit(self.movq.decode(latents, force_not_quantize=True).sample, self.movq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +156,7 @@ def _factor(autoencoder: Any) -> int:
     return 2 ** (len(autoencoder.config.block_out_channels) - 1)
 
 
-def _unit(pictures: Tensor) -> Tensor:
-    """Pictures in [-1, 1] in [0, 1]."""
+def _unit(pictures: Tensor, autoencoder: Any = None) -> Tensor:
+    """Pictures in [-1, 1] in [0, 1]. Raises AstrogateError for what is no finite number."""
+    check_made([pictures], "pictures", {} if autoencoder is None else {"the autoencoder": autoencoder})
     return (pictures * 0.5 + 0.5).clamp(0, 1)

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Frame
+from astrogate.rendering.letters import font, shown
 from astrogate.rendering.pixels import image_of
 
 _PAPER, _INK, _GAP = (255, 255, 255), (40, 40, 48), 4
@@ -36,10 +37,11 @@ def sheet(
     zoom = max(1, -(-tile // images[0].width))
     w, h = images[0].width * zoom, images[0].height * zoom
     letters = max(11, h // 10)
-    font = ImageFont.load_default(letters)
-    heads = [_wrapped(text, font, w) for text in labels[:columns]]
+    ink = font(letters)
+    heads = [_wrapped(shown(text), ink, w) for text in labels[:columns]]
+    rows = [shown(text) for text in rows]
     line = round(letters * (0.4 + 1.2 * max(head.count("\n") + 1 for head in heads))) if heads else 0
-    margin = round(max((font.getlength(text) for text in rows), default=0)) + (2 * _GAP if rows else 0)
+    margin = round(max((ink.getlength(text) for text in rows), default=0)) + (2 * _GAP if rows else 0)
     count = -(-len(images) // columns)
     size = (margin + columns * (w + _GAP) + _GAP, line + count * (h + _GAP) + _GAP)
     page = Image.new("RGB", size, _PAPER)
@@ -48,18 +50,18 @@ def sheet(
         x, y = margin + _GAP + (i % columns) * (w + _GAP), line + _GAP + (i // columns) * (h + _GAP)
         page.paste(image.resize((w, h), Image.Resampling.NEAREST), (x, y))
     for i, head in enumerate(heads):
-        draw.text((margin + _GAP + i * (w + _GAP) + w / 2, line / 2 + 2), head, _INK, font, "mm", align="center")
+        draw.text((margin + _GAP + i * (w + _GAP) + w / 2, line / 2 + 2), head, _INK, ink, "mm", align="center")
     for i, text in enumerate(rows[:count]):
-        draw.text((_GAP, line + _GAP + i * (h + _GAP) + h / 2), text, _INK, font, "lm")
+        draw.text((_GAP, line + _GAP + i * (h + _GAP) + h / 2), text, _INK, ink, "lm")
     return page
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _wrapped(text: str, ink: ImageFont.FreeTypeFont, width: int) -> str:
     """The text with its words in lines of at most `width` pixels, where a word is no longer than that."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
+        if lines[-1] and ink.getlength(longer) > width:
             lines.append(word)
         else:
             lines[-1] = longer

@@ -15,7 +15,7 @@ from astrogate.core.parts import Guide, Parts
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.methods.edit.guidance import guide, toward
+from astrogate.methods.edit.guidance import MOMENTUM, guide, toward
 from astrogate.methods.edit.style import style
 from tests.checkpoints import FAMILIES, guided, in_turn, made, row, steered
 
@@ -79,6 +79,50 @@ def test_toward_measures_against_the_negative_half(model: Model, family: str) ->
     assert torch.allclose(moved, base + 1.5 * (edit - unguided), atol=1e-4)
     with pytest.raises(AstrogateError, match="no negative half"):
         model.denoise([point.apply(toward(model, "a cat", **WHOLE))], PLAIN)
+
+
+@pytest.mark.parametrize("momentum", [(0.0, 0.0), MOMENTUM])
+def test_segas_own_term_is_that_of_diffusers(tiny: Any, momentum: tuple[float, float]) -> None:
+    from diffusers.pipelines.deprecated.semantic_stable_diffusion.pipeline_semantic_stable_diffusion import (
+        SemanticStableDiffusionPipeline,
+    )
+
+    point, recipe = tiny.point("a painting of a dog", seed=3), Recipe(10)
+    parts: Any = {
+        name: tiny.pipe.components[name] for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")
+    }
+    others: Any = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    pipe = SemanticStableDiffusionPipeline(**parts, **others)
+    pipe.set_progress_bar_config(disable=True)
+    theirs = pipe(
+        "a painting of a dog",
+        editing_prompt=["a cat"],
+        num_inference_steps=10,
+        guidance_scale=recipe.guidance_scale,
+        latents=point.tensors["latents"][None].clone(),
+        edit_guidance_scale=3.0,
+        edit_warmup_steps=2,
+        edit_threshold=0.9,
+        edit_momentum_scale=momentum[0],
+        edit_mom_beta=momentum[1],
+        output_type="latent",
+    ).images
+    edit = toward(tiny, "a cat", mask="channels", momentum=momentum)
+    ours = tiny.denoise([point, point.apply(edit, 3.0)], recipe)
+    assert torch.allclose(ours[1], theirs[0], atol=1e-4)
+    assert not torch.allclose(ours[0], theirs[0], atol=1e-2)
+    assert torch.allclose(tiny.denoise([point.apply(edit, 3.0)], recipe), theirs, atol=1e-4)
+
+
+def test_momentum_needs_a_whole_sampling_and_two_shares(tiny: Any) -> None:
+    point = tiny.point("a dog").apply(toward(tiny, "a cat", momentum=MOMENTUM))
+    with pytest.raises(AstrogateError, match="needs a whole sampling"):
+        tiny.epsilon([point], point.tensors["latents"][None], 500, guidance_scale=4.0, u=0.5)
+    for bad in ((-0.1, 0.4), (0.1, 2.0), (float("nan"), 0.4)):
+        with pytest.raises(AstrogateError, match="momentum"):
+            toward(tiny, "a cat", momentum=bad)
+    with pytest.raises(AstrogateError, match="mask 'rows' is unknown"):
+        toward(tiny, "a cat", mask="rows")  # type: ignore[arg-type]
 
 
 def test_a_half_that_is_not_there_is_refused_before_the_sampling(model: Model, family: str) -> None:

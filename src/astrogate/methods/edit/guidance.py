@@ -3,11 +3,14 @@
     eps_hat + s M (eps(x, c') - eps(x, c))
 
 eps_hat is the guided prediction, c the prompt's conditioning, c' the same moved by an edit, M a mask of the places
-where the two differ most. It is SEGA's term (Brack et al. 2023) with any edit in place of a second prompt; `toward` is
-SEGA's own, a phrase measured against the negative half.
+where the two differ most. It is the term of SEGA (Brack et al. 2023) with any edit in place of a second prompt, without
+its momentum, and with one mask for all channels. `toward` measures a phrase against the negative half, as SEGA does, and
+is SEGA's own with `mask="channels"` and `momentum=MOMENTUM`.
 """
 
 from __future__ import annotations
+
+from typing import Any, Literal
 
 from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
@@ -20,6 +23,8 @@ from astrogate.models.text.prompts import check_tokens
 
 #: SEGA warms up for a fifth of the steps and keeps the top tenth.
 WINDOW, QUANTILE = (0.2, 1.0), 0.9
+#: How much of its momentum SEGA adds, and how much of it a step keeps.
+MOMENTUM = (0.1, 0.4)
 #: What a strip shows.
 MOST, MOST_TOWARD = 4.0, 8.0
 
@@ -53,10 +58,19 @@ def guide(
     )
 
 
-def toward(model: Model, text: str, *, quantile: float = QUANTILE, window: Window = WINDOW) -> Edit:
-    """The edit that guides towards a phrase of its own, measured against the negative half, as SEGA has it.
+def toward(
+    model: Model,
+    text: str,
+    *,
+    quantile: float = QUANTILE,
+    window: Window = WINDOW,
+    mask: Literal["places", "channels"] = "places",
+    momentum: tuple[float, float] = (0.0, 0.0),
+) -> Edit:
+    """The edit that guides towards a phrase of its own, measured against the negative half.
 
-    It fits any prompt; below 0 it guides away. Raises AstrogateError for an empty phrase.
+    It fits any prompt; below 0 it guides away. `mask` and `momentum` are those of `Guide`. Raises AstrogateError for an
+    empty phrase.
     """
     require(model, "guide")
     if not text.strip():
@@ -64,6 +78,10 @@ def toward(model: Model, text: str, *, quantile: float = QUANTILE, window: Windo
     check_tokens(model, text)
     encoded = model.encode([text])
     tensors = {space: states[0] for space, states in encoded.items() if space in model.spaces}
-    parts = Parts(guides=(Guide(tensors, 1.0, window, False, "negative", quantile),))
-    origin = {"method": "guidance", "toward": text, "quantile": quantile}
+    parts = Parts(guides=(Guide(tensors, 1.0, window, False, "negative", quantile, mask, momentum),))
+    origin: dict[str, Any] = {"method": "guidance", "toward": text, "quantile": quantile}
+    if mask != "places":
+        origin["mask"] = mask
+    if any(momentum):
+        origin["momentum"] = list(momentum)
     return Edit(parts, model=model.fingerprint, range=(0.0, MOST_TOWARD), name=f"toward {text}", origin=origin)

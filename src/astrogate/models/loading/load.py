@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +19,13 @@ from astrogate.core.protocols import Model
 from astrogate.models import identity
 from astrogate.models.family import Family, Row, StackFamily
 from astrogate.models.loading.checks import check_parts, check_tokenizers, latents_vae
+from astrogate.models.loading.index import check_drawn, family_named, index_of
 from astrogate.models.loading.locate import SHIPPED, is_file, is_shipped, is_small, is_unclip, locate, shipped_folder
 from astrogate.models.loading.parts import load_module, modules_of
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import as_student, lora_file, parted
-from astrogate.models.loading.trust import check_folder, read_settings
-from astrogate.models.registry import families, family_of, require
+from astrogate.models.loading.trust import check_folder
+from astrogate.models.registry import families, require
 
 
 def load(
@@ -71,7 +71,7 @@ def load(
             family, pipe = _single_file(Path(name), config, found, offline, offload)
             language = frozenset[str]()
         else:
-            family, language = _family(_index(folder, name), name), _language(folder)
+            family, language = family_named(index_of(folder, name), name), _language(folder)
             check_parts(folder, shipped_folder())
             _check_offload(family, offload)
             if isinstance(family, StackFamily):
@@ -138,34 +138,8 @@ def wrap(pipe: Any, name: str = "a pipeline") -> Model:
             known |= dict.fromkeys((family.pipelines[0], *family.wraps), family)
     if kind not in known:
         raise AstrogateError(f"a {kind} cannot be wrapped", f"use one of {', '.join(known)}")
-    _check_drawn(known[kind], pipe.config, name)
+    check_drawn(known[kind], pipe.config, name)
     return PipelineModel(known[kind], pipe, name)
-
-
-def _family(index: Mapping[str, Any], name: str) -> Row:
-    """The row of a checkpoint's index. Raises AstrogateError for what no family draws."""
-    family = family_of(str(index["_class_name"]), name)
-    _check_drawn(family, index, name)
-    return family
-
-
-def _check_drawn(family: Row, settings: Mapping[str, Any], name: str) -> None:
-    """Raise AstrogateError for a kind of a family's pipelines that it does not draw, by the pipeline's settings."""
-    if isinstance(family, Family) and family.refused is not None and (kind := family.refused(settings)):
-        raise AstrogateError(
-            f"{name} is {kind} of {family.name}", "use a checkpoint that draws from noise and a prompt"
-        )
-
-
-def _index(folder: Path, name: str) -> Mapping[str, Any]:
-    """A checkpoint's index."""
-    index = folder / "model_index.json"
-    if not index.exists():
-        raise AstrogateError(f"{name} holds no model_index.json", "name a folder that save_pretrained wrote")
-    found = read_settings(index)
-    if not isinstance(found.get("_class_name"), str):
-        raise AstrogateError(f"{index} names no pipeline", "restore it")
-    return found
 
 
 def _language(folder: Path) -> frozenset[str]:
@@ -187,7 +161,7 @@ def _pipeline(family: Family, folder: Path, dtype: Any, *, small: bool) -> Any:
 
         kept: dict[str, Any] = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
         pipeline: Any = getattr(diffusers, family.pipelines[0])
-        index = {k: v for k, v in _index(folder, str(folder)).items() if k not in family.loading}
+        index = {k: v for k, v in index_of(folder, str(folder)).items() if k not in family.loading}
         if small:
             index = {k: v for k, v in index.items() if k != "vae"}
         parts = modules_of(folder, index, pipeline, dtype)
@@ -220,7 +194,7 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool, offl
         if config is None:
             config = str(fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
         index: Any = diffusers.DiffusionPipeline.load_config(config, local_files_only=offline)
-        family = _family(index, str(path))
+        family = family_named(index, str(path))
         _check_offload(family, offload)
         if not isinstance(family, Family):
             raise AstrogateError(f"{path} is no single file of a pipeline", "name the folder of its parts")

@@ -7,15 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.family import Family, StackFamily
+from astrogate.models.loading.hub import download
 from astrogate.models.loading.trust import check_folder
-from astrogate.models.registry import families
 
 #: What ships: the model, and its stack of unCLIP, which shares the model's autoencoder and CLIP.
 SHIPPED, UNCLIP_SHIPPED = "menagerie", "menagerie-unclip"
 #: The same with the small decoder, 64 px and sooner: studies measure these pictures, people see the others.
 SMALL, UNCLIP_SMALL = "menagerie-64", "menagerie-unclip-64"
-_SPARED = ["*.fp16.*", "*non_ema*", "*.py"]
 
 
 def shipped_folder() -> Path:
@@ -64,19 +62,8 @@ def locate(name: str, offline: bool = False) -> tuple[Path, str]:
             f"unknown model {name[:200]!r}",
             f'use "{SHIPPED}", a diffusers folder, or a hub id "owner/name"',
         )
-    from huggingface_hub import snapshot_download
-
-    try:
-        path = snapshot_download(
-            repo, revision=revision or None, allow_patterns=_wanted(), ignore_patterns=_SPARED, local_files_only=offline
-        )
-    except Exception as error:
-        where = "from the local cache" if offline else "from the hub"
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"
-        raise AstrogateError(
-            f"{name} is not available {where} ({reason})", "check the name, or name a local folder"
-        ) from error
-    return Path(path), f"{repo}@{Path(path).name}"
+    path = download(repo, revision or None, offline)
+    return path, f"{repo}@{path.name}"
 
 
 def is_file(name: str) -> bool:
@@ -95,24 +82,3 @@ def _is(asked: Callable[[], bool]) -> bool:
         return asked()
     except (OSError, ValueError):
         return False
-
-
-def _wanted() -> list[str]:
-    """Patterns of the files that the families' parts consist of."""
-    parts = {"vae", "scheduler", "feature_extractor"}
-    for row in families():
-        if isinstance(row, Family):
-            parts |= {*row.encoders, row.denoiser, *(text.tokenizer for text in row.texts), "tokenizer", "tokenizer_2"}
-        elif isinstance(row, StackFamily):
-            parts |= {part.removeprefix("prior_") for part in row.parts} | set(row.parts)
-    tokenizers = sorted(part for part in parts if "tokenizer" in part)
-    others = sorted(part for part in parts if "tokenizer" not in part)
-    return [
-        *("model_index.json", "language.json", "card.json"),
-        *(f"{tokenizer}/*" for tokenizer in tokenizers),
-        *(
-            f"{part}/{kind}"
-            for part in [*others, "scheduler", "feature_extractor"]
-            for kind in ("*.json", "*.safetensors")
-        ),
-    ]

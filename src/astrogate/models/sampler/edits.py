@@ -52,8 +52,8 @@ class Acting:
     held: tuple[Held, ...] = ()
 
     def guiding(self, u: float) -> list[tuple[int, Guide]]:
-        """The guides that act when the share `u` of the steps is done."""
-        return [(row, guide) for row, guide in self.guides if guide.acts(u)]
+        """The guides whose rows are needed when the share `u` of the steps is done."""
+        return [(row, guide) for row, guide in self.guides if guide.predicts(u)]
 
     def looking(self, u: float, halves: Iterable[int]) -> list[tuple[int, int]]:
         """Which row of the batch looks at which other, when the halves start at `halves`."""
@@ -158,14 +158,17 @@ def terms(
     guides: Sequence[tuple[int, Guide]],
     halves: Mapping[Half, int],
     start: int,
+    u: float,
     *,
     channel_axis: int = 0,
     channels: int | None = None,
+    memory: dict[tuple[int, int], Tensor] | None = None,
 ) -> list[tuple[int, Tensor]]:
     """The rows of guides and what is added to them; `predicted` has the guides' own rows from `start` on.
 
-    `channel_axis` is that of one row; the first `channels` say where the two differ (None: all). Raises
-    AstrogateError for a guide that is measured against a half that is not there.
+    `channel_axis` is that of one row; the first `channels` say where the two differ (None: all). `memory` keeps
+    momentum from step to step. Raises AstrogateError for a guide that is measured against a half that is not there, and
+    for one with momentum where nothing keeps it.
     """
     found: list[tuple[int, Tensor]] = []
     for i, (row, guide) in enumerate(guides):
@@ -173,11 +176,30 @@ def terms(
             raise _missing_half(guide.base)
         difference = predicted[start + i] - predicted[halves[guide.base] + row]
         if guide.quantile:
-            size = difference.narrow(channel_axis, 0, channels or difference.shape[channel_axis])
-            size = size.float().abs().mean(channel_axis, keepdim=True)
-            difference = difference * (size >= torch.quantile(size, guide.quantile))
-        found.append((row, guide.scale * difference))
+            size = difference.narrow(channel_axis, 0, channels or difference.shape[channel_axis]).float().abs()
+            difference = difference * _mask(size, guide, channel_axis, difference.shape[channel_axis])
+        term, (added, share) = guide.scale * difference, guide.momentum
+        if added:
+            if memory is None:
+                raise AstrogateError("a guide with momentum needs a whole sampling", "guide without momentum here")
+            before = memory.get((row, id(guide)), torch.zeros_like(term))
+            term = term + added * before
+            memory[row, id(guide)] = share * before + (1 - share) * term
+        if guide.acts(u):
+            found.append((row, term))
     return found
+
+
+def _mask(size: Tensor, guide: Guide, axis: int, channels: int) -> Tensor:
+    """Where a guide's difference, of this `size`, is kept. Channels behind those that are measured are kept whole."""
+    if guide.mask == "places":
+        size = size.mean(axis, keepdim=True)
+        return size >= torch.quantile(size, guide.quantile)
+    limits = torch.quantile(size.movedim(axis, 0).flatten(1), guide.quantile, dim=1)
+    limits = limits.view([-1 if i == axis else 1 for i in range(size.ndim)])
+    rest = [*size.shape]
+    rest[axis] = channels - size.shape[axis]
+    return torch.cat([size >= limits, torch.ones(rest, dtype=torch.bool, device=size.device)], axis)
 
 
 def kept(predicted: Tensor, held: Sequence[Held], halves: Iterable[int]) -> Tensor:

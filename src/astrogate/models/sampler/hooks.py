@@ -66,12 +66,15 @@ class _Hooks:
         self.halves: dict[Half, int] = {}
         self.now: list[tuple[int, Guide]] = []
         self.terms: list[tuple[int, Tensor]] = []
+        self.memory: dict[tuple[int, int], Tensor] = {}
+        self.done = 0.0
         self.pairs: list[tuple[int, int]] = []
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Put what acts now into the arguments of a call."""
         timestep = number(kwargs["timestep"] if "timestep" in kwargs else args[1])
         u, family, rows = self.progress(timestep), self.family, self.acting.rows
+        self.done = u
         size = len(_latents(args, kwargs))
         self.halves = self._halves(timestep, size)
         starts = self.halves.values()
@@ -128,7 +131,9 @@ class _Hooks:
             size = len(predicted) - len(self.now)
             axis = 1 if self.family.packing > 1 else 0
             own = _latents(args, kwargs).shape[axis + 1]  # some predict a variance behind the noise
-            self.terms = terms(predicted, self.now, self.halves, size, channel_axis=axis, channels=own)
+            self.terms = terms(
+                predicted, self.now, self.halves, size, self.done, channel_axis=axis, channels=own, memory=self.memory
+            )
             predicted = predicted[:size]
         if self.terms:
             predicted = predicted.clone()

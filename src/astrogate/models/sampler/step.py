@@ -69,7 +69,7 @@ def predict(
     else:
         predicted = call(wide, batch)
     size = rows * len(order)
-    for row, term in terms(predicted, guides, halves, size):
+    for row, term in terms(predicted, guides, halves, size, u):
         added = torch.zeros_like(predicted)
         for start in halves.values():
             added[start + row] = term

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from astrogate.core.segment import Segment
 from astrogate.models.family import Family
+from astrogate.models.finite import check_made
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.text.prompts import expanded, segment
 
@@ -37,6 +38,8 @@ def encoded(pipe: Any, family: Family, prompts: list[str], *, negative: str | No
         for name, value in zip(family.encoded, found, strict=False)
         if name is not None and value is not None
     }
+    encoders = {name: getattr(pipe, name) for name in family.encoders}
+    check_made(states.values(), "text states", {name: part for name, part in encoders.items() if part is not None})
     if negative is None:
         return {space: states[space] for space in family.sites}
     if "negative_prompt" not in accepted:

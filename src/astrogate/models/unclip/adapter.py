@@ -27,6 +27,7 @@ from astrogate.models import identity
 from astrogate.models.adapter import part, sides
 from astrogate.models.asked import check_points, check_recipe
 from astrogate.models.family import Site, StackFamily
+from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
 from astrogate.models.sampler.edits import with_bases
 from astrogate.models.sampler.levels import leading
@@ -51,10 +52,10 @@ class UnCLIP:
     """
 
     def __init__(self, family: StackFamily, stack: Stack, name: str, language: frozenset[str] = frozenset()) -> None:
-        self.family, self.stack, self.name, self.language = family, stack, name, language
-        self.recipe = family.recipe
-        self._modules = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
+        self.family, self.stack, self.name, self.language, self.recipe = family, stack, name, language, family.recipe
+        self.parts = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
         self._scheduler = stack.parts[family.scheduler]
+        check_settings(self._scheduler, getattr(stack.coder, "vae", None), name)
         self.lock = lock_of(self.denoiser)
         self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
         self._texts = frozenset(self._caption(""))
@@ -119,11 +120,11 @@ class UnCLIP:
     @property
     def fingerprint(self) -> str:
         """See `core.protocols.Model`."""
-        return identity.fingerprint(dict(sorted(self._modules.items())))
+        return identity.fingerprint(dict(sorted(self.parts.items())))
 
     @property
     def weights(self) -> str:
-        return identity.weights(self._modules, self._scheduler)
+        return identity.weights(self.parts, self._scheduler)
 
     def point(
         self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None
@@ -245,19 +246,19 @@ class UnCLIP:
         return () if self.stack.tokenizer is None else (segment(prompt, self.stack.tokenizer),)
 
     @alone
+    @watched
     @torch.no_grad()
     def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
         """DDIM over one batch of points. Raises AstrogateError for another scheduler, windows and extra pictures."""
         check_recipe(self, recipe)
         if recipe.scheduler not in (None, "DDIM", self.scheduler):
             raise AstrogateError(f"{self.name} is drawn by DDIM, not {recipe.scheduler}", "leave the scheduler out")
-        levels, guided = self.levels(recipe.num_inference_steps), recipe.guidance_scale > 1
-        clamp = self.stack.clamp if guided else None
+        clamp = self.stack.clamp if recipe.guidance_scale > 1 else None
         every = with_bases(points)
         generators = [sampler_generator(point) for point in every]
         x = stacked(every, {"latents"}, self.fingerprint)["latents"].to(self.denoiser.device, self.denoiser.dtype)
         with precision(recipe.dtype, self.denoiser.dtype, self.denoiser.device.type):
-            for i, ((t, a), (_, a_next)) in enumerate(itertools.pairwise(levels)):
+            for i, ((t, a), (_, a_next)) in enumerate(itertools.pairwise(self.levels(recipe.num_inference_steps))):
                 u = i / recipe.num_inference_steps
                 eps = self.epsilon(every, x, t, guidance_scale=recipe.guidance_scale, u=u).to(x)
                 if clamp is not None:
@@ -316,4 +317,4 @@ class UnCLIP:
         return self.stack.coder.latents(pictures.to(self.denoiser.device, self.denoiser.dtype))
 
     def module(self, site: str) -> nn.Module:
-        return part(self._modules, site, self.name)
+        return part(self.parts, site, self.name)

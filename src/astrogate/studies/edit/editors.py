@@ -9,10 +9,11 @@ strength. With e the prompt's text states and d a direction:
     attribute control   e_i + s d on the subject's tokens, d their mean difference over the product of prompts
                         ("naive delta"; Baumann et al. 2024), after the first fifth of the steps
     prompt edit         e + s (e' - e), e' the prompt with the word put in
-    prompt weighting    compel's: the word's tokens at e0 + s (e' - e0), e0 the empty prompt; below 1 a blend with the
-                        prompt without it, by weights 1 and tan((1 - s) pi / 2)
+    prompt weighting    compel's (2.5): the word's tokens at e0 + s (e' - e0), e0 the empty prompt; below 1 a blend with
+                        the same of states that don't attend to the word, by weights 1 and tan((1 - s) pi / 2)
     slerp               slerp(e, e + v, s), v the word alone (Qi 2023)
-    masked guidance     SEGA's term towards the word (Brack et al. 2023)
+    SEGA                eps + s M (eps(word) - eps(negative)), with its mask by channel and its momentum (Brack et al.
+                        2023)
     ours                e + s d, d the word put into this prompt (`methods.edit.insert`), held to the unedited picture
 """
 
@@ -20,12 +21,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from astrogate.core.direction import ROLES
@@ -36,7 +38,7 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.measure.leakage import Target
 from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, TEMPLATE, Nuisance, contrast, states_by_role
-from astrogate.methods.edit.guidance import toward
+from astrogate.methods.edit.guidance import MOMENTUM, toward
 from astrogate.methods.edit.insert import LISTENS, chosen, in_prompt, parts, respond
 from astrogate.methods.edit.style import style
 
@@ -182,21 +184,54 @@ def prompt_weighting(model: Model, attribute: Attribute) -> Find:
 
 def _weighted(model: Model, point: Point, word: str, weight: float) -> Tensor:
     """The states [tokens, width] of a point's prompt with a word put in at a weight; at 0 its own."""
-    states, prompt = point.tensors["prompt_embeds"], _with_word(point, word)
+    prompt = _with_word(point, word)
     if weight == 0:
-        return states
+        return point.tensors["prompt_embeds"]
+    spans = _spans(model, prompt, word)
     empty, edited = (_states(model, text)["prompt_embeds"] for text in ("", prompt))
-    if weight < 1:
-        without = math.tan((1 - weight) * math.pi / 2)
-        return (edited + without * states) / (1 + without)
-    target = edited.clone()
-    for segment in model.segments(prompt):
-        span = segment.find(word)
-        if span is None:
-            raise AstrogateError(f"{word!r} was cut off", "shorten the prompt")
-        low, high = span
-        target[low:high] = empty[low:high] + weight * (edited[low:high] - empty[low:high])
-    return target
+
+    def scaled(states: Tensor) -> Tensor:
+        out = states.clone()
+        for low, high in spans:
+            out[low:high] = empty[low:high] + weight * (states[low:high] - empty[low:high])
+        return out
+
+    if weight >= 1:
+        return scaled(edited)
+    with _unattended(model, spans, [segment.start for segment in model.segments(prompt)]):
+        without = _states(model, prompt)["prompt_embeds"]
+    share = math.tan((1 - weight) * math.pi / 2)
+    return (scaled(edited) + share * scaled(without)) / (1 + share)
+
+
+def _spans(model: Model, prompt: str, word: str) -> list[tuple[int, int]]:
+    """A word's tokens in each segment of a prompt."""
+    found = [segment.find(word) for segment in model.segments(prompt)]
+    spans = [span for span in found if span is not None]
+    if len(spans) < len(found):
+        raise AstrogateError(f"{word!r} was cut off", "shorten the prompt")
+    return spans
+
+
+@contextmanager
+def _unattended(model: Model, spans: Sequence[tuple[int, int]], starts: Sequence[int]) -> Generator[None]:
+    """While open, text encoders attend to no token in spans, one a segment that starts at `starts`."""
+
+    def hiding(low: int, high: int) -> Callable[..., Any]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            mask = torch.ones_like(args[0] if args else kwargs["input_ids"])
+            mask[:, low:high] = 0
+            return args[:1], {**kwargs, "attention_mask": mask}
+
+        return hook
+
+    with ExitStack() as stack:
+        for i, name in enumerate(("text_encoder", "text_encoder_2", "text_encoder_3")):
+            with suppress(AstrogateError):
+                encoder, part = model.module(name), min(i, len(spans) - 1)
+                low, high = (place - starts[part] for place in spans[part])
+                stack.callback(encoder.register_forward_pre_hook(hiding(low, high), with_kwargs=True).remove)
+        yield
 
 
 def _states(model: Model, text: str) -> Mapping[str, Tensor]:
@@ -209,8 +244,8 @@ def slerp(model: Model, attribute: Attribute) -> Find:
     return lambda point, window: style(model, point, attribute.word, window=window)
 
 
-def masked_guidance(model: Model, attribute: Attribute) -> Find:
-    return lambda point, window: toward(model, attribute.word, window=window)
+def sega(model: Model, attribute: Attribute) -> Find:
+    return lambda point, window: toward(model, attribute.word, window=window, mask="channels", momentum=MOMENTUM)
 
 
 #: The weights at which a prompt's states are those of the weighted word itself.
@@ -223,5 +258,5 @@ OTHERS: dict[str, Editor] = {
     "prompt edit": Editor(prompt_edit, (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3)),
     "prompt weighting": Editor(prompt_weighting, _WEIGHTS),
     "slerp": Editor(slerp, (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1)),
-    "masked guidance": Editor(masked_guidance, (1, 2, 3, 4, 6, 8, 12, 16), LATE),
+    "SEGA": Editor(sega, (1, 2, 3, 4, 6, 8, 12, 16), LATE),
 }

@@ -2,18 +2,21 @@
 
 An actor that dies is started again and its item is done again, up to `_TRIES` times; `run_item` makes that harmless.
 Items go to actors that are ready, so one that waits for a processor holds nothing up.
-The dashboard stays off: it has let strangers in (CVE-2023-48022).
+The dashboard stays off: it has let strangers in (CVE-2023-48022). A cluster that is started here listens on loopback
+alone.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.packages import need
 from astrogate.studies.kit.jobs import Maker, Spec, Store, run_item
 
@@ -36,6 +39,13 @@ def on_ray(
     one_thread = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     local: dict[str, Any] = {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
     local["_node_ip_address"] = "127.0.0.1"
+    if address:
+        warnings.warn(
+            "whoever reaches this Ray cluster can run code on all of its machines; join one on a network that you trust",
+            AstrogateWarning,
+            stacklevel=2,
+        )
+        _check_answers(address)
     try:
         ray.init(
             address,
@@ -63,6 +73,16 @@ def on_ray(
                 running[actor.run.remote(spec)] = (actor, spec)
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise AstrogateError where nothing takes connections at "host:port": Ray itself would end this process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise AstrogateError(f"no Ray cluster at {address!r} ({error})", "start one, or leave address out") from error
 
 
 def _result(done: Any, spec: Spec | None) -> str:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from astrogate.models.unclip.priors import dot_level, prefix
 from astrogate.ops.quantise import Codebook
 from astrogate.train.kit.loop import Schedule, fit
+from astrogate.train.kit.precision import reduced
 from astrogate.train.parts.embeddings import Embedded
 
 _NAME = "ar_prior"
@@ -47,7 +48,7 @@ def train_ar_prior(
         own, text = on.own(index), on.texts(index, rng)
         ids = codebook.encode(own.cpu()).to(on.device)
         dot, text = dot_level((own * text.embeds).sum(1), edges, codebook.buckets), on.dropped(text, drop)
-        with torch.autocast(on.device.split(":")[0], torch.bfloat16):
+        with reduced(on.device):
             before = prefix(model, text, dot)
             inputs = torch.cat([before, model.get_input_embeddings()(ids[:, :-1])], 1)
             mask = F.pad(text.mask, (0, inputs.shape[1] - text.mask.shape[1]), value=True)

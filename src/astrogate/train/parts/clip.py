@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from astrogate.train.kit.data import Batches, PictureData
 from astrogate.train.kit.loop import Schedule, fit
+from astrogate.train.kit.precision import reduced
 
 #: Members of one group in a batch, for the coarse and the fine grouping.
 _EACH = (64, 8)
@@ -50,7 +51,7 @@ def train_clip(
         turn, kind = divmod(step, 1 + len(pools))
         index = order.at(turn) if kind == 0 else _grouped(pools[kind - 1], _EACH[kind - 1], schedule.batch, rng)
         images, tokens = data.images(index, device), data.tokens(index, rng).to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with reduced(device):
             out = clip(input_ids=tokens, pixel_values=images)
         scale = clip.logit_scale.clamp(max=4.6052).exp()
         image = nn.functional.normalize(out.image_embeds.float(), dim=-1)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from astrogate.models.unclip.conditions import FORGIVEN, ImageConditions
 from astrogate.train.kit.denoising import drawn_latents, for_training, snr_weights
 from astrogate.train.kit.loop import Schedule, fit
+from astrogate.train.kit.precision import reduced
 from astrogate.train.parts.embeddings import Embedded
 
 
@@ -54,7 +55,7 @@ def train_decoder(
         gone, clean = (torch.rand(n, device=device) < share for share in (drop_picture, 1 / 3))
         level = torch.randint(1, levels + 1, (n,), device=device).masked_fill(clean, 0)
         own = torch.where(gone[:, None], conditions.missing(n), conditions.noised(own, level, torch.randn_like(own)))
-        with torch.autocast(device.split(":")[0], torch.bfloat16):
+        with reduced(device):
             context, labels = conditions(own, level, text.embeds, text.states)
             predicted = unet(scheduler.add_noise(latents, noise, t), t, context, class_labels=labels).sample.float()
         return (weights[t] * (predicted - noise).square().mean((1, 2, 3))).mean()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from astrogate.train.kit.denoising import for_training
 from astrogate.train.kit.loop import Schedule, fit
+from astrogate.train.kit.precision import reduced
 from astrogate.train.parts.embeddings import Embedded
 
 
@@ -43,7 +44,7 @@ def train_prior(prior: Any, on: Embedded, schedule: Schedule, *, drop: float = 0
         index = order.at(step)
         x, text = (on.own(index) - mean) / std, on.dropped(on.texts(index, rng), drop)
         noise, t = torch.randn_like(x), torch.randint(steps, (len(index),), device=on.device)
-        with torch.autocast(on.device.split(":")[0], torch.bfloat16):
+        with reduced(on.device):
             found = prior(
                 scheduler.add_noise(x, noise, t),
                 t,

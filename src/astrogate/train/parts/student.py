@@ -30,6 +30,7 @@ from astrogate.train.kit.data import Batches
 from astrogate.train.kit.denoising import drawn_latents
 from astrogate.train.kit.loop import Schedule, fit
 from astrogate.train.kit.pairs import Pairs
+from astrogate.train.kit.precision import reduced
 
 #: How long and how fast, by default.
 SCHEDULE = Schedule(steps=6_000, batch=32, lr=1e-3, minutes=90, warmup=100, decay=0.5, ema=0.99, weight_decay=0)
@@ -108,7 +109,7 @@ class _Distillation:
         end = (start - stride).clamp(min=0)
         a, b = self._root(start)
         noisy = a * x + b * torch.randn_like(x)
-        with torch.autocast(device.type, torch.bfloat16):
+        with reduced(device):
             with torch.no_grad():
                 said = self.model.encode(texts)
                 states = {space: said[space] for space in self.model.family.sites}

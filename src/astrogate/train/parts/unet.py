@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from astrogate.train.kit.data import Batches, PictureData
 from astrogate.train.kit.denoising import drawn_latents, for_training, snr_weights
 from astrogate.train.kit.loop import Schedule, fit
+from astrogate.train.kit.precision import reduced
 
 
 def train_unet(
@@ -48,7 +49,7 @@ def train_unet(
         tokens[torch.rand(len(index)) < drop] = empty
         noise, t = torch.randn_like(latents), torch.randint(len(weights), (len(index),), device=device)
         noisy = scheduler.add_noise(latents, noise, t)
-        with torch.autocast(device, torch.bfloat16):
+        with reduced(device):
             states = text_encoder(tokens.to(device)).last_hidden_state
             predicted = unet(noisy, t, states).sample.float()
         return (weights[t] * (predicted - noise).pow(2).mean((1, 2, 3))).mean()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from astrogate.train.kit.data import Batches, PictureData
 from astrogate.train.kit.loop import Schedule, fit
+from astrogate.train.kit.precision import reduced
 
 
 def train_vae(
@@ -39,7 +40,7 @@ def train_vae(
         index = order.at(step)
         x = data.images(index, device)
         weight = 1 + (focus - 1) * data.masks(index).to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with reduced(device):
             posterior = vae.encode(x).latent_dist
             y = vae.decode(posterior.sample()).sample.float()
         mean, logvar = posterior.mean.float(), posterior.logvar.float()

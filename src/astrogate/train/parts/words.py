@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from astrogate.train.kit.data import Batches, PictureData
 from astrogate.train.kit.denoising import drawn_latents, for_training, snr_weights
 from astrogate.train.kit.loop import Schedule, fit
+from astrogate.train.kit.precision import reduced
 
 #: Heads of the reader, how far apart two values are in e, and how many times errors on the subject count.
 HEADS, AMOUNT, FOCUS = 4, 6.0, 3.0
@@ -190,7 +191,7 @@ def train_words(
         t = torch.where(middle, torch.randint(_FROM, _TO, (count,)), torch.randint(len(weights), (count,)))
         t = batch.shared(t).to(device)
         noisy = scheduler.add_noise(batch.latents.to(device), noise, t)
-        with torch.autocast(device, torch.bfloat16):
+        with reduced(device):
             states = text_encoder(tokens.to(device)).last_hidden_state
             predicted = unet(noisy, t, states).sample.float()
         subject = F.adaptive_avg_pool2d(batch.masks, noise.shape[-1]).to(device)
