@@ -4,8 +4,8 @@
 
 eps_hat is the guided prediction, c the prompt's conditioning, c' the same moved by an edit, M a mask of the places
 where the two differ most. It is the term of SEGA (Brack et al. 2023) with any edit in place of a second prompt, without
-its momentum, and with one mask for all channels. `toward` measures a phrase against the negative half, as SEGA does, and
-is SEGA's own with `mask="channels"` and `momentum=MOMENTUM`.
+its momentum, and with one mask for all channels. `toward` measures a phrase against the negative half, as SEGA does,
+and is SEGA's own with `mask="channels"` and `momentum=MOMENTUM`.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def on_ray(
     local["_node_ip_address"] = "127.0.0.1"
     if address:
         warnings.warn(
-            "whoever reaches this Ray cluster can run code on all of its machines; join one on a network that you trust",
+            "whoever reaches this Ray cluster can run code on all of its machines; join one whose network you trust",
             AstrogateWarning,
             stacklevel=2,
         )
@@ -55,7 +55,7 @@ def on_ray(
             **({} if address else local),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise AstrogateError(f"no Ray cluster at {address!r} ({error})", "start one, or leave address out") from error
+        raise _absent(address, error) from error
     kind: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_TRIES)(_Worker)
     try:
         actors = [kind.remote(make, store) for _ in range(min(workers, len(specs)))]
@@ -82,7 +82,11 @@ def _check_answers(address: str) -> None:
         try:
             socket.create_connection((host, int(port)), timeout=10).close()
         except (OSError, OverflowError) as error:
-            raise AstrogateError(f"no Ray cluster at {address!r} ({error})", "start one, or leave address out") from error
+            raise _absent(address, error) from error
+
+
+def _absent(address: str | None, error: Exception) -> AstrogateError:
+    return AstrogateError(f"no Ray cluster at {address!r} ({error})", "start one, or leave address out")
 
 
 def _result(done: Any, spec: Spec | None) -> str:
