@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,9 @@ from astrogate.rendering.strip import spaced
 from tests.app.test_cli import run
 
 PROMPT, RECIPE = "a painting of a dog", ag.Recipe(4)
+#: How many edits are planted in Menagerie; the long run has 1000.
+PLANTED = int(os.environ.get("ASTROGATE_PLANTED", "40"))
+KINDS = ("word", "acts", "zero", "no step", "flat above", "flat below", "unusual", "no half")
 
 
 def painted(frame: ag.Frame, edit: Edit, scales: list[float], change: Any, seed: int = 0) -> list[ag.Frame]:
@@ -59,6 +63,60 @@ def test_a_thousand_planted_curves_are_told_apart(frame: ag.Frame) -> None:
         total += 1
         wrong += seen != expected
     assert wrong <= 0.05 * total, wrong
+
+
+def planted(model: Any, kind: str, seed: int) -> tuple[ag.Point, Edit, ag.Recipe, tuple[float, float]]:
+    """A point, an edit whose effect is known by how it is made, a recipe, and the first and last scale."""
+    rng, space = np.random.default_rng(seed), "prompt_embeds"
+    draw = torch.Generator().manual_seed(seed)
+    prompt = f"a {rng.choice(['painting', 'drawing', 'photo'])} of a {rng.choice(['dog', 'cat', 'man', 'woman'])}"
+    point, recipe, usual = model.point(prompt, seed=seed), ag.Recipe(4), Usual.of(model)
+    states = point.tensors[space]
+    noise = torch.randn(states.shape, generator=draw) * usual.deviation
+
+    def edit(**options: Any) -> Edit:
+        return Edit(Parts((Steer(**options),)), name=kind, limits=(-9, 9), range=(-2, 2))
+
+    def knots(*rising: float, at: tuple[float, ...]) -> Edit:
+        return edit(vectors={space: torch.stack([a * noise for a in at])}, rule="knots", knots=rising)
+
+    if kind == "word":
+        word = str(rng.choice(["fat", "thin", "tall", "happy", "red", "green"]))
+        return point, ag.insert(model, point, word, before=prompt.split()[-1]), recipe, (0, 1)
+    if kind == "zero":
+        return point, edit(vectors={space: torch.zeros_like(states)}), recipe, (-2, 2)
+    if kind == "no step":
+        low = float(rng.choice([0.05, 0.3, 0.55, 0.8]))
+        return point, edit(vectors={space: noise}, window=(low, low + 0.15)), recipe, (-2, 2)
+    if kind == "flat above":
+        return point, knots(0, 1, 2, at=(0, 1, 1)), recipe, (0, 2)
+    if kind == "flat below":
+        return point, knots(-2, -1, 0, at=(1, 1, 0)), recipe, (-2, 0)
+    if kind == "unusual":
+        return point, edit(vectors={space: usual.most * noise}), recipe, (0, 3)
+    if kind == "no half":
+        return point, edit(vectors={space: noise}, half="negative"), replace(recipe, guidance_scale=1.0 + 1e-6), (-2, 2)
+    return point, edit(vectors={space: noise}), recipe, (-1, 1)
+
+
+def told_wrongly(model: Any, kind: str, seed: int) -> str:
+    """What is reported wrongly of a planted edit; empty if all is right."""
+    point, edit, recipe, (low, high) = planted(model, kind, seed)
+    (found,) = ag.strip(model, point, edit, low, high, n=7, recipe=recipe).effects
+    if found.acted != (kind not in ("zero", "no step", "no half")):
+        return f"{kind} {seed}: acted {found.acted}"
+    flat = (kind == "flat below", kind == "flat above")
+    if found.acted and kind != "word" and tuple(scale is not None for scale in found.saturated) != flat:
+        return f"{kind} {seed}: saturated {found.saturated}"
+    beyond = kind == "unusual"
+    if kind in ("word", "unusual", "zero") and (found.unusual != (None, None)) != beyond:
+        return f"{kind} {seed}: unusual {found.unusual}"
+    return ""
+
+
+def test_planted_edits_are_told_apart(menagerie: Any) -> None:
+    wrong = [told for i in range(PLANTED) if (told := told_wrongly(menagerie, KINDS[i % len(KINDS)], i))]
+    assert len(wrong) <= 0.05 * PLANTED, wrong
 
 
 def direction(model: Any) -> ag.Direction:

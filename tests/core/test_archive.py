@@ -194,6 +194,28 @@ def test_a_basis_file_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
             Basis.load(tmp_path / "x")
 
 
+def test_a_kept_file_is_made_anew_where_it_is_broken(tmp_path: Path) -> None:
+    path, made = tmp_path / "kept", list[int]()
+
+    def make() -> dict[str, torch.Tensor]:
+        made.append(1)
+        return {"x": torch.arange(3.0)}
+
+    def told() -> int:
+        before = len(made)
+        assert torch.equal(archive.kept(path, make, ("x",), 3)["x"], torch.arange(3.0))
+        return len(made) - before
+
+    assert [told(), told()] == [1, 0]
+    whole = path.read_bytes()
+    for broken in (whole[:-1], b"", whole[:-1] + bytes([whole[-1] ^ 1]), b"\x00" * len(whole)):
+        path.write_bytes(broken)
+        assert [told(), told()] == [1, 0]
+    archive.write(path, {"x": torch.arange(2.0)}, format="astrogate-kept-1")
+    assert [told(), told()] == [1, 0]
+    assert archive.kept(None, make, ("x",), 3).keys() == {"x"}
+
+
 def test_nothing_else_reads_or_writes_safetensors() -> None:
     root = Path(astrogate.__file__).parent
     users = [

@@ -8,7 +8,8 @@ transformers asks for.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import TYPE_CHECKING, Any, get_args, get_origin
@@ -21,7 +22,7 @@ from astrogate.core.values import plain
 if TYPE_CHECKING:
     from torch import Tensor
 
-_KEY, _CHECKSUM = "astrogate", "checksum"
+_KEY, _CHECKSUM, _KEPT = "astrogate", "checksum", "astrogate-kept-1"
 
 
 def write(
@@ -103,6 +104,24 @@ def read(
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise AstrogateError(f"{path} could not be read ({reason}); it may be cut off", remedy) from error
+
+
+def kept(
+    path: Path | None, make: Callable[[], Mapping[str, Tensor]], tensors: Collection[str], rows: int
+) -> Mapping[str, Tensor]:
+    """`tensors` of `rows` rows that an earlier run left in a file; where there is none, or a broken one, made and left.
+
+    `path` None is no file.
+    """
+    if path is not None and path.exists():
+        with suppress(AstrogateError):
+            found = read(path, what="kept tensors", remedy="delete it", format=_KEPT, tensors=tensors)[0]
+            if all(found[name].ndim and len(found[name]) == rows for name in tensors):
+                return found
+    made = make()
+    if path is not None:
+        write(path, made, format=_KEPT)
+    return made
 
 
 def _finite(tensor: Tensor) -> bool:

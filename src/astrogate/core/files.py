@@ -182,8 +182,10 @@ def _sweep(folder: Path) -> None:
             with suppress(OSError):
                 lock = _lock(left)
                 if lock is not None:
-                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
-                    os.close(lock)
+                    try:
+                        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+                    finally:
+                        os.close(lock)
 
 
 def _copy_mode(path: Path, to: Path) -> None:

@@ -23,7 +23,7 @@ from astrogate.models.family import Family
 from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
 from astrogate.models.sampler.locks import alone, lock_of
-from astrogate.models.sampler.loop import adapted, sample, stacked
+from astrogate.models.sampler.loop import adapted, of_kind, sample, stacked
 from astrogate.models.sampler.step import predict
 from astrogate.models.text.encoding import encoded, ends, segments, shortened
 from astrogate.models.text.prompts import check_length, check_prompt, check_words
@@ -199,7 +199,7 @@ class PipelineModel:
         from diffusers import DDIMScheduler
 
         require(self, "step")
-        scheduler: Any = DDIMScheduler.from_config(self.pipe.scheduler.config)
+        scheduler: Any = of_kind(DDIMScheduler, self.pipe.scheduler)
         if scheduler.config.clip_sample:
             raise AstrogateError(f"the scheduler of {self.name} clips its samples", "set clip_sample=False in it")
         scheduler.set_timesteps(num_inference_steps)

@@ -239,7 +239,9 @@ def stack(output: Path, shipped: bool, made: Run) -> None:
 @train.command()
 @click.option("--data", default=None, type=PATH, help="Folder of captioned pictures.")
 @click.option("--prompts", default=None, type=PATH, help="File of prompts, one per line; the model draws them itself.")
-@click.option("--drawings", default=2000, show_default=True, type=click.IntRange(1), help="With --prompts: how many.")
+@click.option(
+    "--drawings", default=None, type=click.IntRange(1), help="With --prompts: how many pictures.  [default: 2000]"
+)
 @click.option("--guidance", default=None, type=float, help="Guidance that it learns.  [default: the model's own]")
 @click.option("--rank", default=16, show_default=True, type=click.IntRange(1, 1024), help="Rank of the LoRA.")
 @click.option("-o", "--output", default="student", show_default=True, type=PATH, help="Folder of the LoRA.")
@@ -254,7 +256,7 @@ def student(
     loading: Loading,
     data: Path | None,
     prompts: Path | None,
-    drawings: int,
+    drawings: int | None,
     guidance: float | None,
     rank: int,
     output: Path,
@@ -271,6 +273,8 @@ def student(
 
     if data is not None and prompts is not None:
         raise AstrogateError("pictures and prompts", "give one of --data and --prompts")
+    if drawings is not None and prompts is None:
+        raise AstrogateError(f"{drawings} drawings of no prompts", "give --prompts, too")
     schedule = _lengthened(SCHEDULE, length)
     texts = None if prompts is None else prompts_in(prompts)
     model = loading.load()
@@ -279,7 +283,7 @@ def student(
     if data is not None:
         pairs = picture_pairs(model, data, folder)
     elif texts is not None:
-        pairs = drawn_pairs(model, texts, recipe, folder, count=drawings, seed=seed)
+        pairs = drawn_pairs(model, texts, recipe, folder, count=drawings or 2000, seed=seed)
     else:
         pairs = _world_pairs(loading.model, model, folder)
     weights = train_student(model, pairs, schedule, folder=folder, seed=seed, rank=rank, guidance=recipe.guidance_scale)

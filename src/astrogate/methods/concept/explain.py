@@ -237,10 +237,12 @@ def _key(model: Model, clip: Clip, place: Place, plan: Plan, words: Vocabulary, 
 def _latents(model: Model, shown: _Shown, root: Path, batch_size: int) -> tuple[Tensor, Tensor]:
     """Means and deviations of the latents of the pictures and of their mirror images, from an earlier run's file."""
     path = root / "latents" / f"{key_of(model.weights, shown.key, len(shown.train))}.safetensors"
-    if not path.exists():
-        made = moments(model, torch.cat([shown.train, shown.train.flip(-1)]), batch_size=batch_size)
-        archive.write(path, dict(zip(("mean", "deviation"), made, strict=True)))
-    found, _ = archive.read(path, tensors=("mean", "deviation"), what="latents", remedy="delete it")
+
+    def made() -> dict[str, Tensor]:
+        both = torch.cat([shown.train, shown.train.flip(-1)])
+        return dict(zip(("mean", "deviation"), moments(model, both, batch_size=batch_size), strict=True))
+
+    found = archive.kept(path, made, ("mean", "deviation"), 2 * len(shown.train))
     return found["mean"].to(_device(model)), found["deviation"].to(_device(model))
 
 

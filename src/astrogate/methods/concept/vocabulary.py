@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -146,15 +145,11 @@ def _features(
 ) -> Tensor:
     key = key_of(digest_of(clip.model), words, templates)
     path = None if folder is None else folder / f"vocabulary-{key}.safetensors"
-    if path is not None and path.exists():
-        with suppress(AstrogateError):  # a broken one is made anew
-            found = archive.read(path, tensors=("features",), what="features", remedy="delete it")[0]["features"]
-            if found.ndim == 2 and len(found) == len(words):
-                return found
-    features = word_features(clip, words, templates, tell=tell)
-    if path is not None:
-        archive.write(path, {"features": features})
-    return features
+
+    def made() -> dict[str, Tensor]:
+        return {"features": word_features(clip, words, templates, tell=tell)}
+
+    return archive.kept(path, made, ("features",), len(words))["features"]
 
 
 def word_features(

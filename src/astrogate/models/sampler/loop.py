@@ -157,7 +157,7 @@ def _scheduler(recipe: Recipe, own: Any) -> Any:
         raise AstrogateError(f"unknown scheduler {recipe.scheduler!r}", f"choose one of {', '.join(sorted(known))}")
     shift = {"mu": 1.0} if own.config.get("use_dynamic_shifting") else {}
     try:
-        scheduler = known[name].from_config(own.config)
+        scheduler = of_kind(known[name], own)
         scheduler.set_timesteps(recipe.num_inference_steps, **shift)
     except (ValueError, TypeError, LookupError, ImportError) as error:
         raise AstrogateError(
@@ -165,3 +165,9 @@ def _scheduler(recipe: Recipe, own: Any) -> Any:
             "choose another scheduler or number of steps",
         ) from error
     return scheduler
+
+
+def of_kind(kind: Any, own: Any) -> Any:
+    """A scheduler of a class with another one's settings. It clips samples only where those say so."""
+    unsaid = "clip_sample" in signature(kind.__init__).parameters and "clip_sample" not in own.config
+    return kind.from_config(own.config, **({"clip_sample": False} if unsaid else {}))
