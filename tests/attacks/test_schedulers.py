@@ -38,8 +38,13 @@ def test_ddim_of_a_checkpoint_that_never_clipped_does_not_clip(tiny_folder: Path
     drawn = model.denoise([point], recipe)
     pipe = model.pipe
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
-    plain = pipe("a dog", num_inference_steps=10, guidance_scale=recipe.guidance_scale, output_type="latent",
-                 latents=point.tensors["latents"][None].clone()).images
+    plain = pipe(
+        "a dog",
+        num_inference_steps=10,
+        guidance_scale=recipe.guidance_scale,
+        output_type="latent",
+        latents=point.tensors["latents"][None].clone(),
+    ).images
     assert torch.equal(drawn, plain)
 
 

@@ -211,8 +211,9 @@ def test_a_kept_file_is_made_anew_where_it_is_broken(tmp_path: Path) -> None:
     for broken in (whole[:-1], b"", whole[:-1] + bytes([whole[-1] ^ 1]), b"\x00" * len(whole)):
         path.write_bytes(broken)
         assert [told(), told()] == [1, 0]
-    archive.write(path, {"x": torch.arange(2.0)}, format="astrogate-kept-1")
-    assert [told(), told()] == [1, 0]
+    for name, rows in (("kept", 2), ("other", 3)):
+        archive.write(path, {"x": torch.arange(float(rows))}, {"name": name}, format="astrogate-kept-1")
+        assert [told(), told()] == [1, 0]
     assert archive.kept(None, make, ("x",), 3).keys() == {"x"}
 
 

@@ -90,6 +90,13 @@ def test_a_controlnet(tiny_folders: Folders, family: str) -> None:
     assert np.array_equal(still, draws(pipe, image=fitted))
     assert not np.array_equal(still, ours(model, with_control(model, bare, picture(1))))
 
+    grey = picture(side=16).convert("L")
+    wide = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    clear = Image.merge("LA", [grey, Image.new("L", grey.size, 255)])
+    same = [with_control(model, bare, image).extras["image"] for image in (grey, wide, clear)]
+    assert torch.equal(same[0], same[1])
+    assert torch.equal(same[0], same[2])
+
     seen: list[float] = []
     handle = pipe.controlnet.register_forward_hook(
         lambda m, a, k, o: seen.append(float(k["encoder_hidden_states"][1, 0, 0])), with_kwargs=True

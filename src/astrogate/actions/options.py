@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,7 +66,7 @@ class Sampling(Loading):
     guidance: float | None = option(None, "Guidance scale; 1 is none.  [default: the model's own]")
     true_cfg: float = option(1.0, "For Flux: guidance by the negative prompt.")
     scheduler: str | None = option(None, "A diffusers scheduler, e.g. DPMSolverMultistep.")
-    batch_size: int | None = option(None, "Pictures drawn at once.  [default: 8, or what suits the run]", ge=1)
+    batch_size: int | None = option(None, "Pictures drawn at once.  [default: 8, or what suits the run]", ge=1, le=1000)
 
     def recipe(self, model: Model | None = None) -> Recipe:
         """The sampler settings, what is not given being the model's own; checked."""
@@ -189,8 +190,8 @@ def edit_by(name: str, model: Model, point: Point) -> Edit:
 
 
 def is_file(spec: str) -> bool:
-    """Whether a direction is named by its file."""
-    return Path(spec).exists() or spec.endswith(".safetensors") or ":" not in spec
+    """Whether a direction is named by its file: two words with a colon are none, whatever the working folder holds."""
+    return spec.endswith(".safetensors") or ":" not in spec or (os.sep in spec and Path(spec).exists())
 
 
 def check_words(toward: str | None, away: str | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from astrogate.actions.kept import Kept
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame
     from astrogate.rendering.effects import Effect
 
+#: How files of tensors end.
+TENSORS = (".safetensors", "")
+#: The most pictures on a sheet.
+_MOST = 10_000
 #: What passes frames on, and may count them.
 Watch = Callable[[Iterable["Frame"], int], Iterable["Frame"]]
 
@@ -68,6 +73,8 @@ def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> tuple
             (frame,) = watch(plan.whole(), 1)
             save_png(frame.image, output, frame=frame, more=more)
             return ()
+        if plan.total > _MOST:
+            raise AstrogateError(f"{plan.total} pictures on a sheet", f"ask for at most {_MOST}, or name a folder")
         frames = tuple(watch(plan.frames(), plan.total))
         if plan.columns:
             told = plan.effects(frames)
@@ -112,10 +119,20 @@ def record(request: Request) -> dict[str, Any]:
     }
 
 
-def check_output(path: Path) -> None:
-    """Raise AstrogateError where a file or a folder of frames cannot be written, before any work."""
-    target = path if path.suffix else path / "00000.png"
-    folder = next(p for p in (target.absolute().parent, *target.absolute().parent.parents) if p.exists())
-    odd = target.exists() and not target.is_file()
-    if odd or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise AstrogateError(f"cannot write {path}", "name a writable file")
+def check_output(path: Path, *suffixes: str) -> None:
+    """Raise AstrogateError, before any work, where a file cannot be written or ends in none of `suffixes`.
+
+    Without `suffixes` it is of frames: a name without a suffix is a folder of them.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        first, *more = (f'"{suffix}"' if suffix else "nothing" for suffix in suffixes)
+        raise AstrogateError(f"{path.name} is another kind of file", f"let it end in {' or '.join([first, *more])}")
+    target = Path(os.path.realpath(path if path.suffix or suffixes else path / "00000.png"))
+    folder = next(p for p in (target.parent, *target.parent.parents) if p.exists())
+    try:
+        if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+            raise PermissionError
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise AstrogateError(f"cannot write {path}", "name a writable file") from error

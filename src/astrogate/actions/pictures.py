@@ -31,7 +31,7 @@ class Stacked(Request):
     offline: bool = option(False, "Never ask the hub; use the local cache.")
     steps: int = option(50, "Denoising steps.")
     guidance: float = option(1.0, "Guidance scale; 1 is none.")
-    batch_size: int = option(8, "Pictures drawn at once.", ge=1)
+    batch_size: int = option(8, "Pictures drawn at once.", ge=1, le=1000)
     seed: int = option(0, "The first seed.", ge=0)
 
     def recipe(self) -> Recipe:
@@ -73,7 +73,7 @@ class Stacked(Request):
 class Shown(Stacked):
     """What every request says that starts from pictures."""
 
-    iterations: int = option(5, "Iterations for each step of the inversion.", ge=1)
+    iterations: int = option(5, "Iterations for each step of the inversion.", ge=1, le=1000)
 
     def encoded(self, stack: UnCLIP, *images: Path) -> list[Point]:
         """Picture files as points, at the stack's own size."""
@@ -96,7 +96,7 @@ class Imagine(Stacked):
     prior: Literal["diffusion", "ar", "none"] = option(
         "diffusion", "none puts the text's own embedding into the decoder."
     )
-    candidates: int = option(2, "Drawn by the prior; the best fitting is kept.", ge=1)
+    candidates: int = option(2, "Drawn by the prior; the best fitting is kept.", ge=1, le=1000)
     prior_guidance: float | None = option(None, "Guidance of the prior.  [default: the stack's own]")
     noise_level: int = option(0, "Noise on the embedding, to forgive the prior.", ge=0)
     bare: bool = option(False, "The decoder does not read the prompt itself.")
@@ -157,7 +157,7 @@ class Vary(Shown):
         from astrogate.methods.image.encode import unclip
         from astrogate.methods.image.vary import vary
         from astrogate.rendering.render import render
-        from astrogate.rendering.strip import spaced
+        from astrogate.rendering.strip import labels, spaced
 
         stack, etas = unclip(model), spaced(*self.eta, self.n)
         points = vary(self.encoded(stack, self.image)[0], self.seeds, seed=self.seed)
@@ -172,7 +172,7 @@ class Vary(Shown):
                     yield next(column)
 
         rows = [f"seed {self.seed + i}" for i in range(self.seeds)] if self.seeds > 1 else []
-        heads = [f"eta {eta:.2g}" for eta in etas]
+        heads = [f"eta {eta}" for eta in labels(etas, "")]
         total = self.seeds * self.n
         return Plan(frames, total, tuple(heads), tuple(rows), facts={"etas": etas}, line=f"{total} pictures")
 
@@ -197,14 +197,14 @@ class Blend(Shown):
         """See `Request.plan`."""
         from astrogate.methods.image.blend import blend
         from astrogate.methods.image.encode import unclip
-        from astrogate.rendering.strip import spaced
+        from astrogate.rendering.strip import labels, spaced
 
         stack = unclip(model)
         a, b = self.encoded(stack, self.first, self.second)
         seeds, us = [None, *range(self.seed, self.seed + self.noises)], spaced(0.0, 1.0, self.n)
         points = [point for seed in seeds for point in map(blend(a, b, seed=seed), us)]
         rows = ["both noises", *(f"noise {seed}" for seed in seeds[1:])] if self.noises else []
-        return self.drawn(stack, points, [f"{u:.2g}" for u in us], rows)
+        return self.drawn(stack, points, labels(us, ""), rows)
 
 
 class Diff(Shown):
@@ -228,12 +228,12 @@ class Diff(Shown):
         """See `Request.plan`."""
         from astrogate.methods.image.diff import diff
         from astrogate.methods.image.encode import unclip
-        from astrogate.rendering.strip import spaced
+        from astrogate.rendering.strip import labels, spaced
 
         stack = unclip(model)
         edit, thetas = diff(stack, self.before, self.after), spaced(*self.range, self.n)
         point = self.encoded(stack, self.image)[0]
-        return self.drawn(stack, [point.apply(edit, theta) for theta in thetas], [f"{theta:.2g}" for theta in thetas])
+        return self.drawn(stack, [point.apply(edit, theta) for theta in thetas], labels(thetas, ""))
 
 
 class Probe(Shown):

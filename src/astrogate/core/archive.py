@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, UnionType
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
@@ -22,6 +22,7 @@ from astrogate.core.values import plain
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
 _KEY, _CHECKSUM, _KEPT = "astrogate", "checksum", "astrogate-kept-1"
 
 
@@ -111,17 +112,38 @@ def kept(
 ) -> Mapping[str, Tensor]:
     """`tensors` of `rows` rows that an earlier run left in a file; where there is none, or a broken one, made and left.
 
-    `path` None is no file.
+    `path` None is no file. What is made comes as the file gives it, to the bit that a later run gets.
     """
-    if path is not None and path.exists():
+    if path is None:
+        return make()
+    asked: Any = {"what": "kept tensors", "remedy": "delete it", "format": _KEPT, "tensors": tensors}
+    for attempt in range(2):
         with suppress(AstrogateError):
-            found = read(path, what="kept tensors", remedy="delete it", format=_KEPT, tensors=tensors)[0]
-            if all(found[name].ndim and len(found[name]) == rows for name in tensors):
+            found, told = read(path, fields={"name": str}, **asked)
+            if told["name"] == path.name and all(found[name].ndim and len(found[name]) == rows for name in tensors):
                 return found
-    made = make()
-    if path is not None:
-        write(path, made, format=_KEPT)
-    return made
+        if attempt == 0:
+            write(path, make(), {"name": path.name}, format=_KEPT)
+    raise AstrogateError(f"{path} can't be kept", "name a folder on another disk")
+
+
+def told(metadata: Mapping[str, Any], name: str, kind: Any, default: Any, what: str) -> Any:
+    """What `metadata` of a file say by a name; `default` where they say nothing.
+
+    Raises AstrogateError for `what`, such as "a direction", where that is no `kind`, such as `list[str]`.
+    """
+    found = metadata.get(name, default)
+    if not _fits(found, kind):
+        raise AstrogateError(f"{what} says that its {name} is {json.dumps(found, default=str)[:60]}", "make it anew")
+    return found
+
+
+def rebuilt(kind: type[T], fields: Mapping[str, Any], what: str) -> T:
+    """An object of its `fields`, as a file has them. Raises AstrogateError for `what` where they are others."""
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise AstrogateError(f"{what} is damaged ({str(error)[:120]})", "make it anew") from error
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -53,7 +53,7 @@ class Direction:
             object.__setattr__(self, "calibration", (low, high))
         check_calibration(self.calibration)
         for role, vector in self.vectors.items():
-            if vector.ndim != 1 or not bool(vector.isfinite().all()):
+            if vector.ndim != 1 or not vector.is_floating_point() or not bool(vector.float().isfinite().all()):
                 kind = f"{list(vector.shape)} of {str(vector.dtype).removeprefix('torch.')}"
                 raise AstrogateError(
                     f"the direction {self.name!r} is no vector of finite numbers in {role} ({kind})",

@@ -15,7 +15,7 @@ import shutil
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from errno import EINVAL, ENOSYS, ENOTSUP, EROFS
+from errno import EACCES, EINVAL, ENOSYS, ENOTSUP, EROFS
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
@@ -37,6 +37,8 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
             raise FileExistsError(f"{path} is a folder or a device")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(EACCES, "it is read-only")
         if path.parent not in _swept:  # a cache writes thousands of files into one folder
             _sweep(path.parent)
             _swept.add(path.parent)
@@ -87,7 +89,7 @@ def exclusive(path: Path) -> Generator[None]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 @contextmanager

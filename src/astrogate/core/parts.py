@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.values import real, whole
@@ -60,6 +60,8 @@ class Steer:
         shares = [u for u, _ in curve]
         if shares != sorted(set(shares)):
             raise AstrogateError(f"curve {self.curve}", "use rising shares of the steps from 0 to 1, finite weights")
+        if self.half not in get_args(Half):
+            raise AstrogateError(f"half {self.half!r} is unknown", f"use {', '.join(get_args(Half))}")
         if self.rule not in ("add", "turn", "toward", "knots"):
             raise AstrogateError(f"rule {self.rule!r} is unknown", "use add, turn, toward or knots")
         if (self.rule == "knots") != bool(self.knots) or list(self.knots) != sorted(set(self.knots)):
@@ -110,6 +112,8 @@ class Guide:
 
     def __post_init__(self) -> None:
         _settle(self)
+        if self.base not in ("positive", "negative"):
+            raise AstrogateError(f"base {self.base!r} is unknown", "use positive or negative")
         if self.mask not in ("places", "channels"):
             raise AstrogateError(f"mask {self.mask!r} is unknown", "use places or channels")
         added, kept = (real(share, "momentum", 0, 1, "use two shares from 0 to 1") for share in self.momentum)

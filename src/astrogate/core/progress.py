@@ -9,4 +9,5 @@ from typing import TextIO, cast
 def unseen(*, terminal: bool = False) -> bool:
     """Whether nobody would see a bar; with `terminal`, also where it would go into a file."""
     stream = cast("TextIO | None", sys.stderr)  # None in a program without a console
-    return stream is None or stream.closed or (terminal and not stream.isatty())
+    gone = stream is None or getattr(stream, "closed", False)
+    return gone or (terminal and not getattr(stream, "isatty", lambda: False)())

@@ -38,4 +38,15 @@ def read_text(path: Path | str, *, most: int = MOST) -> str:
 
 def lines_of(path: Path | str, *, most: int = MOST) -> list[str]:
     """The lines of a text file that hold something. Raises AstrogateError as `read_text` does."""
-    return [line.strip() for line in read_text(path, most=most).splitlines() if line.strip()]
+    return [line.strip() for line in read_text(path, most=most).split("\n") if line.strip()]
+
+
+def check_text(text: object) -> None:
+    """Raise AstrogateError for what is no text, such as half of a character that takes two: no tokenizer reads it."""
+    try:
+        if isinstance(text, str):
+            text.encode()
+            return
+    except UnicodeEncodeError:
+        pass
+    raise AstrogateError(f"{ascii(text)[:80]} is no text", "write it in Unicode")

@@ -65,5 +65,8 @@ def _number(value: Any) -> int | float | None:
 def _called(what: str, value: Any) -> str:
     """What an error calls a value."""
     found = _number(value)
-    shown = repr(value)[:40] if found is None else f"{found:g}" if isinstance(found, float) else str(found)[:40]
+    try:
+        shown = repr(value)[:40] if found is None else f"{found:g}" if isinstance(found, float) else str(found)[:40]
+    except ValueError:  # a number of thousands of digits
+        shown = "a number that is too long"
     return what.format(shown) if "{}" in what else f"{what} {shown}"

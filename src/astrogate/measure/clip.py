@@ -20,11 +20,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.texts import check_text
 from astrogate.models.finite import check_made
 from astrogate.models.loading.locate import home, is_unclip, shipped_folder
 from astrogate.models.loading.parts import load_module
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.trust import check_folder
+from astrogate.models.sampler.locks import usual
 
 
 @final
@@ -35,7 +37,6 @@ class Clip:
     """
 
     def __init__(self, folder: Path | str, *, device: str = "cpu") -> None:
-        from safetensors import SafetensorError
         from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
         self.folder = folder = Path(folder)
@@ -47,7 +48,9 @@ class Clip:
                 model: Any = load_module(CLIPModel, folder, torch.float32)
                 self.tokenizer = CLIPTokenizer.from_pretrained(folder)
                 processor = CLIPImageProcessor.from_pretrained(folder)
-        except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
+        except AstrogateError:
+            raise
+        except Exception as error:  # whatever a library raises on files that are not what they should be
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise AstrogateError(f"{folder} is no CLIP ({reason})", "name a whole CLIPModel folder") from error
         if not 4 <= len(self.tokenizer) <= model.config.text_config.vocab_size:
@@ -78,16 +81,19 @@ class Clip:
         check_made([features], "CLIP's features", {"CLIP": self.model})
         return F.normalize(features, dim=-1)
 
+    @usual()
     def images_with_gradient(self, pictures: Tensor) -> Tensor:
         """Unit features [n, d] of pictures [n, 3, h, w] in [0, 1], differentiable, in one batch."""
         vision = self.model.vision_model(pixel_values=self._pixels(pictures))
         return self._unit(self.model.visual_projection(vision.pooler_output))
 
+    @usual()
     @torch.no_grad()
     def images(self, pictures: Tensor, *, batch_size: int = 100) -> Tensor:
         """Unit features [n, d] of pictures [n, 3, h, w] in [0, 1]."""
         return torch.cat([self.images_with_gradient(part).cpu() for part in pictures.split(batch_size)])
 
+    @usual()
     @torch.no_grad()
     def between(self, a: Tensor, b: Tensor, *, batch_size: int = 50) -> Tensor:
         """Perceptual distances [n] of pictures [n, 3, h, w] in [0, 1], row by row. See `core.protocols.Distance`.
@@ -105,9 +111,12 @@ class Clip:
             parts.append(torch.stack([(u - v).square().sum(-1).mean(1) for u, v in pairs]).mean(0).cpu())
         return torch.cat(parts)
 
+    @usual()
     @torch.no_grad()
     def texts(self, texts: Sequence[str], *, batch_size: int = 250) -> Tensor:
         """Unit features [n, d] of texts."""
+        for text in texts:
+            check_text(text)
         parts: list[Tensor] = []
         for start in range(0, len(texts), batch_size):
             tokens = self.tokenizer(
@@ -117,6 +126,7 @@ class Clip:
             parts.append(self._unit(self.model.text_projection(text.pooler_output)).cpu())
         return torch.cat(parts)
 
+    @usual()
     @torch.no_grad()
     def filled(self, templates: Sequence[str], words: Sequence[str], *, batch_size: int = 32) -> Tensor:
         """Unit features [templates, words, d] of texts with each word in their place {}: as `texts` has them, for less.
@@ -124,6 +134,8 @@ class Clip:
         The encoder is causal, so that what stands before the word is the same for all. A sequence holds it once, and
         behind it the endings of as many texts as fit; each sees only the beginning and itself, at its own positions.
         """
+        for text in (*templates, *words):
+            check_text(text)
         limit, found = int(self.model.config.text_config.max_position_embeddings), list[Tensor]()
         packed = [one for ids in _filled(self.tokenizer, templates, words) for one in _packed(ids, limit)]
         for start in range(0, len(packed), batch_size):

@@ -25,6 +25,7 @@ from astrogate.models.registry import require
 from astrogate.models.sampler.locks import alone, lock_of
 from astrogate.models.sampler.loop import adapted, of_kind, sample, stacked
 from astrogate.models.sampler.step import predict
+from astrogate.models.sampler.windows import own_side
 from astrogate.models.text.encoding import encoded, ends, segments, shortened
 from astrogate.models.text.prompts import check_length, check_prompt, check_words
 
@@ -98,8 +99,7 @@ class PipelineModel:
 
     def _side(self) -> int:
         """The side of its pictures; 0 where its settings do not say it."""
-        side: Any = self.denoiser.config.get("sample_size") or getattr(self.pipe, "default_sample_size", None) or 0
-        return int((side[0] if isinstance(side, (list, tuple)) else side) * self.factor)
+        return own_side(self.denoiser, self.pipe) * self.factor
 
     @property
     def factor(self) -> int:
@@ -160,7 +160,7 @@ class PipelineModel:
         short = padding == "longest" and self.family.causal
         with torch.set_grad_enabled(gradient):
             with shortened(self.pipe, prompts) if short else nullcontext():
-                states = encoded(self.pipe, self.family, list(prompts))
+                states = encoded(self.pipe, self.family, list(prompts), learning=gradient)
             end = ends(self.pipe, self.family, prompts)
         return {**{space: value if gradient else value.cpu() for space, value in states.items()}, "end": end}
 

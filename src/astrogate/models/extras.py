@@ -13,7 +13,7 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.models.registry import require
 from astrogate.models.sampler.loop import adapted
-from astrogate.ops.pixels import to_pictures
+from astrogate.ops.pixels import rgb, to_pictures
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -23,7 +23,7 @@ def with_control(model: Model, point: Point, image: Image.Image) -> Point:
     """This point with a control image (edges, pose, depth ...), resized to the picture's own size."""
     require(model, "control")
     height, width = (side * model.factor for side in point.tensors["latents"].shape[-2:])
-    fitted = image.convert("RGB").resize((width, height), Resampling.LANCZOS)
+    fitted = rgb(image).resize((width, height), Resampling.LANCZOS)
     return replace(point, extras={**point.extras, "image": to_pictures(fitted)})
 
 
@@ -37,5 +37,5 @@ def with_image(model: Model, point: Point, image: Image.Image) -> Point:
     pipe: Any = model.pipe  # type: ignore[attr-defined]
     if getattr(pipe, "image_encoder", None) is None or not adapted(pipe):
         raise AstrogateError(f"{model.name} has no IP-Adapter", "load one with pipe.load_ip_adapter before `wrap`")
-    found = pipe.prepare_ip_adapter_image_embeds(image, None, pipe._execution_device, 1, True)
+    found = pipe.prepare_ip_adapter_image_embeds(rgb(image), None, pipe._execution_device, 1, True)
     return replace(point, extras={**point.extras, "ip_adapter_image_embeds": found[0].cpu()})

@@ -21,7 +21,7 @@ from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 
 #: Settings of an autoencoder that enter the arithmetic, and what a scheduler computes of its own.
-_FACTORS = ("scaling_factor", "shift_factor", "latents_mean", "latents_std")
+FACTORS = ("scaling_factor", "shift_factor", "latents_mean", "latents_std")
 _TABLES = ("betas", "alphas_cumprod", "timesteps")
 _REMEDY = "draw in float32 or bfloat16, or with weaker edits"
 
@@ -93,7 +93,7 @@ def check_weights(parts: Mapping[str, nn.Module]) -> None:
 def check_settings(scheduler: Any, autoencoder: Any, name: str) -> None:
     """Raise AstrogateError for settings that make every picture none: NaN, infinite, and zeros to divide by."""
     config = {} if autoencoder is None else autoencoder.config
-    for setting in _FACTORS:
+    for setting in FACTORS:
         if (value := config.get(setting)) is not None:
             numbers = value if isinstance(value, (list, tuple)) else [value]
             zero = 0 in numbers and setting in ("scaling_factor", "latents_std")

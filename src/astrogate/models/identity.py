@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
+from astrogate.models.finite import FACTORS
 
 #: What a LoRA or an IP-Adapter adds to a checkpoint's own weights.
 _ADDED = ("lora_", "_ip.", "encoder_hid_proj.")
@@ -55,6 +56,8 @@ def weights(parts: Mapping[str, nn.Module], scheduler: Any) -> str:
     digest = hashlib.sha256(scheduler.to_json_string().encode())
     for part, module in parts.items():
         _update(digest, part, dict(_state(module)))
+        config: Any = getattr(module, "config", {})
+        digest.update(str([(name, _told(config, name)) for name in FACTORS]).encode())
         for name, layer in module.named_modules():
             found = [getattr(layer, setting, None) for setting in _SETTINGS]
             found.append(getattr(getattr(layer, "processor", None), "scale", None))
@@ -62,6 +65,10 @@ def weights(parts: Mapping[str, nn.Module], scheduler: Any) -> str:
             if any(value is not None for value in found):
                 digest.update(f"{part}.{name} {found}".encode())
     return digest.hexdigest()[:16]
+
+
+def _told(config: Any, name: str) -> Any:
+    return config.get(name) if hasattr(config, "get") else getattr(config, name, None)
 
 
 def modules(pipe: Any) -> dict[str, nn.Module]:
@@ -77,18 +84,20 @@ def _state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
             hook: Any = getattr(module.get_submodule(owner), "_hf_hook", None)
             maps = [getattr(h, "weights_map", None) for h in (hook, *getattr(hook, "hooks", ()))]
             tensor = next((kept[leaf] for kept in maps if kept is not None and leaf in kept), tensor)
-        yield name.replace(".base_layer", ""), tensor
+        yield name.replace(".base_layer", "").replace("_orig_mod.", ""), tensor  # without what torch.compile adds
 
 
-def _stored(module: nn.Module) -> Mapping[str, Tensor]:
-    """The tensors in the file that a module says it was loaded from; none where there is no such file."""
+def _stored(module: nn.Module) -> Iterator[Mapping[str, Tensor]]:
+    """The tensors in the files that a module may have been loaded from, by what it says; none where there are none."""
     config: Any = getattr(module, "config", {})
     name = getattr(config, "_name_or_path", None) or (config.get("_name_or_path") if isinstance(config, dict) else "")
     folder = Path(str(name or ""))
     if not name or not folder.is_dir():
-        return {}
-    found = sorted(folder.glob("*.safetensors"))
-    return _read([path for path in found if not any(mark in path.name for mark in _SPARED)] or found)
+        return
+    for home in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):  # it does not say which part
+        found = sorted(home.glob("*.safetensors"))
+        if found:
+            yield _read([path for path in found if not any(mark in path.name for mark in _SPARED)] or found)
 
 
 def _read(paths: list[Path]) -> Mapping[str, Tensor]:
@@ -107,8 +116,12 @@ def _held(module: nn.Module, state: Mapping[str, Tensor]) -> Mapping[str, Tensor
 
     Half of its tensors must be in the file, and none may differ. What is not in the file was added, or fused.
     """
-    stored, prefix = _stored(module), f"{getattr(module, 'base_model_prefix', '') or 'text_model'}."
-    found: dict[str, Tensor] = {}
+    return next((found for stored in _stored(module) if (found := _found(module, state, stored))), {})
+
+
+def _found(module: nn.Module, state: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """See `_held`."""
+    prefix, found = f"{getattr(module, 'base_model_prefix', '') or 'text_model'}.", dict[str, Tensor]()
     for name, tensor in state.items():
         names = (name, prefix + name, name.removeprefix(prefix))
         other = next((stored[n] for n in names if n in stored), None)

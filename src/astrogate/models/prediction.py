@@ -17,6 +17,7 @@ from astrogate.models import identity
 from astrogate.models.adapter import PipelineModel
 from astrogate.models.registry import require
 from astrogate.models.sampler.loop import precision
+from astrogate.models.sampler.windows import own_side
 
 #: The side of latents up to which plain attention pays: 1,024 places.
 _SMALL = 32
@@ -86,7 +87,7 @@ def still(model: Model) -> Generator[None]:
         parts = identity.modules(trained.pipe).values()
         moving = [parameter for module in parts for parameter in module.parameters() if parameter.requires_grad]
         before = unet.attn_processors
-        small = trained.device.type == "cpu" and int(unet.config.sample_size) <= _SMALL
+        small = trained.device.type == "cpu" and 0 < own_side(unet) <= _SMALL
         plain = small and all(type(processor) is AttnProcessor2_0 for processor in before.values())
         for parameter in moving:
             parameter.requires_grad_(False)

@@ -51,7 +51,7 @@ def nlerp(a: Tensor, b: Tensor, u: float, *, correlation: float = 0.0) -> Tensor
         return lerp(a, b, u)
     if not correlation > 1e-9 - 1:
         raise AstrogateError("the ends are opposite, so half way nothing is left", "go by way of a third point")
-    return mix([a, b], [1 - u, u], correlations=torch.tensor([[1.0, correlation], [correlation, 1.0]]))
+    return mix([a, b], [1 - u, u], correlations=torch.tensor([[1.0, correlation], [correlation, 1.0]], device="cpu"))
 
 
 def angle(a: Tensor, b: Tensor) -> float:
@@ -104,10 +104,10 @@ def mix(
         raise AstrogateError(f"{len(points)} points and {len(weights)} weights", "give a weight for each point")
     for point in points[1:]:
         _check(points[0], point)
-    w = torch.tensor(list(weights), dtype=torch.float64)
+    w = torch.tensor(list(weights), dtype=torch.float64, device="cpu")
     if int(w.count_nonzero()) == 1 and float(w.max()) > 0:
         return points[int(w.abs().argmax())]
-    r = torch.eye(len(w), dtype=torch.float64) if correlations is None else correlations.double()
+    r = torch.eye(len(w), dtype=torch.float64, device="cpu") if correlations is None else correlations.double()
     variance = float(w @ r @ w)
     if not variance > 1e-12 * float(w.square().sum()):
         raise AstrogateError(f"weights {list(weights)} cancel out", "choose others")

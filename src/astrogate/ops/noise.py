@@ -28,7 +28,7 @@ def scaled(z: Tensor, std: float) -> Tensor:
 
 def window(ring: Tensor, start: int, width: int) -> Tensor:
     """`width` columns of a ring [..., w] from column `start` on, round its end."""
-    columns = torch.arange(start, start + width) % ring.shape[-1]
+    columns = torch.arange(start, start + width, device=ring.device) % ring.shape[-1]
     return ring[..., columns]
 
 
@@ -43,7 +43,7 @@ def splice(a: Tensor, b: Tensor, t: int) -> Tensor:
 
 def finer(z: Tensor, k: int, *, seed: int = 0) -> Tensor:
     """Every column of `z` [..., w] as `k` finer ones [..., k w], white again if `z` is."""
-    e = torch.randn((*z.shape, k), generator=generator(seed), dtype=torch.float64)
+    e = torch.randn((*z.shape, k), generator=generator(seed), dtype=torch.float64, device="cpu").to(z.device)
     return (z.double()[..., None] / k**0.5 + e - e.mean(-1, keepdim=True)).flatten(-2).to(z)
 
 

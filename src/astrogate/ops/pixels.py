@@ -1,11 +1,14 @@
-"""Pixels of eight bits <-> pictures: the one conversion between arrays or PIL images and tensors."""
+"""Pixels of eight bits <-> pictures: the one conversion between arrays or PIL images and tensors.
+
+`rgb` brings any PIL image to eight bits first.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
@@ -19,10 +22,33 @@ def to_pictures(pixels: ArrayLike | Image.Image, device: str = "cpu") -> Tensor:
     found = np.array(pixels)
     if found.dtype != np.uint8:
         raise AstrogateError(f"pixels of {found.dtype}", "give eight bits; `read_picture` brings files to them")
-    return torch.as_tensor(found).to(device).movedim(-1, -3).float().div_(255)
+    return torch.as_tensor(found, device="cpu").to(device).movedim(-1, -3).float().div_(255)
 
 
 def to_pixels(pictures: Tensor) -> NDArray[np.uint8]:
     """Pictures [..., 3, h, w] in [0, 1] as pixels [..., h, w, 3] of eight bits, rounded as diffusers rounds them."""
     shares = pictures.detach().movedim(-3, -1).float().cpu().numpy()
     return (shares * 255).round().astype(np.uint8)
+
+
+def rgb(image: Image.Image, name: str = "a picture") -> Image.Image:
+    """A picture as a person sees it: RGB of eight bits, the right way up, transparency on white.
+
+    Sixteen bits are brought to eight, and floats in [0, 1]. Raises AstrogateError for other numbers.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        values = np.asarray(image, np.float32)
+        most = 1.0 if image.mode == "F" else 65535.0
+        wide = image.mode == "I" and image.format != "PNG"  # whose sixteen bits Pillow gives as integers of 32
+        if wide or not 0 <= float(values.min()) <= float(values.max()) <= most:
+            raise AstrogateError(
+                f"{name} holds {image.mode} numbers from {values.min():g} to {values.max():g}",
+                "give eight or sixteen bits, or floats from 0 to 1",
+            )
+        image = Image.fromarray((values * (255 / most)).round().astype(np.uint8))
+    upright = ImageOps.exif_transpose(image)
+    if "A" in upright.getbands() or "a" in upright.getbands() or "transparency" in upright.info:
+        clear = upright.convert("RGBA")
+        paper = Image.new("RGBA", clear.size, "white")
+        upright = Image.alpha_composite(paper, clear)
+    return upright.convert("RGB")

@@ -18,7 +18,7 @@ from astrogate.core.files import whole_file
 from astrogate.core.keys import key_of
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
-from astrogate.rendering.pixels import MOST_PIXELS, UNREADABLE
+from astrogate.rendering.pixels import UNREADABLE, opened
 
 #: Part of every key: raise it when `render` or an adapter draws the same point otherwise.
 _VERSION = 3
@@ -40,19 +40,17 @@ class FrameCache:
     def get(self, key: str) -> Image.Image | None:
         """The picture of a key; None where there is none, or a broken one."""
         try:
-            with Image.open(self._path(key), formats=("PNG",)) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    return None
+            with opened(self._path(key), ("PNG",)) as image:
                 image.load()
-                whole = image.info.get("checksum") == _checksum(image)
+                whole = image.info.get("checksum") == _checksum(key, image)
                 return image.convert("RGB") if whole else None
-        except (*UNREADABLE, Image.DecompressionBombError):
+        except (AstrogateError, *UNREADABLE):
             return None
 
     def put(self, key: str, image: Image.Image) -> None:
         """Keep a picture, whole or not at all."""
         info = PngInfo()
-        info.add_text("checksum", _checksum(image))
+        info.add_text("checksum", _checksum(key, image))
         with whole_file(self._path(key)) as file:
             image.save(file, "PNG", pnginfo=info, compress_level=1)
 
@@ -62,5 +60,5 @@ class FrameCache:
         return Path(self.folder) / key[:2] / f"{key}.png"
 
 
-def _checksum(image: Image.Image) -> str:
-    return key_of(image.mode, image.size, image.tobytes())
+def _checksum(key: str, image: Image.Image) -> str:
+    return key_of(key, image.mode, image.size, image.tobytes())

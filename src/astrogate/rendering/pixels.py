@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
+import warnings
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from warnings import warn
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.recipe import Frame
-from astrogate.ops.pixels import to_pictures, to_pixels
+from astrogate.ops.pixels import rgb, to_pictures, to_pixels
 
 #: How the names of picture files end, and what is read as one, whatever its name.
 SUFFIXES, _FORMATS = (".png", ".jpg", ".jpeg", ".webp"), ("PNG", "JPEG", "WEBP")
 #: The most pixels of a picture: some 200 MB as it is decoded.
 MOST_PIXELS = 50_000_000
 #: What Pillow raises on files that are no whole picture.
-UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, struct.error)
+UNREADABLE = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, struct.error),
+    *(AttributeError, Image.DecompressionBombError),
+)
 
 
 def picture_files(folder: Path, *, deep: bool = False) -> list[Path]:
@@ -39,47 +44,37 @@ def _counted(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
+@contextmanager
+def opened(path: Path | str, formats: Sequence[str] = _FORMATS) -> Generator[Image.Image]:
+    """A picture file, whose header has been read.
+
+    Raises AstrogateError for what is no file, and for one of more than `MOST_PIXELS`; what is no picture raises one of
+    `UNREADABLE`.
+    """
+    if not Path(path).is_file():
+        raise AstrogateError(f"{path} is no picture (there is no such file)", "name a PNG, JPEG or WebP file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a bound of our own
+        with Image.open(path, formats=tuple(formats)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise AstrogateError(
+                    f"{path} is too large ({image.width} x {image.height})", f"use at most {MOST_PIXELS:,} pixels"
+                )
+            yield image
+
+
 def read_picture(path: Path | str) -> Image.Image:
     """A PNG, JPEG or WebP file, the first picture of several, as RGB of eight bits.
 
     Raises AstrogateError for what is no whole picture, or one of more than `MOST_PIXELS`: its header tells.
     """
     try:
-        if not Path(path).is_file():
-            raise AstrogateError(f"{path} is no picture (there is no such file)", "name a PNG, JPEG or WebP file")
-        with Image.open(path, formats=_FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise AstrogateError(
-                    f"{path} is too large ({image.width} x {image.height})", f"use at most {MOST_PIXELS:,} pixels"
-                )
+        with opened(path) as image:
             image.load()
             return rgb(image, str(path))
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
         raise AstrogateError(f"{path} is no picture ({reason})", "name a PNG, JPEG or WebP file") from error
-
-
-def rgb(image: Image.Image, name: str = "a picture") -> Image.Image:
-    """A picture as a person sees it: RGB of eight bits, the right way up, transparency on white.
-
-    Sixteen bits are brought to eight, and floats in [0, 1]. Raises AstrogateError for other numbers.
-    """
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        values = np.asarray(image, np.float32)
-        most = 1.0 if image.mode == "F" else 65535.0
-        wide = image.mode == "I" and image.format != "PNG"  # whose sixteen bits Pillow gives as integers of 32
-        if wide or not 0 <= float(values.min()) <= float(values.max()) <= most:
-            raise AstrogateError(
-                f"{name} holds {image.mode} numbers from {values.min():g} to {values.max():g}",
-                "give eight or sixteen bits, or floats from 0 to 1",
-            )
-        image = Image.fromarray((values * (255 / most)).round().astype(np.uint8))
-    upright = ImageOps.exif_transpose(image)
-    if "A" in upright.getbands() or "a" in upright.getbands() or "transparency" in upright.info:
-        clear = upright.convert("RGBA")
-        paper = Image.new("RGBA", clear.size, "white")
-        upright = Image.alpha_composite(paper, clear)
-    return upright.convert("RGB")
 
 
 def fitted(image: Image.Image, height: int, width: int) -> Tensor:
@@ -92,8 +87,8 @@ def fitted(image: Image.Image, height: int, width: int) -> Tensor:
 
 
 def image_of(frame: Frame | Image.Image) -> Image.Image:
-    """A frame's picture; an image is its own."""
-    return frame if isinstance(frame, Image.Image) else frame.image
+    """A frame's picture, or an image, as a person sees it."""
+    return rgb(frame if isinstance(frame, Image.Image) else frame.image)
 
 
 def to_tensor(frames: Iterable[Frame | Image.Image]) -> Tensor:
@@ -101,7 +96,7 @@ def to_tensor(frames: Iterable[Frame | Image.Image]) -> Tensor:
 
     Raises AstrogateError where there are none, or of several sizes.
     """
-    images = [rgb(image_of(frame)) for frame in frames]
+    images = [image_of(frame) for frame in frames]
     if len({image.size for image in images}) != 1:
         found = " and ".join(sorted({f"{w} x {h}" for w, h in (image.size for image in images)})) or "no size"
         raise AstrogateError(f"pictures of {found}", "give pictures of one size")

@@ -23,23 +23,13 @@ from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
 from astrogate.core.values import plain
 from astrogate.rendering.kept import packed
+from astrogate.rendering.pixels import UNREADABLE, opened
 
 _KEY, _CHUNK, _GIF_MARK = "astrogate", b"ASTG", b"\x09astrogate"
 #: PNG's own rule of names: not needed to see the picture, private, and safe to copy with it.
 _POINTS = b"asTg"
 #: The packages whose versions decide about a picture.
 _PACKAGES = ("astrogate", "torch", "diffusers", "transformers")
-
-#: What readers raise on damaged files.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    LookupError,
-    struct.error,
-    Image.DecompressionBombError,
-)
 
 
 def record(frame: Frame) -> dict[str, Any]:
@@ -82,11 +72,11 @@ def _quoted(value: str) -> str:
 def records(path: Path, frame: Frame, more: Mapping[str, Any]) -> bool:
     """Whether a PNG file is one that `save_png` wrote with this record, which may say no versions."""
     try:
-        with Image.open(path) as image:
+        with opened(path, ("PNG",)) as image:
             found = json.loads(image.info[_KEY])
         own = {"versions": found["versions"]} if "versions" in found else {}
         return found == {**own, **json.loads(text_of(frame, more))}
-    except (OSError, SyntaxError, ValueError, LookupError, TypeError, AttributeError):
+    except (AstrogateError, RecursionError, *UNREADABLE):
         return False
 
 
@@ -139,10 +129,10 @@ def versions() -> dict[str, str]:
 def read_points(path: Path) -> bytes:
     """The points that a PNG file holds; none for another file, and for one without."""
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with opened(path, ("PNG",)) as image:
             image.load()
             chunks: list[tuple[bytes, bytes]] = getattr(image, "private_chunks", [])
-    except _UNREADABLE:
+    except (AstrogateError, *UNREADABLE):
         return b""
     return next((chunk[1] for chunk in chunks if chunk[0] == _POINTS), b"")
 
@@ -159,7 +149,7 @@ def read_record(path: Path) -> dict[str, Any]:
         raise AstrogateError(f"{source} is no ordinary file", "name a picture or a video")
     try:
         text = _text_in(source)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AstrogateError(f"{path} can't be read ({told})", "name a picture or a video") from error
     if text is None:
@@ -178,7 +168,7 @@ def _text_in(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(12)
         if head.startswith(b"\x89PNG"):
-            with Image.open(path, formats=["PNG"]) as image:
+            with opened(path, ("PNG",)) as image:
                 image.load()
                 return image.info.get(_KEY)
         if head.startswith(b"GIF8"):
@@ -195,8 +185,11 @@ def _comment_in(path: Path) -> str | None:
     need("av", "video")
     import av
 
-    with av.open(str(path)) as container:
-        return {key.lower(): value for key, value in container.metadata.items()}.get("comment")
+    try:
+        with av.open(f"file:{path}") as container:
+            return {key.lower(): value for key, value in container.metadata.items()}.get("comment")
+    except Exception as error:  # FFmpeg has an error for everything
+        raise ValueError(str(error)) from error
 
 
 def with_record(file: BinaryIO, suffix: str, text: str) -> None:

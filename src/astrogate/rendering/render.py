@@ -21,8 +21,12 @@ from astrogate.core.point import Point
 from astrogate.core.progress import unseen
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
+from astrogate.core.values import whole
 from astrogate.rendering.cache import FrameCache, frame_key
 from astrogate.rendering.pixels import to_images
+
+#: The most pictures that are drawn at once.
+MOST = 1_000
 
 
 @dataclass(slots=True)
@@ -55,8 +59,7 @@ def render(
     at once; a sequence is cut into equal batches. `progress` shows a bar. Several threads may draw on one model: they
     take turns. Raises AstrogateError for a point of another model or a size that the recipe does not have.
     """
-    if batch_size < 1:
-        raise AstrogateError(f"batch size {batch_size}", "use 1 or more")
+    batch_size = whole(batch_size, "batch size", 1, MOST)
     if isinstance(points, Point):
         points = [points]
     frames = _frames(model, points, recipe, batch_size, cache)

@@ -12,6 +12,8 @@ from astrogate.rendering.letters import font, shown
 from astrogate.rendering.pixels import image_of
 
 _PAPER, _INK, _GAP = (255, 255, 255), (40, 40, 48), 4
+#: The most pixels of a sheet: 1.5 GB.
+_MOST = 500_000_000
 
 
 def sheet(
@@ -44,6 +46,8 @@ def sheet(
     margin = round(max((ink.getlength(text) for text in rows), default=0)) + (2 * _GAP if rows else 0)
     count = -(-len(images) // columns)
     size = (margin + columns * (w + _GAP) + _GAP, line + count * (h + _GAP) + _GAP)
+    if size[0] * size[1] > _MOST:
+        raise AstrogateError(f"a sheet of {size[0]} x {size[1]} pixels", "show fewer pictures, or smaller ones")
     page = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(page)
     for i, image in enumerate(images):

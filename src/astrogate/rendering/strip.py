@@ -17,6 +17,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
+from astrogate.core.values import whole
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.effects import Effect, effects
 from astrogate.rendering.kept import packed
@@ -163,8 +164,7 @@ def span(edits: Sequence[Edit], low: float | None = None, high: float | None = N
 
 def spaced(low: float, high: float, n: int) -> list[float]:
     """`n` evenly spaced scales; a middle that should be 0 is exactly 0. Raises AstrogateError for absurd ones."""
-    if not 1 <= n <= 10_000:
-        raise AstrogateError(f"{n} pictures", "ask for 1 to 10000")
+    n = whole(n, "{} pictures", 1, 10_000, "ask for 1 to 10000")
     for value in (low, high):
         if not math.isfinite(value) or abs(value) > 1000:
             raise AstrogateError(f"scale {value:g}", "use finite scales of at most 1000 either way")
@@ -174,11 +174,11 @@ def spaced(low: float, high: float, n: int) -> list[float]:
     return [0.0 if abs(s) < 1e-12 * (abs(low) + abs(high)) else s for s in steps]
 
 
-def labels(values: Iterable[float]) -> list[str]:
-    """Scales as a reader wants them: signed, a plain 0, and as short as tells them apart."""
+def labels(values: Iterable[float], sign: str = "+") -> list[str]:
+    """Scales as a reader wants them: signed (`sign` "" is not), a plain 0, and as short as tells them apart."""
     known, found = list(values), list[str]()
     for digits in (2, 3, 4, 6, 9):
-        found = [f"{value:+.{digits}g}" if value else "0" for value in known]
+        found = [f"{value:{sign}.{digits}g}" if value else "0" for value in known]
         if len(set(found)) == len(set(known)):
             break
     return found

@@ -20,7 +20,7 @@ from astrogate.core.files import whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
 from astrogate.core.values import real
-from astrogate.rendering.pixels import MOST_PIXELS, picture_files, read_picture
+from astrogate.rendering.pixels import MOST_PIXELS, image_of, picture_files, read_picture
 from astrogate.rendering.record import text_of, with_record
 from astrogate.rendering.sheet import sheet
 
@@ -60,7 +60,7 @@ FORMATS = {
         even=True,
     ),
     ".gif": _Format("gif", "gif", "pal8", 65_535, fps=50),  # browsers show shorter frames for a tenth of a second
-    ".webp": _Format("webp", "libwebp_anim", "bgra", 16_383, options={"quality": "90"}, muxing={"loop": "0"}),
+    ".webp": _Format("webp", "libwebp_anim", "bgra", 16_383, fps=90, options={"quality": "90"}, muxing={"loop": "0"}),
 }
 
 
@@ -92,7 +92,7 @@ def video(
     if first is None:
         raise AstrogateError("there are no frames to encode", "render at least one point")
     text = text_of(first, more)
-    images = _sized((frame.image for frame in chain([first], drawn)), tile, kind)
+    images = _sized(map(image_of, chain([first], drawn)), tile, kind)
     with whole_file(path) as file:
         count = _written(lambda: _encode(images, file, kind, Fraction(fps).limit_denominator(1000), text))
         with_record(file, path.suffix.lower(), text)
@@ -124,6 +124,8 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
                 if shown.width * shown.height > MOST_PIXELS:
                     raise AstrogateError(f"{path} is too large", f"use at most {MOST_PIXELS:,} pixels a frame")
                 for frame in container.decode(shown):
+                    if frame.width * frame.height > MOST_PIXELS:
+                        raise AstrogateError(f"{path} is too large", f"use at most {MOST_PIXELS:,} pixels a frame")
                     yield frame.to_image()
     except AstrogateError:
         raise

@@ -58,7 +58,7 @@ def student(output: Path, captions: int, lora: str | None, device: str | None) -
     from astrogate.models.loading.student import SHIPPED_STUDENT
     from astrogate.studies.world.few_steps import write_few_steps
 
-    check_output(output)
+    check_output(output, ".md")
     teacher, made = (load(name, device=device) for name in (SMALL, f"{SMALL}+{lora or SHIPPED_STUDENT}"))
     write_few_steps(teacher, made, load_oracle(), output, captions=captions, tell=click.echo)
     click.echo(f"wrote {output}")
@@ -98,7 +98,7 @@ def leakage(
     if seeds < 1:
         raise AstrogateError(f"{seeds} seeds", "ask for 1 or more")
     need("matplotlib", "report")
-    check_output(output)
+    check_output(output, ".md")
     more = {name: leaderboard.editor_named(name) for name in methods}
     precision = "bfloat16" if loading.dtype == "float32" and not precise else loading.dtype
     model, chosen = loading.load(), tuple(range(200, 200 + seeds))
@@ -176,7 +176,7 @@ def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> Non
     if captions < 20:
         raise AstrogateError(f"{captions} captions", "ask for 20 or more")
     need("skimage", "bench")
-    check_output(output)
+    check_output(output, ".md")
     stack = as_unclip(load(UNCLIP_SMALL, device=device))
     if tuning:
         for line in tuned(stack, load_oracle()):
@@ -235,7 +235,7 @@ def concepts(
         raise AstrogateError(f"{unknown[0]!r} is unknown", f"choose from {', '.join(sorted(known | possible))}")
     if ways and "plain" not in ways:
         raise AstrogateError("there is nothing to compare with", "measure --way plain, too")
-    check_output(output)
+    check_output(output, ".md")
     found = study.planted(
         load(SMALL, device=device),
         clip_for(SMALL, None),

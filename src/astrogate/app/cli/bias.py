@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from astrogate.actions.options import Loading
-from astrogate.actions.output import check_output
+from astrogate.actions.output import TENSORS, check_output
 from astrogate.app.cli.concepts import CLIP, PLAN, seeing
 from astrogate.app.cli.options import PATH, loads
 from astrogate.core.errors import AstrogateError
@@ -87,7 +87,7 @@ def bias(
     place_of(prompt, concept, [""])
     if count < 4:
         raise AstrogateError(f"{count} pictures", "ask for 4 or more")
-    check_output(output / "balanced.safetensors")
+    check_output(output / "balanced.safetensors", *TENSORS)
     model, clip, dtype = seeing(loading, clip_folder)
     reader, recipe, cache = _reader(loading.model, clip, named), Recipe(dtype=dtype), FrameCache(output / "frames")
     method.check_reader(reader, "subject", named, model.size)

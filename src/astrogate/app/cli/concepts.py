@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from astrogate.actions.options import Loading
-from astrogate.actions.output import check_output
+from astrogate.actions.output import TENSORS, check_output
 from astrogate.app.cli.options import PATH, loads
+from astrogate.app.cli.text import printable
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 from astrogate.core.texts import lines_of
-from astrogate.methods.concept.plan import Judge, Plan, Start
+from astrogate.methods.concept.plan import Judge, Plan, Start, recipe_of
 
 if TYPE_CHECKING:
     from astrogate.core.basis import Basis
@@ -143,7 +144,7 @@ def explain(
         tell=click.echo,
     )
     for word, share in basis.top(10):
-        click.echo(f"{word:16} {share:6.1%}")
+        click.echo(printable(f"{word:16} {share:6.1%}"))
     click.echo(f"{basis.support:.1f} words in effect; the largest 50 hold {basis.mass(50):.0%}")
     page = output / f"{file_name(basis.name)}.html"
     write_text(page, explanation(model, basis, recipe=recipe))
@@ -162,21 +163,21 @@ def explain_image(
     run: Path, seed: int, output: Path, batch_size: int, save: Path | None, clip_folder: str | None, loading: Loading
 ) -> None:
     """Find the words of an explained concept (RUN: its folder) that one picture needs, and draw it with them."""
-    from astrogate.core.recipe import Recipe
     from astrogate.methods.concept.explain_image import explain_image as method
     from astrogate.methods.concept.pseudo_point import basis_points
     from astrogate.rendering.record import save_png
     from astrogate.rendering.render import render
     from astrogate.rendering.sheet import sheet
 
-    for path in (output, *([] if save is None else [save])):
-        check_output(path)
+    check_output(output, ".png")
+    if save is not None:
+        check_output(save, *TENSORS)
     basis = basis_of(run)
     model, clip, _ = seeing(loading, clip_folder)
-    recipe = Recipe(**basis.origin.get("plan", {}).get("recipe", {}))
+    recipe = recipe_of(basis)
     found = method(model, basis, seed=seed, clip=clip, recipe=recipe, batch_size=batch_size, tell=click.echo)
     for word, share in found.top(found.used):
-        click.echo(f"{word:16} {share:6.1%}")
+        click.echo(printable(f"{word:16} {share:6.1%}"))
     points = [basis_points(model, one, [seed])[0] for one in (basis, found)]
     frames = list(render(model, points, recipe=recipe))
     page = sheet(frames, labels=["all words", f"{found.used} words"])

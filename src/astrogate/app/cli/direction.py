@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from astrogate.actions.options import Editing, Loading
-from astrogate.actions.output import check_output
+from astrogate.actions.output import TENSORS, check_output
 from astrogate.app.cli.options import PATH, RANGE, edits, loads
 from astrogate.app.cli.text import printable
 from astrogate.core.errors import AstrogateError
@@ -59,7 +59,7 @@ def fit(
     """Find the direction from one word to another over a complete grid of prompts, and save it."""
     from astrogate.methods.edit import contrast as method
 
-    check_output(output)
+    check_output(output, *TENSORS)
     found = method.contrast(
         loading.load(),
         toward,
@@ -81,16 +81,16 @@ def show(path: Path, output: Path | None) -> None:
     """Print a saved direction, how sure it is, and where held-out prompts of its two poles land."""
     from astrogate.core.direction import Direction
     from astrogate.core.files import write_text
-    from astrogate.studies.edit.landing import histogram, landing_svg
+    from astrogate.studies.edit.landing import histogram, landing_svg, quality_of
 
     if output is not None:
         need("matplotlib", "report")
-        check_output(output)
+        check_output(output, ".svg")
     found = Direction.load(path)
     click.echo(printable(f"{found.name}  (model {found.model})"))
     for role, vector in found.vectors.items():
         click.echo(printable(f"  {role:10} width {vector.shape[-1]}, norm {float(vector.norm()):.3f}"))
-    for role, quality in found.origin.get("quality", {}).items():
+    for role, quality in quality_of(found).items():
         said = f"standard error {quality['standard_error']:.3f}, held-out AUC {quality['auc']:.3f}"
         click.echo(printable(f"  {role:10} {said}"))
         for line in histogram(quality["there"], quality["back"]):
@@ -116,7 +116,7 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
         raise AstrogateError(f"--weights {weights} does nothing beside --orthogonal", "leave one of the two out")
     if orthogonal and len(paths) < 2:
         raise AstrogateError("one file has no others to remove", "name two or more, or leave --orthogonal out")
-    check_output(output)
+    check_output(output, *TENSORS)
     found = [Direction.load(path) for path in paths]
     if orthogonal:
         result = found[0].orthogonal_to(*found[1:])
@@ -159,7 +159,7 @@ def calibrate(
     from astrogate.measure.clip import clip_for
     from astrogate.methods.edit import calibrate as method
 
-    check_output(output or path)
+    check_output(output or path, *TENSORS)
     setup = setup.changed(seeds=max(4, setup.seeds))
     setup.check()
     found, clip = Direction.load(path), clip_for(setup.model, clip_folder)
@@ -192,6 +192,7 @@ def export(
     path: Path, form: str, prompt: str | None, scale: float, on: str | None, output: Path, loading: Loading
 ) -> None:
     """Write a direction as a file that other programs read, and print what it loses on other prompts."""
+    from astrogate.core.archive import told
     from astrogate.core.direction import Direction
     from astrogate.methods.edit.contrast import MEDIA, SUBJECTS
     from astrogate.methods.edit.export import mismatch, save_condelta
@@ -201,9 +202,12 @@ def export(
     for name, value in (("--prompt", prompt), ("--on", on)):
         if form == "textual-inversion" and value is not None:
             raise AstrogateError(f"{name} {value!r}: a word stands in any prompt", "leave it out, or write condelta")
-    check_output(output)
+    check_output(output, *TENSORS)
     found, model = Direction.load(path), loading.load()
-    media, subjects = (found.origin.get(k, v) for k, v in (("media", MEDIA), ("subjects", SUBJECTS)))
+    media, subjects = (
+        told(found.origin, name, list[str], list(usual), str(path))
+        for name, usual in (("media", MEDIA), ("subjects", SUBJECTS))
+    )
     if form == "textual-inversion":
         inverted = textual_inversion(model, found, scale=scale, media=media, subjects=subjects)
         save_pseudo_word(inverted.vectors, output)

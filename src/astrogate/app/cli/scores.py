@@ -79,7 +79,7 @@ def sweep(
     specs, store = read_sweep(file), Store(output.absolute())
     check_output(output / "x.json")
     if page is not None:
-        check_output(page)
+        check_output(page, ".md")
     model, clip = _anywhere(specs[0]["model"]), specs[0]["clip"] and _anywhere(specs[0]["clip"])
     make = partial(PathWork, model, clip, device)
     if engine == "ray":
@@ -95,7 +95,9 @@ def sweep(
 
 def _anywhere(name: str) -> str:
     """A folder by its whole path, so that workers find it from theirs; any other name as it is."""
-    return str(Path(name).absolute()) if Path(name).is_dir() else name
+    from astrogate.models.loading.locate import is_shipped
+
+    return str(Path(name).absolute()) if Path(name).is_dir() and not is_shipped(name) else name
 
 
 COMMANDS = (score, sweep)

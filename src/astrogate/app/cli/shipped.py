@@ -52,7 +52,7 @@ def card(output: Path, captions: int, witness: Path | None, device: str | None) 
 
     if captions < 100:
         raise AstrogateError(f"{captions} captions", "ask for 100 or more: retrieval is among 100")
-    check_output(output)
+    check_output(output, ".md")
     card_of_shipped(output, captions=captions, witness=witness, device=device, report=lambda text: click.echo(text))
     click.echo(f"wrote {output}")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from astrogate.actions.options import Loading
+from astrogate.actions.output import TENSORS, check_output
 from astrogate.app.cli.options import PATH, loads, taking
 from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
@@ -275,6 +276,7 @@ def student(
         raise AstrogateError("pictures and prompts", "give one of --data and --prompts")
     if drawings is not None and prompts is None:
         raise AstrogateError(f"{drawings} drawings of no prompts", "give --prompts, too")
+    check_output(output / "lora.safetensors", *TENSORS)
     schedule = _lengthened(SCHEDULE, length)
     texts = None if prompts is None else prompts_in(prompts)
     model = loading.load()

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from astrogate.core import archive
 from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.measure.clip import Clip, clip_for
 from astrogate.methods.concept.cutoffs import Cutoffs
+from astrogate.methods.concept.plan import recipe_of
 from astrogate.methods.concept.pseudo_point import basis_points
 from astrogate.methods.concept.vocabulary import word_features
 from astrogate.models.identity import digest_of
@@ -68,8 +70,8 @@ def explain_image(
     limits = basis.origin.get("cutoffs")
     if not isinstance(limits, dict):
         raise AstrogateError(f"{basis.name!r} was not found in pictures", "use a decomposition that `explain` made")
-    recipe = recipe or Recipe(**basis.origin.get("plan", {}).get("recipe", {}))
-    clip, limits = clip or clip_for(model.name, None), Cutoffs(**limits)
+    recipe = recipe or recipe_of(basis)
+    clip, limits = clip or clip_for(model.name, None), archive.rebuilt(Cutoffs, limits, "a basis's cutoffs")
     if basis.origin.get("clip", digest_of(clip.model)) != digest_of(clip.model):
         raise AstrogateError(f"{basis.name!r} was taken apart with another CLIP", "name that one")
     largest = [basis.names[i] for i in basis.order()[: basis.used]]

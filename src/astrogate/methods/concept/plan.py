@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from astrogate.core import archive
+from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
 
@@ -73,3 +75,9 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the settings."""
         return {**asdict(self), "recipe": self.recipe.to_json()}
+
+
+def recipe_of(basis: Basis) -> Recipe:
+    """What a basis's pictures were drawn by. Raises AstrogateError for a basis that says it in another way."""
+    plan = archive.told(basis.origin, "plan", dict[str, Any], {}, "a basis")
+    return archive.rebuilt(Recipe, archive.told(plan, "recipe", dict[str, Any], {}, "a plan"), "a basis's recipe")

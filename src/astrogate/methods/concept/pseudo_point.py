@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from astrogate.core import archive
 from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
@@ -112,7 +113,8 @@ def basis_place(basis: Basis, prompt: str | None = None) -> Place:
     place = basis.origin.get("place")
     if not isinstance(place, dict):
         raise AstrogateError(f"{basis.name!r} was not found in a prompt", "use a decomposition that `explain` made")
-    return Place(**place) if prompt is None else place_of(prompt, place["concept"], [place["standin"], *basis.names])
+    own = archive.rebuilt(Place, archive.told(basis.origin, "place", dict[str, str], {}, "a basis"), "a basis's place")
+    return own if prompt is None else place_of(prompt, own.concept, [own.standin, *basis.names])
 
 
 def basis_points(

@@ -31,6 +31,7 @@ from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.pseudo_point import Place, states
 from astrogate.methods.concept.vocabulary import Vocabulary
 from astrogate.models.prediction import denoising_loss, loss_scale, timesteps
+from astrogate.models.sampler.locks import learning
 
 #: The file that an interrupted run resumes from.
 STATE = "state.safetensors"
@@ -79,6 +80,7 @@ def sparsity(words: Vocabulary, weights: Tensor, tokens: int) -> Tensor:
     return torch.stack([1 - F.cosine_similarity(whole, part, dim=0) for whole, part in pairs]).mean()
 
 
+@learning()
 def optimise(
     model: Model,
     place: Place,

@@ -25,6 +25,7 @@ from astrogate.core.recipe import Frame, Recipe
 from astrogate.measure.clip import Clip
 from astrogate.models.registry import require
 from astrogate.models.sampler.edits import with_bases
+from astrogate.models.sampler.locks import usual
 from astrogate.ops.ddim import clean, step
 from astrogate.rendering.invert import by_ddim
 from astrogate.rendering.pixels import to_images
@@ -75,8 +76,8 @@ def clip_guided(
     x = torch.stack([point.tensors["latents"] for point in drawn])
     for i, (timestep, a) in enumerate(levels[:-1]):
         u = i / (len(levels) - 1)
-        x = x.detach().requires_grad_(scale > 0)
-        with torch.set_grad_enabled(scale > 0):
+        with usual(), torch.set_grad_enabled(scale > 0):
+            x = x.detach().clone().requires_grad_(scale > 0)
             eps = model.epsilon(drawn, x, timestep, guidance_scale=recipe.guidance_scale, u=u)
             if scale > 0:
                 features = clip.images_with_gradient(model.picture(clean(x.to(eps), eps, a)))

@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from astrogate.core import archive
 from astrogate.core.direction import Direction
 from astrogate.core.edit import strength_of
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, states_by_role
+from astrogate.models.sampler.locks import learning
+from astrogate.models.text.prompts import expanded
 from astrogate.models.text.pseudo_word import encoders, standing_in
 
 _ROLES = ("subject", "end")
@@ -34,6 +37,7 @@ class TextualInversion:
     loss: float
 
 
+@learning()
 def textual_inversion(
     model: Model,
     direction: Direction,
@@ -58,7 +62,7 @@ def textual_inversion(
     strength = strength_of(scale, direction.calibration, name=direction.name)
     if not strength:
         raise AstrogateError("a word for scale 0 has nothing to fit", "use another scale, e.g. 1")
-    word = direction.origin.get("toward")
+    word = archive.told(direction.origin, "toward", str, "", "a direction")
     if not word:
         raise AstrogateError(f"{direction.name!r} does not say which word it leads to", "use one that `contrast` found")
     pairs = encoders(model)
@@ -67,9 +71,8 @@ def textual_inversion(
     if not fitted:
         raise AstrogateError(f"{len(subjects)} subjects", "name two or more")
     low, high = model.segments(word)[0].find(word) or (0, 0)
-    vectors = [
-        nn.Parameter(table.weight[tokenizer(word).input_ids[low:high]].detach().clone()) for tokenizer, table in pairs
-    ]
+    read = [tokenizer(expanded(word, tokenizer)[0]).input_ids[low:high] for tokenizer, _ in pairs]
+    vectors = [nn.Parameter(table.weight[ids].detach().clone()) for ids, (_, table) in zip(read, pairs, strict=True)]
     goals = {
         (m, s): {
             role: states[0] + strength * _vector(direction, role)

@@ -21,7 +21,7 @@ from astrogate.models.family import Family, Row, StackFamily
 from astrogate.models.loading.checks import check_parts, check_tokenizers, latents_vae
 from astrogate.models.loading.index import check_drawn, family_named, index_of
 from astrogate.models.loading.locate import SHIPPED, is_file, is_shipped, is_small, is_unclip, locate, shipped_folder
-from astrogate.models.loading.parts import load_module, modules_of
+from astrogate.models.loading.parts import check_classes, load_module, modules_of
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import as_student, lora_file, parted
 from astrogate.models.loading.trust import check_folder
@@ -194,6 +194,7 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool, offl
         if config is None:
             config = str(fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
         index: Any = diffusers.DiffusionPipeline.load_config(config, local_files_only=offline)
+        check_classes(index, config)
         family = family_named(index, str(path))
         _check_offload(family, offload)
         if not isinstance(family, Family):

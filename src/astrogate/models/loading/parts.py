@@ -21,12 +21,12 @@ import torch
 from torch import nn
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.models.loading.trust import read_settings
+from astrogate.models.loading.trust import read_settings, settings_below
 
 #: The libraries whose classes an index may name.
 _LIBRARIES = ("diffusers", "transformers")
 #: Settings that say how many layers there are.
-_COUNTS = re.compile(r"^(num|n)_(\w*_)?(layers?|blocks?|layer)$|^(layers|blocks|depth)\w*$|_layers$")
+_COUNTS = re.compile(r"^(num|n)_(\w*_)?(layers?|blocks?|layer)$|^(layers|blocks|depth)\w*$|_layers$|_layers_per_block$")
 #: Tensors that are computed, though old files hold them.
 _COMPUTED = re.compile(r"(^|\.)(position_ids|inv_freq)$")
 
@@ -36,6 +36,7 @@ def modules_of(folder: Path, index: Mapping[str, Any], pipeline: type[Any], dtyp
 
     Raises AstrogateError for an index that names other classes than the libraries' own.
     """
+    check_classes(index, str(folder))
     taken = signature(pipeline.__init__).parameters
     found: dict[str, nn.Module] = {}
     for name, told in index.items():
@@ -70,13 +71,24 @@ def check_counts(folder: Path) -> None:
     tensors = sum(len(_header(path)) for path in folder.glob("*.safetensors"))
     if not config.exists() or not tensors:
         return
-    for name, value in read_settings(config).items():
-        counts = value if isinstance(value, list) else [value]
-        if _COUNTS.search(name) and any(isinstance(n, int) and n > tensors for n in counts):
-            raise AstrogateError(f"{config} sets {name} to {value}, for {tensors} tensors", "restore it")
+    for name, value in settings_below(read_settings(config)):
+        if _COUNTS.search(name) and any(isinstance(n, int) and n > tensors for n in _flat(value)):
+            raise AstrogateError(f"{config} sets {name} to {str(value)[:80]}, for {tensors} tensors", "restore it")
 
 
-def _class_named(folder: Path, part: str, told: list[Any]) -> tuple[str, str]:
+def _flat(value: Any) -> list[Any]:
+    """The values in lists of lists."""
+    return [one for part in value for one in _flat(part)] if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownVariableType]
+
+
+def check_classes(index: Mapping[str, Any], name: str) -> None:
+    """Raise AstrogateError for an index that names classes of other libraries: they would be imported."""
+    for part, told in index.items():
+        if not part.startswith("_") and isinstance(told, list):
+            _class_named(name, part, told)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _class_named(folder: Path | str, part: str, told: list[Any]) -> tuple[str, str]:
     """Library and class of a part, by an index."""
     if len(told) == 2 and all(isinstance(word, str) for word in told):
         library, kind = told

@@ -5,6 +5,7 @@ Filters and verbosity belong to the process, so of all who are at work the first
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -42,7 +43,7 @@ def _silence() -> Generator[None]:
     both = (diffusers_logging, transformers_logging)
     before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in both]
     for log in both:
-        log.set_verbosity_error()
+        log.set_verbosity(logging.CRITICAL)  # what they call errors, they raise too
         log.disable_progress_bar()
     try:
         with warnings.catch_warnings():

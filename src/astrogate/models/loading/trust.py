@@ -92,7 +92,7 @@ def _check_settings(path: Path) -> None:
         for shard in set(shards.values()) if isinstance(shards, dict) else ():  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType, reportUnknownMemberType]
             if not plain_name(shard) or not shard.endswith(".safetensors"):
                 raise AstrogateError(f"{path} names {str(shard)[:80]!r}", "let it name safetensors beside it alone")
-    for key, value in _settings(settings):
+    for key, value in settings_below(settings):
         if _FETCHING.search(key) and (value is True or (isinstance(value, str) and "/" in value)):
             raise AstrogateError(f"{path} sets {key} to {str(value)[:80]!r}", "delete this setting")
 
@@ -108,7 +108,7 @@ def read_settings(path: Path) -> Mapping[str, Any]:
     return found  # pyright: ignore[reportUnknownVariableType]
 
 
-def _settings(found: Any) -> list[tuple[str, Any]]:
+def settings_below(found: Any) -> list[tuple[str, Any]]:
     """All settings below a JSON value, by their last names."""
     pairs, left = list[tuple[str, Any]](), [found]
     while left:

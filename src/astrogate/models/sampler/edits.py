@@ -76,6 +76,10 @@ def acting(
     for space in {space for _, guide in guides for space in guide.tensors}:
         if space not in sites:
             raise AstrogateError(f"this model has no space {space!r} to guide by", f"choose one of {', '.join(sites)}")
+    for row, steer in steers:
+        _check_shapes(steer.vectors, points[row].tensors)
+    for row, guide in guides:
+        _check_shapes(guide.tensors, points[row].tensors, shorter=True)
     moves = [edit.at(scale) for point in points for edit, scale in point.edits]
     halves = [{steer.half for steer in parts.steers if steer.scale} for parts in moves if not parts.guides]
     if not guided and {"negative"} in halves:
@@ -83,6 +87,15 @@ def acting(
     if not (guided and joined) and any(guide.base == "negative" for _, guide in guides):
         raise _missing_half("negative")
     return Acting(len(points), steers, guides, tuple(held))
+
+
+def _check_shapes(moves: Mapping[str, Tensor], states: Mapping[str, Tensor], *, shorter: bool = False) -> None:
+    """Raise AstrogateError for moves of another shape than a point's states, or `shorter` of no more tokens."""
+    for space, move in moves.items():
+        own, found = list(move.shape), list(states[space].shape)
+        few = shorter and len(own) > 1 and own[1:] == found[1:] and own[0] <= found[0]
+        if own != found and not few:
+            raise AstrogateError(f"an edit of {own} numbers in {space}, a point of {found}", "make it for this model")
 
 
 def _missing_half(half: str) -> AstrogateError:

@@ -58,3 +58,10 @@ def usual() -> Generator[None]:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+@contextmanager
+def learning() -> Generator[None]:
+    """While open, torch is in its usual state and keeps gradients, whatever the caller has switched off."""
+    with usual(), torch.enable_grad():
+        yield

@@ -20,6 +20,12 @@ from astrogate.core.recipe import Recipe
 from astrogate.models.sampler.hooks import forwarding
 
 
+def own_side(denoiser: Any, pipe: Any = None) -> int:
+    """The side of a denoiser's own latents; 0 where nothing says it."""
+    side: Any = denoiser.config.get("sample_size") or getattr(pipe, "default_sample_size", None) or 0
+    return int(side[0] if isinstance(side, (list, tuple)) else side)
+
+
 @contextmanager
 def windows(pipe: Any, recipe: Recipe, latents: Tensor) -> Generator[None]:
     """Denoise latents [n, c, h, w] in windows, if the recipe has a stride and they are larger than the model's own."""
@@ -29,8 +35,10 @@ def windows(pipe: Any, recipe: Recipe, latents: Tensor) -> Generator[None]:
     unet = pipe.unet
     if getattr(pipe, "controlnet", None) is not None:
         raise AstrogateError("a ControlNet does not draw in windows", "leave the stride out")
-    side, stride = int(unet.config.sample_size), recipe.stride // pipe.vae_scale_factor
+    side, stride = own_side(unet, pipe), recipe.stride // pipe.vae_scale_factor
     height, width = latents.shape[-2:]
+    if not side:
+        raise AstrogateError("this model does not say how large its pictures are", "leave the stride out")
     if not 0 < stride <= side:
         raise AstrogateError(
             f"a stride of {recipe.stride} pixels", f"use {pipe.vae_scale_factor} to {side * pipe.vae_scale_factor}"

@@ -17,8 +17,13 @@ from astrogate.models.loading.quiet import quiet
 from astrogate.models.text.prompts import expanded, segment
 
 
-def encoded(pipe: Any, family: Family, prompts: list[str], *, negative: str | None = None) -> dict[str, Tensor]:
-    """States [n, ...] by space for prompts and, unless it is None, a negative prompt ("" is none)."""
+def encoded(
+    pipe: Any, family: Family, prompts: list[str], *, negative: str | None = None, learning: bool = False
+) -> dict[str, Tensor]:
+    """States [n, ...] by space for prompts and, unless it is None, a negative prompt ("" is none).
+
+    Raises AstrogateError for states that are not finite, unless something is `learning`, which looks at its own loss.
+    """
     accepted = signature(pipe.encode_prompt).parameters
     lengths = [text.tokens(pipe) for text in family.texts if text.length is not None]
     given = {
@@ -39,7 +44,8 @@ def encoded(pipe: Any, family: Family, prompts: list[str], *, negative: str | No
         if name is not None and value is not None
     }
     encoders = {name: getattr(pipe, name) for name in family.encoders}
-    check_made(states.values(), "text states", {name: part for name, part in encoders.items() if part is not None})
+    if not learning:
+        check_made(states.values(), "text states", {name: part for name, part in encoders.items() if part is not None})
     if negative is None:
         return {space: states[space] for space in family.sites}
     if "negative_prompt" not in accepted:

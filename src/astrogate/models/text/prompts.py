@@ -7,7 +7,7 @@ import itertools
 import re
 import string
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -15,10 +15,12 @@ from torch import Tensor
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.protocols import Model
 from astrogate.core.segment import WORD, Segment, folded, words_of
+from astrogate.core.texts import check_text
 
 
 def check_prompt(prompt: str) -> None:
-    """Raise AstrogateError for an empty prompt."""
+    """Raise AstrogateError for an empty prompt, and for what is no text."""
+    check_text(prompt)
     if not prompt.strip():
         raise AstrogateError("the prompt is empty", 'say what to draw, e.g. "a painting of a dog"')
 
@@ -39,8 +41,13 @@ def check_length(text: str, tokenizer: Any, limit: int | None = None) -> None:
         _warn(f"the prompt is {len(ids) - most} tokens too long: {cut!r} was cut off; shorten it")
 
 
-def check_words(texts: Iterable[str], language: Collection[str]) -> None:
-    """Warn about words outside a closed language, with the nearest inside; an empty language is open."""
+def check_words(texts: Sequence[str], language: Collection[str]) -> None:
+    """Warn about words outside a closed language, with the nearest inside; an empty language is open.
+
+    Raises AstrogateError for what is no text.
+    """
+    for text in texts:
+        check_text(text)
     if not language:
         return
     for word in dict.fromkeys(word for text in texts for word in words_of(text)):
@@ -87,6 +94,7 @@ def _placed(start: int, end: int, places: Sequence[tuple[int, int, int, int]]) -
 def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: int = 0, name: str = "") -> Segment:
     """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's)."""
     size: int = length or tokenizer.model_max_length
+    check_text(prompt)
     text, places = expanded(prompt, tokenizer)
     encoded = tokenizer(text, truncation=True, max_length=size, return_offsets_mapping=True)
     ids, offsets = encoded.input_ids, encoded.offset_mapping

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, product
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,8 +49,8 @@ class Usual:
             parts = [_spoken(x, model.segments(p)) for x, p in zip(states, PROMPTS, strict=True)]
             every = torch.cat(parts)
             found = cls(every.mean(0), every.std(0).clamp(min=1e-6), 0.0)
-            reached = torch.tensor([found.reach(part) for part in parts])
-            _known[model.fingerprint] = cls(found.mean, found.deviation, float(reached.quantile(0.99)))
+            most = float(np.quantile([found.reach(part) for part in parts], 0.99))
+            _known[model.fingerprint] = cls(found.mean, found.deviation, most)
         return _known[model.fingerprint]
 
     def reach(self, states: Tensor) -> float:

@@ -34,6 +34,7 @@ from astrogate.models.sampler.levels import leading
 from astrogate.models.sampler.locks import alone, lock_of
 from astrogate.models.sampler.loop import precision, sampler_generator, stacked
 from astrogate.models.sampler.step import predict
+from astrogate.models.sampler.windows import own_side
 from astrogate.models.text.prompts import check_length, check_prompt, check_words, end_of_text, segment, tokenized
 from astrogate.models.unclip.imagine import fitting, imagined, leveled
 from astrogate.models.unclip.stack import Stack
@@ -83,7 +84,7 @@ class UnCLIP:
 
     @property
     def size(self) -> int:
-        return int(self.denoiser.config.sample_size) * self.factor
+        return own_side(self.denoiser) * self.factor
 
     @property
     def factor(self) -> int:
@@ -119,7 +120,6 @@ class UnCLIP:
 
     @property
     def fingerprint(self) -> str:
-        """See `core.protocols.Model`."""
         return identity.fingerprint(dict(sorted(self.parts.items())))
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
+from astrogate.models.sampler.locks import usual
 from astrogate.models.text.prompts import tokenized
 
 
@@ -44,6 +45,7 @@ class Towers:
     processor: Any
     unit: bool = False
 
+    @usual()
     def texts(self, prompts: Sequence[str]) -> Texts:
         """Captions padded to the tokenizer's length. Raises AstrogateError where there is no text tower."""
         if self.text is None:
@@ -53,6 +55,7 @@ class Towers:
         mask = found.attention_mask.bool().to(self.text.device)
         return Texts(out.last_hidden_state, self._scaled(out.text_embeds), mask)
 
+    @usual()
     def pictures(self, pictures: Tensor) -> Tensor:
         """z_i [n, d] of pictures [n, 3, h, w] in [0, 1]. Raises AstrogateError where there is no vision tower."""
         if self.vision is None:

@@ -18,7 +18,9 @@ from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.seeds import generator, normal
+from astrogate.models.finite import check_made
 from astrogate.models.sampler.levels import spread
+from astrogate.models.sampler.locks import usual
 from astrogate.ops.ddim import clean, noise_of, step
 
 if TYPE_CHECKING:
@@ -53,9 +55,11 @@ class Upsampler:
             v = self.scheduler.config.prediction_type == "v_prediction"
             x0 = a**0.5 * x - (1 - a) ** 0.5 * out if v else clean(x, out, a)
             x = step(x, noise_of(x, x0.clamp(-1, 1), a), a, a_next)
+        check_made([x], "enlarged pictures", {"the upsampler": self.unet})
         return (x * 0.5 + 0.5).clamp(0, 1).float().cpu()
 
 
+@usual()
 def upscaled(
     stack: Stack,
     name: str,

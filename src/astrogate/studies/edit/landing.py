@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from astrogate.core import archive
 from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
+from astrogate.rendering.letters import shown
 from astrogate.studies.kit.report import pyplot, svg
 
+_QUALITY = {"there": list[float], "back": list[float], "auc": float, "standard_error": float}
 _BARS = " .:-=+*#%@"
 
 
 def _shared_edges(there: Sequence[float], back: Sequence[float], bins: int) -> np.ndarray:
     return np.histogram_bin_edges(np.concatenate([there, back]), bins)
+
+
+def quality_of(direction: Direction) -> dict[str, dict[str, Any]]:
+    """How sure a direction is, by role, with where its poles land. Raises AstrogateError for one that says it oddly."""
+    found = archive.told(direction.origin, "quality", dict[str, dict[str, Any]], {}, "a direction")
+    for quality in found.values():
+        for name, kind in _QUALITY.items():
+            archive.told(quality, name, kind, None, "a direction's quality")
+    return found
 
 
 def histogram(there: Sequence[float], back: Sequence[float], *, bins: int = 60) -> list[str]:
@@ -30,7 +43,7 @@ def histogram(there: Sequence[float], back: Sequence[float], *, bins: int = 60) 
 
 def landing_svg(direction: Direction) -> str:
     """A figure with one panel per role. Raises AstrogateError for a direction without landings."""
-    quality = direction.origin.get("quality", {})
+    quality = quality_of(direction)
     if not quality:
         raise AstrogateError(f"{direction.name!r} does not say where its poles land", "fit it on two subjects or more")
     figure, axes = pyplot().subplots(
@@ -39,7 +52,7 @@ def landing_svg(direction: Direction) -> str:
     for axis, (role, found) in zip(axes[:, 0], quality.items(), strict=True):
         edges = _shared_edges(found["there"], found["back"], 40)
         for pole, values in (("away", found["back"]), ("toward", found["there"])):
-            axis.hist(values, edges, alpha=0.6, label=direction.origin.get(pole, pole))
+            axis.hist(values, edges, alpha=0.6, label=shown(str(direction.origin.get(pole, pole))))
         axis.set_title(f"{role}: AUC {found['auc']:.3f}, standard error {found['standard_error']:.3f}")
         axis.legend()
     axes[-1, 0].set_xlabel("position along the direction, held-out subjects")

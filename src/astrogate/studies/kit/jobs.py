@@ -48,14 +48,14 @@ class Store:
         """An item's spec and result; None where there is none or a broken one."""
         try:
             kept = json.loads((self.folder / f"{key}.json").read_text())
-            whole = kept["checksum"] == key_of(kept["spec"], kept["result"])
+            whole = kept["checksum"] == key_of(key, kept["spec"], kept["result"])
             return (kept["spec"], kept["result"]) if whole else None
         except (OSError, ValueError, LookupError, TypeError):
             return None
 
     def put(self, key: str, spec: Spec, result: Mapping[str, Any]) -> None:
         """Keep a result, whole or not at all."""
-        kept = {"spec": dict(spec), "result": dict(result), "checksum": key_of(dict(spec), dict(result))}
+        kept = {"spec": dict(spec), "result": dict(result), "checksum": key_of(key, dict(spec), dict(result))}
         write_text(self.folder / f"{key}.json", json.dumps(kept, indent=1))
 
 

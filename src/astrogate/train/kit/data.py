@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -62,14 +63,19 @@ def open_data(folder: Path) -> PictureData:
     """Open a finished data set. Raises AstrogateError for one that is not whole."""
     if not (folder / "done.json").exists():
         raise AstrogateError(f"{folder} holds no finished data set", "build it first")
-    arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+    try:
+        arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+    except (OSError, ValueError, EOFError) as error:
+        raise AstrogateError(f"the data set in {folder} is damaged ({error})", "delete it") from error
     return PictureData(folder, arrays)
 
 
 def finished(folder: Path, recipe: Mapping[str, object]) -> PictureData | None:
-    """The data set that was made by `recipe`; None where there is none, or another."""
-    done = folder / "done.json"
-    return open_data(folder) if done.exists() and json.loads(done.read_text()) == recipe else None
+    """The data set that was made by `recipe`; None where there is none, a broken one, or another."""
+    try:
+        return open_data(folder) if json.loads((folder / "done.json").read_text()) == recipe else None
+    except (OSError, ValueError, AstrogateError):
+        return None
 
 
 def build_data(
@@ -118,15 +124,17 @@ def _called(work: Callable[[], Arrays]) -> Arrays:
 def keep_rows(path: Path, count: int, parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
     """Write parts of an array of `count` rows one after the other into one `.npy` file, whole or not at all; open it.
 
-    Nothing is made where the file is there.
+    Nothing is made where the file is there, and whole.
     """
-    if not path.exists():
-        with whole_file(path) as file:
-            for i, part in enumerate(parts):
-                if i == 0:
-                    header = {"descr": part.dtype.str, "fortran_order": False, "shape": (count, *part.shape[1:])}
-                    np.lib.format.write_array_header_1_0(file, header)
-                file.write(part.tobytes())
+    with suppress(OSError, ValueError, EOFError):
+        if len(kept := np.load(path, mmap_mode="r")) == count:
+            return kept
+    with whole_file(path) as file:
+        for i, part in enumerate(parts):
+            if i == 0:
+                header = {"descr": part.dtype.str, "fortran_order": False, "shape": (count, *part.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(part.tobytes())
     return np.load(path, mmap_mode="r")
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from astrogate.core.progress import unseen
+from astrogate.models.loading.parts import load_module
 from astrogate.train.kit.data import PictureData, keep_rows
 
 
@@ -23,8 +24,7 @@ def load_vae(folder: Path, device: str) -> Any:
     """A frozen AutoencoderKL in float32."""
     from diffusers import AutoencoderKL
 
-    vae: Any = AutoencoderKL.from_pretrained(folder, use_safetensors=True)
-    return vae.float().to(device).requires_grad_(False)
+    return load_module(AutoencoderKL, folder, torch.float32).to(device).requires_grad_(False)
 
 
 def cache_moments(vae: Any, data: PictureData, *, key: str, device: str) -> NDArray[np.float16]:

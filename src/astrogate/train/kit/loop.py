@@ -30,6 +30,7 @@ from astrogate.core.files import exclusive, write_text
 from astrogate.core.packages import need
 from astrogate.core.progress import unseen
 from astrogate.core.seeds import checked
+from astrogate.models.sampler.locks import learning
 from astrogate.train.kit.sam import ascended
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def fit(
     checked(seed)
     folder.mkdir(parents=True, exist_ok=True)
     crew = PartialState(cpu=all(p.device.type == "cpu" for p in modules.parameters()))
-    with exclusive(folder / f".{name}.lock") if crew.is_main_process else nullcontext():
+    with exclusive(folder / f".{name}.lock") if crew.is_main_process else nullcontext(), learning():
         return _fitted(modules, loss, schedule, crew, folder, name, seed, of)
 
 

@@ -17,13 +17,14 @@ from tqdm import trange
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
+from astrogate.core.progress import unseen
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.core.texts import lines_of
 from astrogate.models.prediction import moments
 from astrogate.rendering.pixels import read_picture, to_tensor
 from astrogate.train.kit.data import keep_rows
-from astrogate.train.kit.pictures import captioned
+from astrogate.train.kit.pictures import captioned, readable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,14 +45,14 @@ def picture_pairs(model: Model, source: Path, folder: Path, *, batch: int = 8) -
 
     Raises AstrogateError where there are none.
     """
-    found = captioned(source)
+    found = readable(captioned(source), folder / "left-out.txt")
     if not found:
         raise AstrogateError(f"{source} holds no picture with a caption", "put NAME.txt beside NAME.png")
     stamp = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in found]
     paths, side = list(found), model.size
 
     def parts() -> Iterator[NDArray[np.float16]]:
-        for start in trange(0, len(paths), batch, desc="latents"):
+        for start in trange(0, len(paths), batch, desc="latents", disable=unseen()):
             pictures = [ImageOps.fit(read_picture(path), (side, side)) for path in paths[start : start + batch]]
             both = moments(model, to_tensor(pictures), batch_size=batch)
             yield torch.stack(both, 1).half().cpu().numpy()
@@ -67,7 +68,7 @@ def drawn_pairs(
     texts = [prompts[i % len(prompts)] for i in range(count)]
 
     def parts() -> Iterator[NDArray[np.float16]]:
-        for start in trange(0, count, batch, desc="drawings"):
+        for start in trange(0, count, batch, desc="drawings", disable=unseen()):
             some = range(start, min(start + batch, count))
             latents = model.denoise([model.point(texts[i], seed=seed + i) for i in some], recipe).half().cpu()
             yield torch.stack([latents, torch.zeros_like(latents)], 1).numpy()

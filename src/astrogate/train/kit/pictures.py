@@ -7,6 +7,7 @@ as the `datasets` library has it. What has no caption, is no picture or is too s
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.files import write_text
 from astrogate.core.keys import key_of
-from astrogate.core.texts import lines_of, read_text
+from astrogate.core.texts import check_text, lines_of, read_text
 from astrogate.rendering.pixels import picture_files, read_picture
 from astrogate.train.kit.data import Arrays, PictureData, build_data, chunk_of, finished
 
@@ -101,16 +103,34 @@ def captioned(source: Path) -> dict[Path, list[str]]:
     return found
 
 
+def readable(found: Mapping[Path, list[str]], listed: Path) -> dict[Path, list[str]]:
+    """The captioned pictures that can be read to their end; the others are told, and listed in a file."""
+    faults = {path: _Fault(1)(path) for path in found}
+    lines = [f"{path}: {fault}" for path, fault in faults.items() if fault]
+    if lines:
+        write_text(listed, "\n".join(lines) + "\n")
+    _tell(lines, listed)
+    return {path: texts for path, texts in found.items() if not faults[path]}
+
+
 def _listed(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
         rows = [json.loads(line) for line in lines_of(path)]
-        return {str(row["file_name"]): row["text"] for row in rows if isinstance(row["text"], str)}
+        return {str(row["file_name"]): row["text"] for row in rows if _is_text(row["text"])}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise AstrogateError(
             f"{path} can't be read ({error!r})", 'write {"file_name": ..., "text": ...} a line'
         ) from error
+
+
+def _is_text(value: object) -> bool:
+    try:
+        check_text(value)
+        return True
+    except AstrogateError:
+        return False
 
 
 def _tell(lines: list[str], listed: Path | None) -> None:
