@@ -27,11 +27,9 @@ def drawn(model: Any, cache: Path) -> None:
     list(ag.render(model, model.point(PROMPT), recipe=RECIPE, cache=ag.FrameCache(cache)))
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("part", ["denoiser", "text", "vae"])
-def test_weights_that_are_no_numbers_are_named(
-    tiny_folders: Folders, family: str, part: str, value: float, tmp_path: Path
-) -> None:
+def test_weights_that_are_no_numbers_are_named(tiny_folders: Folders, family: str, part: str, tmp_path: Path) -> None:
+    value = {"denoiser": float("nan"), "text": float("inf"), "vae": -float("inf")}[part]
     model: Any = load(str(tiny_folders(family)), device="cpu")
     name = {"denoiser": model.family.denoiser, "text": model.family.encoders[0], "vae": "vae"}[part]
     module = getattr(model.pipe, name)
