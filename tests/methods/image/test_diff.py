@@ -45,7 +45,7 @@ def test_a_text_diff_draws_the_turned_embedding(stack: UnCLIP, encoded: list[Poi
     point, edit, recipe = encoded[0], diff(stack, "a dog", "a cat"), Recipe(3)
     moved = replace(point, tensors={**point.tensors, "image_embeds": turned(point, edit, 0.4)})
     drawn = stack.denoise([point.apply(edit, 0.4), moved, point], recipe)
-    assert torch.allclose(drawn[0], drawn[1], atol=1e-5)
+    assert torch.allclose(drawn[0], drawn[1], atol=1e-4)
     assert not torch.allclose(drawn[0], drawn[2], atol=1e-3)
 
 
