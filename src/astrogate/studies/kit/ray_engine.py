@@ -2,8 +2,7 @@
 
 An actor that dies is started again and its item is done again, up to `_TRIES` times; `run_item` makes that harmless.
 Items go to actors that are ready, so one that waits for a processor holds nothing up.
-The dashboard stays off: it has let strangers in (CVE-2023-48022). A cluster that is started here listens on loopback
-alone.
+The dashboard stays off: it has let strangers in (CVE-2023-48022).
 """
 
 from __future__ import annotations
