@@ -54,7 +54,6 @@ def test_listening_sees_what_listens() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
-@pytest.mark.xfail(strict=True, reason="Ray 2.60's workers listen on all interfaces, whatever the node's address is")
 def test_a_ray_of_our_own_listens_on_loopback_alone(tmp_path: Path) -> None:
     before, seen = listening(), set[tuple[str, int]]()
     for _ in on_ray(Echo, [{"n": n} for n in range(4)], Store(tmp_path), workers=2):

@@ -2,7 +2,8 @@
 
 An actor that dies is started again and its item is done again, up to `_TRIES` times; `run_item` makes that harmless.
 Items go to actors that are ready, so one that waits for a processor holds nothing up.
-The dashboard stays off: it has let strangers in (CVE-2023-48022).
+The dashboard stays off: it has let strangers in (CVE-2023-48022). A cluster that is started here listens on loopback
+alone.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def on_ray(
             stacklevel=2,
         )
         _check_answers(address)
+    if not address:
+        _listen_on_loopback()
     try:
         ray.init(
             address,
@@ -72,6 +75,17 @@ def on_ray(
                 running[actor.run.remote(spec)] = (actor, spec)
     finally:
         ray.shutdown()
+
+
+def _listen_on_loopback() -> None:
+    """Let a Ray that is started here listen on this machine's own address alone, as it does on macOS and Windows.
+
+    Elsewhere it takes 127.0.0.1 for the machine's address in the network. It holds for the rest of this process.
+    """
+    from ray._private import ray_constants
+
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # for what it starts
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def _check_answers(address: str) -> None:

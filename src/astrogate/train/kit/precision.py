@@ -1,4 +1,4 @@
-"""bfloat16 in a training's arithmetic, where that pays: a processor without it would take 30 times as long."""
+"""bfloat16 in a training's arithmetic, where that pays: a processor without it took ten times as long."""
 
 from __future__ import annotations
 
