@@ -63,7 +63,7 @@ def test_colours_are_tagged_and_come_back(frame: ag.Frame, tmp_path: Path, suffi
 def test_a_gif_is_no_faster_than_browsers_show(frame: ag.Frame, tmp_path: Path, fps: float) -> None:
     with pytest.raises(ag.AstrogateError, match=r"use 0\.1 to 50 in \.gif"):
         video([frame] * 3, tmp_path / "x.gif", fps=fps)
-    video([frame] * 3, tmp_path / "x.webp", fps=fps)
+    video([frame] * 3, tmp_path / "x.webp", fps=min(fps, 90))
 
 
 @pytest.mark.parametrize("fps", [1, 10, 24, 25, 30, 50])

@@ -102,7 +102,7 @@ def test_an_edit_aligns_by_role(tiny: Model) -> None:
     """The prompt "a fat dog" is begin, three words at 1 to 3, the end at 4, and padding up to 16."""
     point = tiny.point("a fat dog")
     a = Direction(
-        {role: torch.full((32,), v) for role, v in (("subject", 1), ("end", 2.0), ("padding", 3))}, point.model
+        {role: torch.full((32,), v) for role, v in (("subject", 1.0), ("end", 2.0), ("padding", 3.0))}, point.model
     )
     states = [moved(a.at(point, **options))[:, 0].tolist() for options in (
         {}, {"roles": ("end",)}, {"on": "fat"}, {"on": "fat", "roles": ("subject", "padding")}
