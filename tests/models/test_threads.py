@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -87,8 +88,29 @@ def test_what_learns_reads_the_models_state_in_its_turn(tiny: Model) -> None:
 
 def test_models_that_share_a_denoiser_take_turns(tiny: Model) -> None:
     other = wrap(tiny.pipe, "the same pipeline")  # type: ignore[attr-defined]
-    assert other.lock is tiny.lock
     alone = jobs(tiny, 12)
     with ThreadPoolExecutor(2) as pool:
         together = list(pool.map(lambda i: drawn((tiny, other)[i % 2], i), range(12)))
     assert all(torch.equal(picture, together[i]) for i, picture in alone)
+
+
+def test_models_that_share_a_tokenizer_take_turns(tiny: Any) -> None:
+    """Two U-Nets of one pipeline's other parts: states of short prompts, pictures and a waiting thread."""
+    pipe = tiny.pipe
+    other: Any = wrap(type(pipe)(**{**pipe.components, "unet": deepcopy(pipe.unet)}), "another U-Net")
+    prompts = [["a dog"], ["a painting of a fat cat and a small dog"]]
+
+    def states(i: int) -> list[torch.Tensor]:
+        return list((tiny, other)[i % 2].encode(prompts[i // 2 % 2], padding="longest").values())
+
+    alone = [states(i) for i in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(states, range(40)))
+        with other.lock:
+            waiting = pool.submit(drawn, tiny, 0)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+        assert waiting.result(60).isfinite().all()
+    assert all(
+        torch.equal(a, b) for one, two in zip(alone, together, strict=True) for a, b in zip(one, two, strict=True)
+    )

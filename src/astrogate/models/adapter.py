@@ -22,7 +22,7 @@ from astrogate.models.codec import Autoencoder
 from astrogate.models.family import Family
 from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
-from astrogate.models.sampler.locks import alone, lock_of
+from astrogate.models.sampler.locks import Turn, alone
 from astrogate.models.sampler.loop import adapted, of_kind, sample, stacked
 from astrogate.models.sampler.step import predict
 from astrogate.models.sampler.windows import own_side
@@ -45,7 +45,7 @@ class PipelineModel:
     ) -> None:
         self.family, self.pipe, self.name, self.language = family, pipe, name, language
         self.recipe = recipe or family.recipe
-        self.lock = lock_of(self.denoiser)
+        self.lock = Turn(pipe.components.values())
         pipe.set_progress_bar_config(disable=True)
         if family.upcast and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
             pipe.vae.to(torch.float32)

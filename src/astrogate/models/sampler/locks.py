@@ -3,32 +3,48 @@
 Hooks, schedulers and a tokenizer's padding belong to the model, not to a call; and what the caller made torch's
 defaults changes no picture.
 
-The lock is the denoiser's, so models that share one share the lock too. A thread that holds it may take it again.
+Each part has a lock, and a model's are taken together: models that share a denoiser, a tokenizer or an autoencoder take
+turns. A thread that holds them may take them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import wraps
+from itertools import count
 from threading import Lock, RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Owner = TypeVar("Owner")
-_locks: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
-_making = Lock()
+_locks: WeakKeyDictionary[Any, tuple[int, Any]] = WeakKeyDictionary()
+_numbers, _making = count(), Lock()
 
 
-def lock_of(denoiser: nn.Module) -> Any:
-    """The lock of a denoiser."""
-    with _making:
-        return _locks.setdefault(denoiser, RLock())
+class Turn(AbstractContextManager[None]):
+    """The locks of a model's parts, taken together and always in the same order; plain values among them have none."""
+
+    def __init__(self, parts: Iterable[Any]) -> None:
+        with _making:
+            found = {
+                _locks.setdefault(part, (next(_numbers), RLock()))
+                for part in parts
+                if type(part).__module__ != "builtins"
+            }
+        self._locks = [lock for _, lock in sorted(found, key=lambda numbered: numbered[0])]
+
+    def __enter__(self) -> None:
+        for lock in self._locks:
+            lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        for lock in reversed(self._locks):
+            lock.release()
 
 
 def alone(method: Callable[Concatenate[Owner, P], R]) -> Callable[Concatenate[Owner, P], R]:

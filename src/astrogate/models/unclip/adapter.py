@@ -31,7 +31,7 @@ from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
 from astrogate.models.sampler.edits import with_bases
 from astrogate.models.sampler.levels import leading
-from astrogate.models.sampler.locks import alone, lock_of
+from astrogate.models.sampler.locks import Turn, alone
 from astrogate.models.sampler.loop import precision, sampler_generator, stacked
 from astrogate.models.sampler.step import predict
 from astrogate.models.sampler.windows import own_side
@@ -57,7 +57,7 @@ class UnCLIP:
         self.parts = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
         self._scheduler = stack.parts[family.scheduler]
         check_settings(self._scheduler, getattr(stack.coder, "vae", None), name)
-        self.lock = lock_of(self.denoiser)
+        self.lock = Turn(stack.parts.values())
         self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
         self._texts = frozenset(self._caption(""))
         own = sorted({_IMAGE, *self._texts} | ({"noise_level"} if stack.noised is not None else set()))
