@@ -31,8 +31,9 @@ from astrogate.models.loading.load import load
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.kept import packed, unpacked
 from astrogate.rendering.pixels import read_picture
+from astrogate.rendering.reading import read_frames
 from astrogate.rendering.record import read_record, save_png
-from astrogate.rendering.video import read_frames, video
+from astrogate.rendering.video import video
 from astrogate.studies.kit.jobs import Store
 from astrogate.studies.path.sweep import read_sweep
 from astrogate.train.kit.pictures import captioned

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from PIL import Image
 import astrogate as ag
 from astrogate.core.files import exclusive, whole_file, whole_folder, write_text
 from astrogate.models.loading.load import load
+from astrogate.rendering.reading import read_frames
 from astrogate.rendering.record import parameters, save_png
-from astrogate.rendering.video import read_frames, video
+from astrogate.rendering.video import video
 
 PROMPT, RECIPE = "a painting of a fat dog", ag.Recipe(2)
 
@@ -105,13 +106,39 @@ def test_a_broken_video_is_one_line(tmp_path: Path, content: bytes) -> None:
         list(read_frames(tmp_path / "x.mp4"))
 
 
-def test_a_cut_off_video_is_one_line(frame: ag.Frame, tmp_path: Path) -> None:
-    video([painted(frame, (i, 0, 0)) for i in range(20)], tmp_path / "x.mp4")
-    whole = (tmp_path / "x.mp4").read_bytes()
-    for part in (len(whole) // 10, len(whole) // 2, len(whole) - 10):
-        (tmp_path / "cut.mp4").write_bytes(whole[:part])
-        with suppress(ag.AstrogateError):
-            list(read_frames(tmp_path / "cut.mp4"))
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ".webp"])
+def test_a_video_is_read_whole_or_refused(frame: ag.Frame, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x{suffix}"
+    video([painted(frame, (12 * i, 0, 0)) for i in range(20)], path)
+    whole = path.read_bytes()
+    assert [image.getpixel((5, 5))[0] // 12 for image in read_frames(path)] == pytest.approx(range(20), abs=1)  # type: ignore[index]
+    for part in (len(whole) // 10, len(whole) // 2, len(whole) - 10, len(whole) - 1):
+        path.write_bytes(whole[:part])
+        with pytest.raises(ag.AstrogateError, match="was cut off"):
+            list(read_frames(path))
+
+
+def test_a_video_is_shown_as_it_was_held(frame: ag.Frame, tmp_path: Path) -> None:
+    """A telephone held upright writes rows of the sensor, and in the track's header to turn them by 90 degrees."""
+    wide = Image.new("RGB", (64, 48), "blue")
+    wide.paste("red", (0, 0, 64, 24))
+    video([replace(frame, image=wide)] * 3, tmp_path / "x.mp4", tile=64)
+    content = bytearray((tmp_path / "x.mp4").read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    content[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+    (tmp_path / "x.mp4").write_bytes(content)
+    upright = next(read_frames(tmp_path / "x.mp4"))
+    assert upright.size == (48, 64)
+    assert upright.getpixel((40, 32))[0] > 200 > 50 > upright.getpixel((8, 32))[0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("content", [b"#EXTM3U\n#EXTINF:1\n{}\n", b"ffconcat version 1.0\nfile {}\n", b"<MPD>{}</MPD>"])
+def test_a_playlist_is_no_video(frame: ag.Frame, tmp_path: Path, content: bytes) -> None:
+    video([frame] * 3, tmp_path / "x.mp4")
+    for name in ("list.mp4", "list.m3u8", "list.txt"):
+        (tmp_path / name).write_bytes(content.replace(b"{}", bytes(tmp_path / "x.mp4")))
+        with pytest.raises(ag.AstrogateError, match="could not be read"):
+            list(read_frames(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["http://127.0.0.1:9/x.mp4", "rtmp://127.0.0.1/x", "concat:a|b", "pipe:0", "-"])

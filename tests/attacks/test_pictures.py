@@ -17,9 +17,9 @@ import astrogate as ag
 from astrogate.measure.clip import Clip
 from astrogate.ops.pixels import to_pictures
 from astrogate.rendering.pixels import MOST_PIXELS, fitted, picture_files, read_picture, rgb, to_tensor
+from astrogate.rendering.reading import read_frames
 from astrogate.rendering.sheet import sheet
 from astrogate.rendering.strip import labels
-from astrogate.rendering.video import read_frames
 
 RAMP = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
 EIGHT = (RAMP.astype(np.float64) / 257).round().astype(np.uint8)

@@ -20,7 +20,7 @@ from astrogate.core.files import whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
 from astrogate.core.values import real
-from astrogate.rendering.pixels import MOST_PIXELS, image_of, picture_files, read_picture
+from astrogate.rendering.pixels import image_of
 from astrogate.rendering.record import text_of, with_record
 from astrogate.rendering.sheet import sheet
 
@@ -97,41 +97,6 @@ def video(
         count = _written(lambda: _encode(images, file, kind, Fraction(fps).limit_denominator(1000), text))
         with_record(file, path.suffix.lower(), text)
         return count
-
-
-def read_frames(path: Path) -> Iterator[Image.Image]:
-    """The pictures of a video, or of a folder in the order of their names, one at a time.
-
-    Raises AstrogateError for what holds no pictures.
-    """
-    if not path.is_dir():
-        need("av", "video")
-    try:
-        if path.is_dir():
-            files = picture_files(path)
-            if not files:
-                raise AstrogateError(f"there are no pictures in {path}", "name a folder of PNG files, or a video")
-            yield from map(read_picture, files)
-        elif not path.is_file():  # nor an address, which a library would open
-            raise AstrogateError(f"there is no file {path}", "name a folder of pictures, or a video")
-        else:
-            import av
-
-            with av.open(f"file:{path}") as container:
-                if not container.streams.video:
-                    raise AstrogateError(f"{path} holds no video", "name a folder of pictures, or a video")
-                shown = container.streams.video[0]
-                if shown.width * shown.height > MOST_PIXELS:
-                    raise AstrogateError(f"{path} is too large", f"use at most {MOST_PIXELS:,} pixels a frame")
-                for frame in container.decode(shown):
-                    if frame.width * frame.height > MOST_PIXELS:
-                        raise AstrogateError(f"{path} is too large", f"use at most {MOST_PIXELS:,} pixels a frame")
-                    yield frame.to_image()
-    except AstrogateError:
-        raise
-    except Exception as error:  # FFmpeg has an error for everything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise AstrogateError(f"{path} could not be read ({reason})", "name a folder of pictures, or a video") from error
 
 
 def side_by_side(streams: Sequence[Iterable[Frame]], labels: Sequence[str] = (), *, tile: int = 256) -> Iterator[Frame]:

@@ -33,7 +33,7 @@ def score(
     from astrogate.measure.clip import clip_for
     from astrogate.models.loading.locate import SHIPPED
     from astrogate.rendering.pixels import read_picture
-    from astrogate.rendering.video import read_frames
+    from astrogate.rendering.reading import read_frames
     from astrogate.studies.path.score import end_distance, read_along, score_pictures, shrunk
 
     if (start is None) != (end is None):

@@ -1,0 +1,143 @@
+"""Videos and folders -> pictures, one at a time, as a person sees them.
+
+PyAV reads MP4, QuickTime, WebM, Matroska and AVI; Pillow what else has pictures (GIF, WebP, PNG, JPEG). Which one is
+told by a file's first bytes and not by its name, so that no playlist leads elsewhere. FFmpeg ends in silence where a
+file was cut off: whether it holds all that its container promises is looked at first (RFC 8794, RFC 9559; ISO/IEC
+14496-12).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageSequence
+
+from astrogate.core.errors import AstrogateError
+from astrogate.core.packages import need
+from astrogate.ops.pixels import rgb
+from astrogate.rendering.pixels import MOST_PIXELS, opened, picture_files, read_picture
+
+_REMEDY = "name a folder of pictures, or a video in MP4, WebM, MKV, AVI, GIF or WebP"
+_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
+
+
+def read_frames(path: Path) -> Iterator[Image.Image]:
+    """The pictures of a video, or of a folder in the order of their names, one at a time.
+
+    Raises AstrogateError for what holds no pictures, and for a video that was cut off.
+    """
+    if path.is_dir():
+        files = picture_files(path)
+        if not files:
+            raise AstrogateError(f"there are no pictures in {path}", "name a folder of PNG files, or a video")
+        yield from map(read_picture, files)
+        return
+    if not path.is_file():  # nor an address, which a library would open
+        raise AstrogateError(f"there is no file {path}", _REMEDY)
+    try:
+        container = _container(path)
+        yield from _shown(path) if container is None else _decoded(path, container)
+    except AstrogateError:
+        raise
+    except Exception as error:  # FFmpeg has an error for everything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise AstrogateError(f"{path} could not be read ({reason})", _REMEDY) from error
+
+
+def _shown(path: Path) -> Iterator[Image.Image]:
+    """The pictures of a file that Pillow reads."""
+    with opened(path, ("GIF", "WEBP", "PNG", "JPEG")) as image:
+        for frame in ImageSequence.Iterator(image):
+            yield rgb(frame, str(path))
+
+
+def _decoded(path: Path, container: str) -> Iterator[Image.Image]:
+    """The pictures of a file that FFmpeg reads, turned as it says they are to be shown."""
+    need("av", "video")
+    import av
+
+    with av.open(f"file:{path}", format=container) as opened_file:
+        if not opened_file.streams.video:
+            raise AstrogateError(f"{path} holds no video", _REMEDY)
+        shown = opened_file.streams.video[0]
+        _check_size(path, shown.width, shown.height)
+        for frame in opened_file.decode(shown):
+            _check_size(path, frame.width, frame.height)
+            image = frame.to_image()
+            yield image.rotate(frame.rotation, expand=True) if frame.rotation else image
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise AstrogateError(f"{path} is too large", f"use at most {MOST_PIXELS:,} pixels a frame")
+
+
+def _container(path: Path) -> str | None:
+    """How FFmpeg calls a container; None for what Pillow reads. Raises AstrogateError for a file without its end."""
+    with path.open("rb") as file:
+        head = file.read(12)
+        size = file.seek(0, 2)
+        found, end = _told(head)
+        if end is not None and end(file, size) > size:
+            raise AstrogateError(f"{path} was cut off", "copy it again")
+    return found
+
+
+def _told(head: bytes) -> tuple[str | None, Callable[[BinaryIO, int], int] | None]:
+    """A container by its first twelve bytes, and what says where a file of it ends."""
+    if head[4:8] in _BOXES:
+        return "mov", _end_of_boxes
+    if head.startswith(_EBML):
+        return "matroska", _end_of_segment
+    if head.startswith(b"RIFF"):
+        return ("avi" if head[8:] == b"AVI " else None), _end_of_riff
+    return None, _end_of_gif if head.startswith(b"GIF8") else None
+
+
+def _end_of_boxes(file: BinaryIO, size: int) -> int:
+    """Where the last of the boxes ends: each opens with its length, in 32 or in 64 bits."""
+    end = 0
+    while end < size:
+        file.seek(end)
+        head = file.read(16)
+        length = int.from_bytes(head[:4])
+        if length == 1:
+            length = int.from_bytes(head[8:])
+        if length < 8:  # 0: up to the end of the file
+            break
+        end += length
+    return end
+
+
+def _end_of_segment(file: BinaryIO, size: int) -> int:
+    """Where the segment behind the header ends; `size` where it does not say."""
+    file.seek(len(_EBML))
+    header, _ = _number(file)
+    file.seek(header, 1)
+    if file.read(len(_SEGMENT)) != _SEGMENT:
+        return size
+    length, known = _number(file)
+    return file.tell() + length if known else size
+
+
+def _number(file: BinaryIO) -> tuple[int, bool]:
+    """A number of EBML: zeros before the first one bit count its bytes. Whether it is one: all ones is unknown."""
+    first = file.read(1)
+    more = 8 - (first or b"\0")[0].bit_length()
+    bits = 7 * (more + 1)
+    value = int.from_bytes(first + file.read(more)) & ((1 << bits) - 1)
+    return value, value != (1 << bits) - 1
+
+
+def _end_of_riff(file: BinaryIO, size: int) -> int:
+    file.seek(4)
+    return 8 + int.from_bytes(file.read(4), "little")
+
+
+def _end_of_gif(file: BinaryIO, size: int) -> int:
+    """The size of a file whose last byte, but for zeros, is the trailer; else more."""
+    file.seek(max(0, size - 4096))
+    return size if file.read().rstrip(b"\0").endswith(b";") else size + 1
