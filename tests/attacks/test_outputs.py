@@ -264,3 +264,12 @@ def test_a_name_is_no_setting(tiny_folder: Path, tmp_path: Path, name: str, fram
     found = dict(_SETTING.findall(last))
     assert (found["Steps"], found["Seed"]) == ("2", "0")
     assert list(found) == ["Steps", "Sampler", "CFG scale", "Seed", "Size", "Model"]
+
+
+def test_a_prompt_is_not_read_as_the_negative_one(frame: ag.Frame) -> None:
+    """The web UI takes all from the line on that opens with these words."""
+    for prompt in ("Negative prompt: a dog", " Negative prompt:", "a dog\nNegative prompt: a cat"):
+        point = replace(frame.point, origin={**frame.point.origin, "prompt": prompt})
+        head, _ = parameters(replace(frame, point=point)).splitlines()
+        assert not head.startswith("Negative prompt:")
+        assert head.replace(" :", ":") == " ".join(prompt.split())

@@ -329,3 +329,14 @@ def test_the_packages_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (target / "card.json").write_text(json.dumps(card))
     with pytest.raises(AstrogateError, match="clip is not the one that prior was made for"):
         load("menagerie-unclip", device="cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe"])
+def test_a_tokenizer_that_cannot_be_read_is_named(
+    gallery: Path, frozen: tuple[Path, Path], tmp_path: Path, content: bytes
+) -> None:
+    clip = shutil.copytree(frozen[0], tmp_path / "broken")
+    (clip / "tokenizer.json").unlink(missing_ok=True)
+    (clip / "vocab.json").write_bytes(content)
+    with pytest.raises(AstrogateError, match="restore its tokenizer"):
+        folder_source(gallery, clip, None, 16)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.files import whole_file
 from astrogate.core.keys import key_of
 from astrogate.core.values import plain
@@ -103,8 +103,7 @@ def read(
                 raise ValueError(f"its {name} is {json.dumps(kept[name])[:40]}")
         return found, {name: kept[name] for name in fields}
     except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise AstrogateError(f"{path} could not be read ({reason}); it may be cut off", remedy) from error
+        raise AstrogateError(f"{path} could not be read ({reason(error)}); it may be cut off", remedy) from error
 
 
 def kept(

@@ -16,3 +16,8 @@ class AstrogateError(Exception):
 
 class AstrogateWarning(UserWarning):
     """Something that may not be what the user meant; the work goes on."""
+
+
+def reason(error: BaseException) -> str:
+    """What an error of any library says, in one short line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

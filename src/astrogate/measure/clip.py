@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.texts import check_text
 from astrogate.models.finite import check_made
 from astrogate.models.loading.locate import home, is_unclip, shipped_folder
@@ -51,8 +51,7 @@ class Clip:
         except AstrogateError:
             raise
         except Exception as error:  # whatever a library raises on files that are not what they should be
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise AstrogateError(f"{folder} is no CLIP ({reason})", "name a whole CLIPModel folder") from error
+            raise AstrogateError(f"{folder} is no CLIP ({reason(error)})", "name a whole CLIPModel folder") from error
         if not 4 <= len(self.tokenizer) <= model.config.text_config.vocab_size:
             raise AstrogateError(f"the tokenizer in {folder} is not the model's", "restore its vocabulary")
         self.model = model.to(device).eval()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from astrogate.core import archive
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.protocols import Readings
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
 
@@ -156,8 +156,7 @@ def load_oracle(folder: Path | None = None, kind: Callable[..., nn.Module] = Ora
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
         return Oracle(net, hparams["side"])
     except (OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise AstrogateError(f"{folder} is no {kind.__name__} ({reason})", "restore or train it") from error
+        raise AstrogateError(f"{folder} is no {kind.__name__} ({reason(error)})", "restore or train it") from error
 
 
 def save_oracle(net: nn.Module, folder: Path) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.errors import AstrogateError, AstrogateWarning, reason
 from astrogate.core.recipe import Frame
 from astrogate.ops.pixels import rgb, to_pictures, to_pixels
 
@@ -73,8 +73,7 @@ def read_picture(path: Path | str) -> Image.Image:
             image.load()
             return rgb(image, str(path))
     except UNREADABLE as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise AstrogateError(f"{path} is no picture ({reason})", "name a PNG, JPEG or WebP file") from error
+        raise AstrogateError(f"{path} is no picture ({reason(error)})", "name a PNG, JPEG or WebP file") from error
 
 
 def fitted(image: Image.Image, height: int, width: int) -> Tensor:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from PIL import Image, ImageSequence
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.packages import need
 from astrogate.ops.pixels import rgb
 from astrogate.rendering.pixels import MOST_PIXELS, opened, picture_files, read_picture
@@ -43,8 +43,7 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
     except AstrogateError:
         raise
     except Exception as error:  # FFmpeg has an error for everything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise AstrogateError(f"{path} could not be read ({reason})", _REMEDY) from error
+        raise AstrogateError(f"{path} could not be read ({reason(error)})", _REMEDY) from error
 
 
 def _shown(path: Path) -> Iterator[Image.Image]:

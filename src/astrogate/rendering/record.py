@@ -8,6 +8,7 @@ GIF as a comment behind its frames, a WebP as a chunk `ASTG`. A folder of frames
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -49,7 +50,8 @@ def parameters(frame: Frame) -> str:
     more of them in quotes.
     """
     origin, recipe = frame.point.origin, frame.recipe
-    lines = [" ".join(str(origin.get("prompt", "")).split())]
+    prompt = " ".join(str(origin.get("prompt", "")).split())
+    lines = [re.sub(r"^Negative prompt:", "Negative prompt :", prompt)]  # which the web UI would take for the other
     if origin.get("negative"):
         lines.append(f"Negative prompt: {' '.join(str(origin['negative']).split())}")
     settings = {

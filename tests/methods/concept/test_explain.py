@@ -347,6 +347,13 @@ def test_where_the_pseudo_word_goes(tiny: Model, clip: Clip) -> None:
         concept_points(tiny, long, pseudo_words(vocabulary(tiny, clip, words=["dog", "cat"]), torch.ones(2)), [0])
 
 
+@pytest.mark.parametrize("widths", [(1,), (31,), (33,), (32, 32), ()])
+def test_a_pseudo_word_of_another_model_is_refused(tiny: Model, widths: tuple[int, ...]) -> None:
+    place = place_of("a happy dog", "dog", ("dog", "cat"))
+    with pytest.raises(AstrogateError, match="use one of this model"):
+        concept_points(tiny, place, [torch.ones(width) for width in widths], [0])
+
+
 def test_a_concept_of_several_tokens_is_said_so(tiny: Model, clip: Clip) -> None:
     told: list[str] = []
     basis = explain(tiny, "a photo of a fat cat", "fat cat", plan=FEW, clip=clip, tell=told.append)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from astrogate.core import archive
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.packages import need
 from astrogate.core.protocols import Model
 from astrogate.models import identity
@@ -86,8 +86,9 @@ def load(
     except AstrogateError:
         raise
     except Exception as error:  # whatever three libraries raise on files that are not what they should be
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise AstrogateError(f"{name} could not be loaded ({reason})", "check that the folder is complete") from error
+        raise AstrogateError(
+            f"{name} could not be loaded ({reason(error)})", "check that the folder is complete"
+        ) from error
     if offload:
         try:
             pipe.enable_model_cpu_offload(device=device)

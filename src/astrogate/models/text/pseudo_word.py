@@ -37,8 +37,13 @@ def encoders(model: Model) -> list[tuple[Any, nn.Embedding]]:
 def standing_in(model: Model, word: str, vectors: Sequence[Tensor], prompts: Sequence[str]) -> Generator[None]:
     """While open, a batch of `prompts` is embedded with `vectors` [tokens, width], one per encoder, where `word` is.
 
-    Where it occurs twice the last one counts. Raises AstrogateError for a prompt that does not contain it.
+    Where it occurs twice the last one counts. Raises AstrogateError for a prompt that does not contain it, and for
+    vectors of other widths than the model's.
     """
+    tables = encoders(model)
+    given, own = [vector.shape[-1] for vector in vectors], [table.embedding_dim for _, table in tables]
+    if given != own:
+        raise AstrogateError(f"a pseudo-word of widths {given} for text encoders of {own}", "use one of this model")
     spans = [_span(model, word, prompt) for prompt in prompts]
 
     def hook(vector: Tensor) -> Any:
@@ -52,7 +57,7 @@ def standing_in(model: Model, word: str, vectors: Sequence[Tensor], prompts: Seq
 
     with ExitStack() as stack:
         stack.enter_context(model.lock)  # type: ignore[attr-defined]
-        for (_, table), vector in zip(encoders(model), vectors, strict=True):
+        for (_, table), vector in zip(tables, vectors, strict=True):
             stack.callback(table.register_forward_hook(hook(vector)).remove)
         yield
 

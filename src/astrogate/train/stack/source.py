@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.models.loading.checks import latents_vae
 from astrogate.models.loading.locate import shipped_folder
 from astrogate.models.loading.trust import check_folder
@@ -103,4 +103,9 @@ def _config(folder: Path, needed: str, what: str) -> dict[str, Any]:
 def _tokenizer(clip: Path) -> Any:
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer.from_pretrained(clip)
+    try:
+        return CLIPTokenizer.from_pretrained(clip)
+    except Exception as error:  # whatever a library raises on files that are not what they should be
+        raise AstrogateError(
+            f"{clip} has no tokenizer that can be read ({reason(error)})", "restore its tokenizer"
+        ) from error
