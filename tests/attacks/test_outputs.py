@@ -184,7 +184,7 @@ def test_names_may_be_as_long_as_the_system_s(frame: ag.Frame, tmp_path: Path) -
         path = tmp_path / ("x" * (length - 4) + ".png")
         save_png(frame.image, path, frame=frame)
         assert path.exists()
-        with whole_folder(tmp_path / ("y" * length)):
+        with whole_folder(tmp_path / ("y" * length), "a"):
             pass
     with pytest.raises(ag.AstrogateError, match="cannot write"):
         write_text(tmp_path / ("x" * 256), "x")
@@ -199,7 +199,7 @@ def test_it_writes_where_there_are_no_modes_and_no_syncs(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "chmod", refuse)
     monkeypatch.setattr(shutil, "copymode", refuse)
     write_text(tmp_path / "x", "new")
-    with whole_folder(tmp_path / "y") as fresh:
+    with whole_folder(tmp_path / "y", "a") as fresh:
         (fresh / "a").write_text("b")
     assert (tmp_path / "x").read_text() == "new"
     assert (tmp_path / "y" / "a").read_text() == "b"
@@ -209,7 +209,7 @@ _KILLED = """
 import os, sys
 from pathlib import Path
 from astrogate.core.files import whole_file, whole_folder
-with whole_file(Path(sys.argv[1]) / "a.mp4") as file, whole_folder(Path(sys.argv[1]) / "b") as folder:
+with whole_file(Path(sys.argv[1]) / "a.mp4") as file, whole_folder(Path(sys.argv[1]) / "b", "a") as folder:
     file.write(b"half")
     (folder / "c").write_text("half")
     file.flush()

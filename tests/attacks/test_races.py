@@ -84,7 +84,7 @@ class Worker:
 
     def parts(self, n: int) -> int:
         path = self.folder / "parts"
-        with whole_folder(path) as fresh:
+        with whole_folder(path, "a") as fresh:
             for name in "abc":
                 (fresh / name).write_text(str(n))
         assert sorted(os.listdir(path)) == ["a", "b", "c"]

@@ -51,7 +51,7 @@ def test_modes_are_those_of_an_ordinary_write(tmp_path: Path) -> None:
         write_text(tmp_path / "file", "x")
         (tmp_path / "plain").write_text("x")
         (tmp_path / "plain folder").mkdir()
-        with whole_folder(tmp_path / "folder"):
+        with whole_folder(tmp_path / "folder", "a"):
             pass
     finally:
         os.umask(before)
@@ -60,7 +60,7 @@ def test_modes_are_those_of_an_ordinary_write(tmp_path: Path) -> None:
     (tmp_path / "file").chmod(0o600)
     (tmp_path / "folder").chmod(0o700)
     write_text(tmp_path / "file", "y")
-    with whole_folder(tmp_path / "folder"):
+    with whole_folder(tmp_path / "folder", "a"):
         pass
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o700
@@ -70,7 +70,7 @@ def test_a_link_stays_and_what_it_names_is_written(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     (tmp_path / "file link").symlink_to(tmp_path / "file")
     for content_ in (OLD, NEW):
-        with whole_folder(tmp_path / "link") as fresh:
+        with whole_folder(tmp_path / "link", "a") as fresh:
             fill(fresh, content_)
         write_text(tmp_path / "file link", content_["a"])
     assert content(tmp_path / "folder") == NEW
@@ -85,15 +85,29 @@ def test_a_folder_is_replaced_whole(tmp_path: Path, exchange: bool, monkeypatch:
         monkeypatch.setattr(files, "_swapped", lambda a, b: False)
     target = tmp_path / "deep" / "target"
     for kept in (OLD, NEW):
-        with whole_folder(target) as fresh:
+        with whole_folder(target, "a") as fresh:
             assert not list(fresh.iterdir())
             fill(fresh, kept)
         assert content(target) == kept
         assert os.listdir(target.parent) == ["target"]
     (tmp_path / "file").write_text("x")
-    with pytest.raises(AstrogateError, match="cannot write"), whole_folder(tmp_path / "file"):
+    with pytest.raises(AstrogateError, match="cannot write"), whole_folder(tmp_path / "file", "a"):
         pass
     assert (tmp_path / "file").read_text() == "x"
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    fill(tmp_path / "pictures", OLD)
+    wanted = pytest.raises(AstrogateError, match="holds something else: name another folder")
+    with wanted, whole_folder(tmp_path / "pictures", "done.json"):
+        raise AssertionError
+    assert content(tmp_path / "pictures") == OLD
+    (tmp_path / "empty").mkdir()
+    with whole_folder(tmp_path / "empty", "done.json") as fresh:
+        fill(fresh, {"done.json": "{}"})
+    with whole_folder(tmp_path / "empty", "done.json") as fresh:
+        fill(fresh, NEW)
+    assert content(tmp_path / "empty") == NEW
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError])
@@ -102,7 +116,7 @@ def test_a_failure_in_the_middle_leaves_the_old_folder_alone(tmp_path: Path, err
     fill(target, OLD)
 
     def interrupted(path: Path) -> None:
-        with whole_folder(path) as fresh:
+        with whole_folder(path, "a") as fresh:
             fill(fresh, NEW)
             raise error
 
@@ -129,7 +143,7 @@ def test_without_an_exchange_a_failed_move_puts_the_old_folder_back(
         return real(self, to)
 
     monkeypatch.setattr(Path, "rename", rename)
-    with pytest.raises(PermissionError), whole_folder(target) as fresh:
+    with pytest.raises(PermissionError), whole_folder(target, "a") as fresh:
         fill(fresh, NEW)
     assert content(target) == (NEW if step == 2 else OLD)
 
@@ -143,7 +157,7 @@ target, last = Path(sys.argv[1]), 0
 OLD, NEW = {"a": "old", "b": "old"}, {"a": "new", "b": "new", "c": "new"}
 
 def write(texts):
-    with whole_folder(target) as fresh:
+    with whole_folder(target, "a") as fresh:
         for name, text in texts.items():
             (fresh / name).write_text(text)
 
@@ -188,9 +202,9 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_fills_is_not
     target = tmp_path / "target"
     fill(tmp_path / ".target.01234567.part", OLD)
     fill(tmp_path, {".other.png.89abcdef.part": "x"})
-    with whole_folder(target) as first:
+    with whole_folder(target, "a") as first:
         fill(first, OLD)
-        with whole_folder(target) as second:
+        with whole_folder(target, "a") as second:
             assert sorted(os.listdir(tmp_path)) == sorted([first.name, second.name])
             fill(second, NEW)
         assert content(first) == OLD

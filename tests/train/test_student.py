@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,55 @@ def test_a_lora_in_the_original_trainers_layout_is_read(tiny_folder: Path, lora:
     model, same = load(f"{tiny_folder}+{tmp_path}/kohya.safetensors", device="cpu"), load(f"{tiny_folder}+{lora}")
     point = model.point("a dog", seed=1)
     assert torch.allclose(model.denoise([point], RECIPE), same.denoise([point], RECIPE), atol=1e-4)
+
+
+def test_a_loras_own_strength_counts(tiny_folder: Path, lora: Path, tmp_path: Path) -> None:
+    """Which diffusers keeps in the metadata of the file."""
+    from diffusers import StableDiffusionPipeline
+
+    plain = StableDiffusionPipeline.from_pretrained(tiny_folder, safety_checker=None, requires_safety_checker=False)
+    layers = {k.removeprefix("unet."): v for k, v in load_file(lora).items()}
+    names = sorted({name.partition(".lora_")[0] for name in layers})
+    told = {"r": 2, "lora_alpha": 8, "target_modules": names}
+    plain.save_lora_weights(tmp_path, unet_lora_layers=layers, unet_lora_adapter_metadata=told)
+    plain.load_lora_weights(tmp_path)
+    plain.fuse_lora()
+    model, weak = load(f"{tiny_folder}+{tmp_path}", device="cpu"), load(f"{tiny_folder}+{lora}", device="cpu")
+    own = model.denoiser.state_dict()
+    assert all(
+        torch.equal(own[k.replace(".base_layer", "")], v) for k, v in plain.unet.state_dict().items() if "lora" not in k
+    )
+    assert any(not torch.equal(own[k], v) for k, v in weak.denoiser.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["none of its layers", "half of its layers", "dora", "suffix"])
+def test_a_lora_is_merged_whole_or_refused(tiny_folder: Path, lora: Path, tmp_path: Path, kind: str) -> None:
+    weights, name = load_file(lora), "x.safetensors"
+    if kind == "dora":
+        weights |= {k.replace("lora_A", "dora_scale"): torch.ones(1) for k in weights if "lora_A" in k}
+    elif kind == "suffix":
+        name = "x.bin"
+    else:
+        cut = 0 if kind.startswith("none") else len(weights) // 4 * 2
+        weights = {
+            k.replace("unet.", "unet.nope.") if i >= cut else k: weights[k] for i, k in enumerate(sorted(weights))
+        }
+    save_file(weights, tmp_path / name)
+    with pytest.raises(AstrogateError, match=name):
+        load(f"{tiny_folder}+{tmp_path}/{name}", device="cpu")
+
+
+def test_a_training_is_of_its_pictures_captions_and_seed(tiny_folder: Path, tmp_path: Path) -> None:
+    trained(tiny_folder, tmp_path)
+    model = opened(tiny_folder)
+    pairs = pairs_of(model)
+    for other, seed in (
+        (pairs, 1),
+        (replace(pairs, captions=[["a cat"]] * 4), 0),
+        (replace(pairs, moments=pairs.moments + 1), 0),
+    ):
+        with pytest.raises(AstrogateError, match="of another training"):
+            train_student(model, other, SHORT, folder=tmp_path, seed=seed, rank=2)
 
 
 def test_what_is_no_student_is_refused(

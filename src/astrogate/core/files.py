@@ -93,12 +93,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Generator[Path]:
+def whole_folder(path: Path, mark: str) -> Generator[Path]:
     """Yield an empty folder beside `path`; it takes the place of `path` when the block ends without an error.
 
-    Until then a folder at `path` stays as it is. Raises AstrogateError if there can be no folder.
+    Until then a folder at `path` stays as it is. Raises AstrogateError if there can be no folder, and for one that
+    holds something and no `mark`, which every folder of this kind has: it is not ours to replace.
     """
     path = Path(os.path.realpath(path))
+    if path.is_dir() and any(path.iterdir()) and not (path / mark).exists():
+        raise AstrogateError(f"{path} holds something else", "name another folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_dir():

@@ -280,7 +280,7 @@ def student(
     schedule = _lengthened(SCHEDULE, length)
     texts = None if prompts is None else prompts_in(prompts)
     model = loading.load()
-    folder = folder or Path("runs") / f"student-{key_of([loading.model, model.weights])}"
+    folder = folder or Path("runs") / f"student-{key_of([loading.model, model.weights, data, texts])}"
     recipe = model.recipe if guidance is None else replace(model.recipe, guidance_scale=guidance)
     if data is not None:
         pairs = picture_pairs(model, data, folder)

@@ -22,6 +22,7 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.concept.plan import FEWEST
+from astrogate.models.loading.trust import read_settings
 from astrogate.rendering.cache import frame_key
 from astrogate.rendering.pixels import SUFFIXES, picture_files, read_picture, to_tensor
 from astrogate.rendering.record import save_png
@@ -50,7 +51,7 @@ def drawn(
     record = folder / _RECORD
     if folder.exists() and not folder.is_dir():
         raise AstrogateError(f"{folder} is no folder", "name a folder of pictures, or one to draw into")
-    if record.exists() and json.loads(record.read_text()).get("key") != whole:
+    if record.exists() and read_settings(record).get("key") != whole:
         raise AstrogateError(
             f"{folder} holds pictures of another prompt, model, number or seed", "name another folder, or empty it"
         )

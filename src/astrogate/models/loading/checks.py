@@ -45,6 +45,13 @@ def check_parts(folder: Path, shared: Path) -> None:
                 )
 
 
+def read_card(card: Path) -> Mapping[str, Any]:
+    """Our own card of a folder. Raises AstrogateError for one that is damaged."""
+    content = read_settings(card)
+    _check_card(card, content)
+    return content
+
+
 def _check_card(card: Path, content: Mapping[str, Any]) -> None:
     """Raise AstrogateError for a card whose parts are no plain names with digests."""
     of_parts: list[Any] = [content.get("parts"), content.get("trained_on")]

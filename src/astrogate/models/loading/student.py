@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astrogate.core import archive
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.packages import need
 from astrogate.core.recipe import Recipe
 from astrogate.models.loading.locate import is_there
@@ -45,6 +45,11 @@ def lora_file(folder: Path | None, student: str, name: str) -> Path:
     raise AstrogateError(f"{name} has no student {student!r}", "name the file of a LoRA, as `train student` writes it")
 
 
+def _is_first(name: str) -> bool:
+    """Whether a tensor is the first of a layer's two, in diffusers' layouts or kohya's."""
+    return name.endswith((".lora_A.weight", ".lora_down.weight", ".lora.down.weight", "_lora.down.weight"))
+
+
 def as_student(model: PipelineModel, path: Path) -> PipelineModel:
     """The model with a student's LoRA merged into its denoiser, its sampler and its recipe.
 
@@ -56,19 +61,26 @@ def as_student(model: PipelineModel, path: Path) -> PipelineModel:
     from diffusers import LCMScheduler
 
     weights, _ = archive.read(path, what="a LoRA", remedy="name the file that `train student` wrote")
+    if path.suffix != ".safetensors" or any("dora_scale" in name for name in weights):
+        raise AstrogateError(f"{path} is no plain LoRA in safetensors", "name the file that `train student` wrote")
     pipe, _ = model.pipe, model.fingerprint  # of the checkpoint, whose points it draws
     with quiet():
-        try:
-            pipe.load_lora_weights(weights)
+        try:  # from the file, whose metadata tell its strength
+            pipe.load_lora_weights(
+                str(path.resolve().parent), weight_name=path.resolve().name, use_safetensors=True, local_files_only=True
+            )
             changed = set(pipe.get_list_adapters())  # by now in diffusers' own layout
             if changed != {model.family.denoiser}:
                 told = ", ".join(sorted(changed)) or "nothing"
                 raise AstrogateError(f"{path} is a LoRA of {told}", f"name one of the {model.family.denoiser} alone")
+            held, found = sum(map(_is_first, weights)), sum(hasattr(m, "lora_A") for m in model.denoiser.modules())
+            if held != found:
+                raise AstrogateError(f"{path} changes {held} layers, {found} of them there", "name one of this model")
             pipe.fuse_lora()
             pipe.unload_lora_weights()
         except (ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
-            reason = str(error).strip().splitlines()[0][:160]
-            raise AstrogateError(f"{path} does not fit {model.name} ({reason})", "name a LoRA of this model") from error
+            fault = f"{path} does not fit {model.name} ({reason(error)})"
+            raise AstrogateError(fault, "name a LoRA of this model") from error
     pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
     model.recipe = RECIPE
     return model

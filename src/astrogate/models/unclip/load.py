@@ -128,7 +128,7 @@ def save_unclip(model: UnCLIP, folder: Path) -> None:
     parts = model.stack.parts
     index = {"_class_name": _index_name(parts)}
     index |= {k: [package_of(v), type(v).__name__] for k, v in parts.items() if k != "codebook"}
-    with whole_folder(folder) as fresh:
+    with whole_folder(folder, "model_index.json") as fresh:
         for name, part in parts.items():
             if name == "codebook":
                 codebook, edges = part

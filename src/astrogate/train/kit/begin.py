@@ -50,15 +50,25 @@ def begin_decoder(unet: Any, projection: Any, model: Path) -> None:
     The latter knows no image embeddings: their part of the time embedding starts at zero, and the text states go
     through unchanged.
     """
-    if (model / "decoder").is_dir():
-        begin(unet, weights_of(model, "decoder"))
-        begin(projection, weights_of(model, "text_proj" if (model / "text_proj").is_dir() else "decoder/text_proj"))
+    weights, *projected = starting_weights(model, "decoder")
+    begin(unet, weights)
+    if projected:
+        begin(projection, projected[0])
         return
-    begin(unet, weights_of(model, "unet"))
     nn.init.zeros_(unet.class_embedding.linear_2.weight)
     nn.init.zeros_(unet.class_embedding.linear_2.bias)
     nn.init.eye_(projection.encoder_hidden_states_proj.weight)
     nn.init.zeros_(projection.encoder_hidden_states_proj.bias)
+
+
+def starting_weights(model: Path, part: str) -> list[dict[str, Tensor]]:
+    """The weights that a part of a stack starts from; behind a decoder's those of its projection, if it has one."""
+    if part != "decoder":
+        return [weights_of(model, part)]
+    if not (model / part).is_dir():
+        return [weights_of(model, "unet")]
+    projection = "text_proj" if (model / "text_proj").is_dir() else "decoder/text_proj"
+    return [weights_of(model, part), weights_of(model, projection)]
 
 
 def weights_of(model: Path, part: str) -> dict[str, Tensor]:

@@ -22,9 +22,12 @@ from torch import Tensor
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file, whole_folder, write_text
 from astrogate.core.progress import unseen
+from astrogate.models.loading.trust import read_settings
 from astrogate.ops.pixels import to_pictures
 
 Arrays = dict[str, NDArray[Any]]
+#: The file that says from what a data set was made; it is written last.
+_DONE = "done.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ class PictureData:
 
     def __len__(self) -> int:
         return len(self.arrays["images"])
+
+    @property
+    def recipe(self) -> Any:
+        """From what it was made."""
+        return read_settings(self.folder / _DONE)
 
     def images(self, index: NDArray[np.int64], device: str = "cpu") -> Tensor:
         """Pictures as float32 [b, 3, h, w] in [-1, 1], channels last in memory."""
@@ -61,7 +69,7 @@ class PictureData:
 
 def open_data(folder: Path) -> PictureData:
     """Open a finished data set. Raises AstrogateError for one that is not whole."""
-    if not (folder / "done.json").exists():
+    if not (folder / _DONE).exists():
         raise AstrogateError(f"{folder} holds no finished data set", "build it first")
     try:
         arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
@@ -73,8 +81,9 @@ def open_data(folder: Path) -> PictureData:
 def finished(folder: Path, recipe: Mapping[str, object]) -> PictureData | None:
     """The data set that was made by `recipe`; None where there is none, a broken one, or another."""
     try:
-        return open_data(folder) if json.loads((folder / "done.json").read_text()) == recipe else None
-    except (OSError, ValueError, AstrogateError):
+        found = open_data(folder)
+        return found if found.recipe == recipe else None
+    except AstrogateError:
         return None
 
 
@@ -101,7 +110,7 @@ def build_data(
     if (kept := finished(folder, recipe)) is not None:
         return kept
     chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
-    with whole_folder(folder) as fresh, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with whole_folder(folder, _DONE) as fresh, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
         parts: Iterator[Arrays] = pool.map(_called, map(work, chunks))
         for items, part in zip(chunks, tqdm(parts, total=len(chunks), desc="data", disable=unseen()), strict=True):
@@ -112,7 +121,7 @@ def build_data(
                 arrays[name][items.start : items.stop] = values
         for array in arrays.values():
             array.flush()
-        for name, text in {**(notes or {}), "done.json": json.dumps(recipe)}.items():
+        for name, text in {**(notes or {}), _DONE: json.dumps(recipe)}.items():
             write_text(fresh / name, text)
     return open_data(folder)
 

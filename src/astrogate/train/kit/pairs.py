@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,12 @@ class Pairs:
 
     moments: NDArray[np.float16]
     captions: Sequence[Sequence[str]]
+
+    @property
+    def key(self) -> str:
+        """What names these latents and captions."""
+        latents = sha256(np.ascontiguousarray(self.moments)).hexdigest()
+        return key_of([latents, [list(texts) for texts in self.captions]])
 
     def texts(self, index: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
         """One caption for each of some items, drawn at random."""

@@ -14,7 +14,7 @@ TRAINED_ON = "trained_on.json"
 
 def keep_stage(run: Path, name: str, save: Callable[[Path], object], trained_on: Mapping[str, str]) -> None:
     """Save a stage with the digests of what it was trained on, whole or not at all; then drop its checkpoint."""
-    with whole_folder(run / name) as part:
+    with whole_folder(run / name, TRAINED_ON) as part:
         save(part)
         write_text(part / TRAINED_ON, json.dumps(dict(trained_on)))
     (run / f"{name}-state.safetensors").unlink(missing_ok=True)

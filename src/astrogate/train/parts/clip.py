@@ -41,6 +41,7 @@ def train_clip(
     folder: Path,
     seed: int,
     device: str,
+    of: str = "",
 ) -> Any:
     """Train `clip` on pictures in [-1, 1]; `groups` are names [n] of what is alike, two ways. Returns the average."""
     torch.manual_seed(seed)
@@ -58,7 +59,7 @@ def train_clip(
         text = nn.functional.normalize(out.text_embeds.float(), dim=-1)
         return contrastive_loss(image, text, scale, tokens)
 
-    return fit(nn.ModuleDict({"clip": clip}), loss, schedule, folder=folder, name="clip", seed=seed)["clip"]
+    return fit(nn.ModuleDict({"clip": clip}), loss, schedule, folder=folder, name="clip", seed=seed, of=of)["clip"]
 
 
 def _pool(names: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -68,7 +68,7 @@ def train_student(
     if getattr(unet, "peft_config", None):
         raise AstrogateError(f"{model.name} has a LoRA", "distil it without, or merge it first")
     torch.manual_seed(seed)
-    of = f"{trained.weights}, guidance {guidance:g}, rank {rank}, {len(pairs.moments)} pictures"
+    of = f"{trained.weights}, guidance {guidance:g}, rank {rank}, seed {seed}, pictures {pairs.key}"
     with still(model):
         config = LoraConfig(r=rank, lora_alpha=rank, target_modules=list(_LAYERS))
         try:

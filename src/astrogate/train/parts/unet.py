@@ -32,6 +32,7 @@ def train_unet(
     folder: Path,
     seed: int,
     device: str,
+    of: str = "",
     gamma: float = 5.0,
     drop: float = 0.1,
 ) -> Any:
@@ -54,4 +55,4 @@ def train_unet(
             predicted = unet(noisy, t, states).sample.float()
         return (weights[t] * (predicted - noise).pow(2).mean((1, 2, 3))).mean()
 
-    return fit(nn.ModuleDict({"unet": unet}), loss, schedule, folder=folder, name="unet", seed=seed)["unet"]
+    return fit(nn.ModuleDict({"unet": unet}), loss, schedule, folder=folder, name="unet", seed=seed, of=of)["unet"]

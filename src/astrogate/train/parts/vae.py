@@ -25,6 +25,7 @@ def train_vae(
     folder: Path,
     seed: int,
     device: str,
+    of: str = "",
     beta: float = 5e-4,
     focus: float = 3.0,
 ) -> Any:
@@ -48,7 +49,7 @@ def train_vae(
         error = weight * (y - x)
         return error.abs().mean() + 0.5 * edges(error) + beta * kl
 
-    vae = fit(nn.ModuleDict({"vae": vae}), loss, schedule, folder=folder, name="vae", seed=seed)["vae"]
+    vae = fit(nn.ModuleDict({"vae": vae}), loss, schedule, folder=folder, name="vae", seed=seed, of=of)["vae"]
     with torch.no_grad():
         sample = torch.cat([vae.encode(data.images(order.at(i), device)).latent_dist.mean for i in range(16)])
     vae.register_to_config(scaling_factor=round(1 / float(sample.std()), 5))

@@ -72,6 +72,7 @@ def train_vae_decoder(
     folder: Path,
     seed: int,
     device: str,
+    of: str = "",
     layers: Callable[[Tensor], list[Tensor]],
     generated: NDArray[np.float16] | None = None,
     weights: Weights = Weights(),
@@ -127,7 +128,7 @@ def train_vae_decoder(
             fake = torch.cat([fake, torch.cat([made, rough], 1)])
         return total + adversarial(judge, fake, real, weights)
 
-    best = fit(parts, loss, schedule, folder=folder, name="vae_decoder", seed=seed)
+    best = fit(parts, loss, schedule, folder=folder, name="vae_decoder", seed=seed, of=of)
     large.decoder, large.post_quant_conv = best["decoder"], best["post_quant_conv"]
     return large.requires_grad_(True).eval()
 

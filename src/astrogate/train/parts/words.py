@@ -127,6 +127,7 @@ def train_reader(
     seed: int,
     device: str,
     name: str,
+    of: str = "",
 ) -> Any:
     """Train `reader`, a U-Net's `add_embedding`, to say what captions name: `AMOUNT` away from what it says of none."""
     torch.manual_seed(seed)
@@ -145,7 +146,9 @@ def train_reader(
         index = torch.from_numpy(rng.integers(0, len(tokens), schedule.batch))
         return F.cross_entropy(words.logits(reader(states[index].to(device).float())), named[index].to(device))
 
-    trained: Any = fit(nn.ModuleDict({"reader": reader}), loss, schedule, folder=folder, name=name, seed=seed)["reader"]
+    trained: Any = fit(nn.ModuleDict({"reader": reader}), loss, schedule, folder=folder, name=name, seed=seed, of=of)[
+        "reader"
+    ]
     width = len(words.directions[0])
     with torch.no_grad():
         trained.norm2.weight.fill_(AMOUNT / (2 * width) ** 0.5)
@@ -166,6 +169,7 @@ def train_words(
     seed: int,
     device: str,
     name: str,
+    of: str = "",
     gamma: float = 5.0,
     drop: float = 0.1,
 ) -> Any:
@@ -198,5 +202,7 @@ def train_words(
         error = (1 + (FOCUS - 1) * subject) * (predicted - noise).pow(2)
         return (weights[t] * error.mean((1, 2, 3))).mean()
 
-    trained: Any = fit(nn.ModuleDict({"unet": unet}), loss, schedule, folder=folder, name=name, seed=seed)["unet"]
+    trained: Any = fit(nn.ModuleDict({"unet": unet}), loss, schedule, folder=folder, name=name, seed=seed, of=of)[
+        "unet"
+    ]
     return trained.requires_grad_(True)

@@ -16,8 +16,9 @@ import torch
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_folder
 from astrogate.models.families.astrogate_unclip import OWN
-from astrogate.models.loading.checks import digest, latents_vae
+from astrogate.models.loading.checks import digest, latents_vae, read_card
 from astrogate.models.loading.locate import UNCLIP_SHIPPED, shipped_folder
+from astrogate.models.loading.trust import read_settings
 from astrogate.models.unclip.load import own_part
 from astrogate.train.kit.stages import TRAINED_ON, forget_paths
 
@@ -49,13 +50,13 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
     frozen = {"clip": clip or shipped_folder() / "clip", "vae": vae or latents_vae(shipped_folder())}
     known = {name: digest(folder) for name, folder in frozen.items()}
     index = target / "model_index.json"
-    ours = index.exists() and json.loads(index.read_text()).get("_class_name") == OWN
+    ours = index.exists() and read_settings(index).get("_class_name") == OWN
     if target.exists() and not ours and any(target.iterdir()):
         raise AstrogateError(f"{target} holds something else", "name a new folder, or a stack of ours to replace")
     if not (run / "decoder").is_dir() and not (target / "decoder").is_dir():
         raise AstrogateError(f"{run} holds no decoder", "train the part decoder first")
-    before = json.loads((target / "card.json").read_text())["trained_on"] if ours else {}
-    with whole_folder(target) as fresh:
+    before = read_card(target / "card.json")["trained_on"] if ours else {}
+    with whole_folder(target, "model_index.json") as fresh:
         trained_on: dict[str, dict[str, str]] = {}
         kept: dict[str, dict[str, str]] = {}
         for part, place in _PLACES.items():
@@ -65,7 +66,7 @@ def assemble_stack(run: Path, target: Path, *, clip: Path | None = None, vae: Pa
             if source == target / part:
                 kept[part] = before.get(part, {})
             else:
-                trained_on[part] = json.loads((run / place.split("/")[0] / TRAINED_ON).read_text())
+                trained_on[part] = dict(read_settings(run / place.split("/")[0] / TRAINED_ON))
                 _check_needs(part, run, trained_on[part], known)
             own_part(part, source, torch.float16).save_pretrained(fresh / part)
             if (source / "codebook.safetensors").exists():

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.keys import key_of
 from astrogate.measure.clip import Clip
 from astrogate.models.loading.checks import digest
 from astrogate.models.unclip.conditions import ImageConditions
 from astrogate.models.unclip.load import save_codebook
 from astrogate.ops.quantise import fit_codebook
-from astrogate.train.kit.begin import begin, begin_decoder, weights_of
+from astrogate.train.kit.begin import begin, begin_decoder, starting_weights, weights_of
 from astrogate.train.kit.data import PictureData
 from astrogate.train.kit.denoising import cache_moments, load_vae
 from astrogate.train.kit.loop import Schedule
@@ -60,9 +61,8 @@ class Training:
     def of(self, data: PictureData) -> str:
         """What this training is of; a checkpoint of anything else is refused."""
         sizes = {k: value for k, value in asdict(self.preset).items() if k not in ("schedules", "device", "large")}
-        data_set = json.loads((data.folder / "done.json").read_text())
-        made = [self.name, dict(self.trained_on), sizes, self.seed, data_set]
-        return json.dumps(made if self.init is None else [*made, digest(self.init)])
+        made = [self.name, dict(self.trained_on), sizes, self.seed, data.recipe]
+        return json.dumps(made if self.init is None else [*made, key_of(starting_weights(self.init, self.name))])
 
     def started(self, model: Any) -> Any:
         """The model with the weights that it starts from."""

@@ -7,7 +7,6 @@ builds the data.
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import torch
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 from astrogate.models.loading.checks import digest
-from astrogate.models.loading.trust import check_folder
+from astrogate.models.loading.trust import check_folder, read_settings
 from astrogate.train.kit.stages import TRAINED_ON, keep_stage
 from astrogate.train.stack.presets import UnclipPreset
 from astrogate.train.stack.recipes import PARTS, Training
@@ -45,7 +44,7 @@ def train_part(
         check_folder(init)
     trained_on = {need: digest(source.needed(need)) for need in part.needs}
     if (run / name).exists():
-        if json.loads((run / name / TRAINED_ON).read_text()) != trained_on:
+        if read_settings(run / name / TRAINED_ON) != trained_on:
             raise AstrogateError(f"{run / name} was trained on another CLIP or VAE", "name another folder for this run")
         return run / name
     torch.manual_seed(seed)

@@ -70,6 +70,7 @@ def train_oracle(
     folder: Path,
     seed: int,
     device: str,
+    of: str = "",
 ) -> nn.Module:
     """Train an oracle network of any architecture that answers like `OracleNet`; returns its average."""
     torch.manual_seed(seed)
@@ -90,7 +91,7 @@ def train_oracle(
 
     move: Any = net.to  # torch's annotations leave memory_format out
     net = move(device, memory_format=torch.channels_last)
-    return fit(nn.ModuleDict({"net": net}), loss, schedule, folder=folder, name=name, seed=seed)["net"]
+    return fit(nn.ModuleDict({"net": net}), loss, schedule, folder=folder, name=name, seed=seed, of=of)["net"]
 
 
 def _jitter(x: Tensor) -> Tensor:

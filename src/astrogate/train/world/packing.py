@@ -18,6 +18,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_folder
 from astrogate.menagerie.captions import WORDS
 from astrogate.models.loading.checks import digest, latents_vae
+from astrogate.models.loading.trust import read_settings
 from astrogate.train.kit.stages import TRAINED_ON, forget_paths
 
 #: What each stage is trained on.
@@ -43,7 +44,7 @@ def assemble(run: Path, target: Path, preset: str) -> int:
 
     _check_run(run)
     check_target(target)
-    with whole_folder(target) as fresh:
+    with whole_folder(target, "card.json") as fresh:
         _pack_vae(run, fresh)
         _pack_clip(run, fresh)
         if (unet := drawing_unet(run)) is not None:
@@ -91,7 +92,7 @@ def check_target(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise AstrogateError(f"{target} is no folder", remedy)
     there = target / "card.json"
-    ours = there.exists() and json.loads(there.read_text()).get("astrogate") == "menagerie"
+    ours = there.exists() and read_settings(there).get("astrogate") == "menagerie"
     if target.exists() and not ours and any(target.iterdir()):
         raise AstrogateError(f"{target} holds something else", remedy)
 
@@ -102,7 +103,7 @@ def _check_run(run: Path) -> None:
             raise AstrogateError(f"{run} has no {part}", f"train the stage {part}, or start from a whole model")
     for part in NEEDS:
         record = run / part / TRAINED_ON
-        for need, expected in json.loads(record.read_text() if record.exists() else "{}").items():
+        for need, expected in (read_settings(record) if record.exists() else {}).items():
             if digest(needed(run, part, need)) != expected:
                 raise AstrogateError(f"{part} in {run} was trained on another {need}", f"train the stage {part} again")
 

@@ -20,7 +20,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 from astrogate.menagerie.captions import WORDS
 from astrogate.models.loading.checks import digest
-from astrogate.train.kit.stages import keep_stage
+from astrogate.train.kit.stages import TRAINED_ON, keep_stage
 from astrogate.train.world.packing import NEEDS, needed
 from astrogate.train.world.presets import Preset
 from astrogate.train.world.stages import STAGES, Stage, shipped_part
@@ -80,6 +80,9 @@ def _tokenizer(run: Path, start: Path | None) -> Any:
 
 
 def _check_order(run: Path, stages: tuple[str, ...]) -> None:
+    for folder in (run / name for name in (*STAGES, "tokenizer")):
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / TRAINED_ON).exists():
+            raise AstrogateError(f"{folder} is no stage of a training", "name another folder for this run")
     for name in stages:
         for part in NEEDS.get(name, ()):
             if part not in stages and not (run / part).exists():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from astrogate.core.keys import key_of
 from astrogate.menagerie.captions import PATTERN_WORDS
 from astrogate.menagerie.factors import CATEGORICAL
 from astrogate.menagerie.oracle import OracleNet, load_oracle, save_oracle
@@ -58,7 +59,17 @@ class Stage:
     @property
     def common(self) -> dict[str, Any]:
         """The options that every training takes."""
-        return {"folder": self.run, "seed": self.seed, "device": self.preset.device}
+        return {"folder": self.run, "seed": self.seed, "device": self.preset.device, "of": self.of}
+
+    @property
+    def of(self) -> str:
+        """What this training is of; a checkpoint of anything else is refused."""
+        sizes = {k: value for k, value in asdict(self.preset).items() if k not in ("schedules", "device")}
+        needs = [needed(self.run, self.name, name) for name in NEEDS.get(self.name, ())]
+        begun = [] if self.start is None else [shipped_part(self.start, self.name)]
+        drawing = drawing_unet(self.run) if self.name == "vae_decoder" else None
+        parts = [digest(path) for path in (*needs, *begun, drawing) if path is not None and path.is_dir()]
+        return key_of([self.name, self.seed, self.schedule.sam, sizes, self.data.recipe, parts])
 
     def begun(self, module: Any) -> Any:
         """The module as built, or with the shipped weights that it starts from, in float32."""
