@@ -9,10 +9,13 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -118,18 +121,86 @@ def test_a_video_is_read_whole_or_refused(frame: ag.Frame, tmp_path: Path, suffi
             list(read_frames(path))
 
 
-def test_a_video_is_shown_as_it_was_held(frame: ag.Frame, tmp_path: Path) -> None:
-    """A telephone held upright writes rows of the sensor, and in the track's header to turn them by 90 degrees."""
-    wide = Image.new("RGB", (64, 48), "blue")
-    wide.paste("red", (0, 0, 64, 24))
-    video([replace(frame, image=wide)] * 3, tmp_path / "x.mp4", tile=64)
+_QUARTERS = ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))
+_MIRRORED = ((-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0))
+
+
+@pytest.mark.parametrize("matrix", _QUARTERS + _MIRRORED)
+def test_a_video_is_shown_as_it_was_held(frame: ag.Frame, tmp_path: Path, matrix: tuple[int, ...]) -> None:
+    """A telephone writes rows of the sensor, and in the track's header how to turn and mirror them."""
+    held = Image.new("RGB", (64, 48), "blue")
+    held.paste("red", (0, 0, 20, 14))
+    video([replace(frame, image=held)] * 3, tmp_path / "x.mp4", tile=64)
     content = bytearray((tmp_path / "x.mp4").read_bytes())
-    matrix = content.index(b"tkhd") + 44
-    content[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+    a, b, c, d = (value << 16 for value in matrix)
+    place = content.index(b"tkhd") + 44
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     (tmp_path / "x.mp4").write_bytes(content)
-    upright = next(read_frames(tmp_path / "x.mp4"))
-    assert upright.size == (48, 64)
-    assert upright.getpixel((40, 32))[0] > 200 > 50 > upright.getpixel((8, 32))[0]  # type: ignore[index]
+    shown = next(read_frames(tmp_path / "x.mp4"))
+    corner = np.array([10 - 32, 7 - 24]) @ np.array(matrix).reshape(2, 2)
+    assert shown.size == ((64, 48) if matrix[0] else (48, 64))
+    x, y = (int(middle / 2 + away) for middle, away in zip(shown.size, corner, strict=True))
+    assert shown.getpixel((x, y))[0] > 200  # type: ignore[index]
+    content[place : place + 36] = struct.pack(">9i", 46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30)
+    (tmp_path / "x.mp4").write_bytes(content)
+    with pytest.raises(ag.AstrogateError, match="at an angle"):
+        list(read_frames(tmp_path / "x.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels", "options", "match"),
+    [
+        ("x.mkv", "ffv1", "bgra", {}, None),
+        ("x.mov", "qtrle", "argb", {}, None),
+        ("x.mp4", "libx264", "yuv420p", {"color_trc": 16}, "high dynamic range"),
+        ("x.mp4", "libx264", "yuv420p", {"color_trc": 18}, "high dynamic range"),
+        ("x.mp4", "libx264", "yuv420p", {"sample_aspect_ratio": Fraction(2)}, None),
+    ],
+)
+def test_what_a_video_says_of_its_pixels(
+    tmp_path: Path, name: str, codec: str, pixels: str, options: dict[str, Any], match: str | None
+) -> None:
+    clear = np.zeros((48, 64, 4), np.uint8)
+    clear[:, 32:] = (255, 0, 0, 255)
+    with av.open(str(tmp_path / name), "w") as out:
+        stream: Any = out.add_stream(codec, 24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        for key, value in options.items():
+            setattr(stream.codec_context, key, value)
+        for _ in range(3):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(clear, "rgba").reformat(format=pixels)))
+        out.mux(stream.encode(None))
+    if match is not None:
+        with pytest.raises(ag.AstrogateError, match=match):
+            list(read_frames(tmp_path / name))
+        return
+    shown = next(read_frames(tmp_path / name))
+    assert shown.size == (128 if options else 64, 48)
+    assert min(shown.getpixel((shown.width // 4, 24))) > (-1 if options else 250)  # type: ignore[arg-type]
+    assert shown.getpixel((shown.width * 3 // 4, 24))[0] > 200  # type: ignore[index]
+
+
+def test_a_live_video_that_was_cut_off(frame: ag.Frame, tmp_path: Path) -> None:
+    """Where a browser records, no length is known."""
+    video([painted(frame, (12 * i, 0, 0)) for i in range(20)], tmp_path / "x.webm")
+    content = bytearray((tmp_path / "x.webm").read_bytes())
+    place = content.index(b"\x18S\x80g") + 4
+    content[place : place + 8] = b"\x01" + b"\xff" * 7
+    (tmp_path / "x.webm").write_bytes(content)
+    assert len(list(read_frames(tmp_path / "x.webm"))) == 20
+    (tmp_path / "x.webm").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ag.AstrogateError, match="was cut off"):
+        list(read_frames(tmp_path / "x.webm"))
+
+
+def test_a_gif_with_a_hole_is_refused_or_whole(frame: ag.Frame, tmp_path: Path) -> None:
+    path = tmp_path / "x.gif"
+    video([painted(frame, (12 * i, 0, 0)) for i in range(10)], path, tile=16)
+    whole = path.read_bytes()
+    for place in range(13, len(whole) - 33, 40):
+        path.write_bytes(whole[:place] + bytes(32) + whole[place + 32 :])
+        with suppress(ag.AstrogateError):
+            assert len(list(read_frames(path))) == 10, place
 
 
 @pytest.mark.parametrize("content", [b"#EXTM3U\n#EXTINF:1\n{}\n", b"ffconcat version 1.0\nfile {}\n", b"<MPD>{}</MPD>"])

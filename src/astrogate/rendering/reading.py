@@ -8,9 +8,10 @@ file was cut off: whether it holds all that its container promises is looked at 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageSequence
 
@@ -21,6 +22,19 @@ from astrogate.rendering.pixels import MOST_PIXELS, opened, picture_files, read_
 
 _REMEDY = "name a folder of pictures, or a video in MP4, WebM, MKV, AVI, GIF or WebP"
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+#: What shows the picture at (a x + c y, b x + d y), by a, b, c and d.
+_TURNS = {
+    (1, 0, 0, 1): None,
+    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
+    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
+    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
+    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
+    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
+}
+#: The transfers of high dynamic range, PQ and HLG (ITU-T H.273), which look washed out as they are.
+_WIDE = (16, 18)
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
 
 
@@ -65,8 +79,26 @@ def _decoded(path: Path, container: str) -> Iterator[Image.Image]:
         _check_size(path, shown.width, shown.height)
         for frame in opened_file.decode(shown):
             _check_size(path, frame.width, frame.height)
-            image = frame.to_image()
-            yield image.rotate(frame.rotation, expand=True) if frame.rotation else image
+            if frame.color_trc in _WIDE:
+                raise AstrogateError(f"{path} is a video of high dynamic range", "convert it to BT.709")
+            clear = any(component.is_alpha for component in frame.format.components)
+            image = rgb(Image.fromarray(frame.to_ndarray(format="rgba"))) if clear else frame.to_image()
+            ratio = float(shown.sample_aspect_ratio or 1)
+            if ratio != 1:
+                _check_size(path, round(image.width * ratio), image.height)
+                image = image.resize((max(1, round(image.width * ratio)), image.height), Image.Resampling.LANCZOS)
+            yield _upright(path, image, frame.side_data.get("DISPLAYMATRIX"))
+
+
+def _upright(path: Path, image: Image.Image, matrix: Any) -> Image.Image:
+    """A picture as the display matrix of its video turns and mirrors it: nine numbers of 32 bits."""
+    if matrix is None:
+        return image
+    a, b, _, c, d = (value / 65536 for value in struct.unpack("=5i", bytes(matrix)[:20]))
+    if (a, b, c, d) not in _TURNS:
+        raise AstrogateError(f"{path} is shown at an angle", "turn it by quarters")
+    turn = _TURNS[a, b, c, d]
+    return image if turn is None else image.transpose(turn)
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -112,14 +144,20 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
 
 
 def _end_of_segment(file: BinaryIO, size: int) -> int:
-    """Where the segment behind the header ends; `size` where it does not say."""
+    """Where the segment behind the header ends, or the last element in one of unknown length."""
     file.seek(len(_EBML))
     header, _ = _number(file)
     file.seek(header, 1)
     if file.read(len(_SEGMENT)) != _SEGMENT:
         return size
     length, known = _number(file)
-    return file.tell() + length if known else size
+    end = file.tell() + (length if known else 0)
+    while not known and end < size:
+        file.seek(end)
+        _number(file)  # the element's name
+        length, whole = _number(file)
+        end = file.tell() + (length if whole else 0)
+    return end
 
 
 def _number(file: BinaryIO) -> tuple[int, bool]:
@@ -137,6 +175,22 @@ def _end_of_riff(file: BinaryIO, size: int) -> int:
 
 
 def _end_of_gif(file: BinaryIO, size: int) -> int:
-    """The size of a file whose last byte, but for zeros, is the trailer; else more."""
-    file.seek(max(0, size - 4096))
-    return size if file.read().rstrip(b"\0").endswith(b";") else size + 1
+    """`size` where one block after the other leads to the trailer; else more."""
+    file.seek(10)
+    _skip_colours(file, 2)
+    while (kind := file.read(1)) != b";":
+        if kind == b",":  # a picture: its place and size
+            file.seek(8, 1)
+            _skip_colours(file, 0)
+        elif kind != b"!":
+            return size + 1
+        file.seek(1, 1)
+        while length := int.from_bytes(file.read(1)):
+            file.seek(length, 1)
+    return size
+
+
+def _skip_colours(file: BinaryIO, between: int) -> None:
+    """Go on behind flags, some bytes, and the table of colours that the flags tell of."""
+    flags = int.from_bytes(file.read(1))
+    file.seek(between + (3 << (flags % 8 + 1) if flags & 0x80 else 0), 1)
