@@ -44,6 +44,7 @@ def found(path: Path | str, /, **changes: Any) -> Found:
         raise AstrogateError(f"{path} runs code of others, {names}", f"set method={names} if you trust it")
     differs: list[str] = []
     known = request.files()
+    request.check_files()
     for name, kept in files.items():
         if name in known and known[name].exists():
             if digest(known[name]) != kept:

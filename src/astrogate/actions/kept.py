@@ -67,12 +67,17 @@ class Kept(Loading):
         if layout is None:
             return Plan(frames, total, facts=facts, line=line, whole=frames)
         try:
-            return Plan(frames, total, **_layout(layout), facts=facts, line=line)
-        except (LookupError, TypeError, ValueError) as error:
+            return Plan(frames, total, **_layout(layout, total), facts=facts, line=line)
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise AstrogateError(f"the record of {self.file} is damaged", "name the file as it was written") from error
 
 
-def _layout(told: Mapping[str, Any]) -> dict[str, Any]:
-    """How a strip is laid out, by its record."""
+def _layout(told: Mapping[str, Any], total: int) -> dict[str, Any]:
+    """How a strip of `total` pictures is laid out, by its record. Raises ValueError for what can't be."""
+    from astrogate.rendering.sheet import LARGEST_TILE
+
     columns, rows = (tuple(map(str, told[name])) for name in ("columns", "rows"))
-    return {"columns": columns, "rows": rows, "middle": int(told["middle"]), "tile": int(told["tile"])}
+    middle, tile = int(told["middle"]), int(told["tile"])
+    if len(columns) * max(1, len(rows)) != total or not 0 <= middle < total or not 1 <= tile <= LARGEST_TILE:
+        raise ValueError("another number of pictures")
+    return {"columns": columns, "rows": rows, "middle": middle, "tile": tile}

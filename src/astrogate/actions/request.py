@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -36,6 +37,10 @@ def needed(help: str, **limits: Any) -> Any:
 def argument(help: str, *, default: Any = ..., **limits: Any) -> Any:
     """A field that is given by its place."""
     return Field(default, description=help, json_schema_extra={"argument": True}, **limits)
+
+
+#: The most files of a folder that is named in a request.
+_MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +91,10 @@ class Request(BaseModel):
 
     def check(self) -> None:
         """Raise AstrogateError for what can be refused before a model is loaded."""
+        self.check_files()
+
+    def check_files(self) -> None:
+        """Raise AstrogateError for files that are none, before they are read."""
         for path in self.files().values():
             if path.is_dir() and path not in self.folders():
                 raise AstrogateError(f"{path} is a folder", "name a file")
@@ -140,7 +149,10 @@ def digest(path: Path) -> str:
     try:
         if path.is_file():
             return key_of(path.read_bytes())
-        parts = (part for part in sorted(path.rglob("*")) if part.is_file())
+        below = list(islice(path.rglob("*"), _MOST + 1))
+        if len(below) > _MOST:
+            raise AstrogateError(f"{path} holds more than {_MOST:,} files", "name a smaller folder")
+        parts = (part for part in sorted(below) if part.is_file())
         return key_of([[str(part.relative_to(path)), key_of(part.read_bytes())] for part in parts])
     except OSError as error:
         raise AstrogateError(

@@ -141,7 +141,7 @@ def rebuilt(kind: type[T], fields: Mapping[str, Any], what: str) -> T:
     """An object of its `fields`, as a file has them. Raises AstrogateError for `what` where they are others."""
     try:
         return kind(**fields)
-    except (TypeError, ValueError, AttributeError, LookupError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
         raise AstrogateError(f"{what} is damaged ({str(error)[:120]})", "make it anew") from error
 
 

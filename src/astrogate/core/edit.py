@@ -116,7 +116,7 @@ class Edit:
                 kept["name"],
                 kept["origin"],
             )
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise AstrogateError(f"{path} holds an edit that is damaged ({error})", remedy) from error
 
     def held(self, share: float, attend: float = 1.0) -> Edit:

@@ -49,6 +49,8 @@ class Recipe:
         for name in ("guidance_scale", "true_cfg_scale"):
             set_(name, real(getattr(self, name), "guidance", 0, 100, "choose 0 to 100 (1 is no guidance)"))
         set_("eta", real(self.eta, "eta", 0, 1, "choose a share of the noise from 0 to 1"))
+        if self.scheduler is not None and not isinstance(self.scheduler, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise AstrogateError(f"scheduler {self.scheduler!r}", "name its class in diffusers, such as DDIM")
         if self.dtype is not None and self.dtype not in _DTYPES:
             raise AstrogateError(f"dtype {self.dtype!r} is unknown", f"choose one of {', '.join(_DTYPES)}")
         for name in ("height", "width", "stride"):

@@ -27,6 +27,14 @@ def words_of(text: str) -> list[str]:
     return [folded(word) for word in WORD.findall(text)]
 
 
+def places(phrase: str, text: str) -> list[tuple[int, int]]:
+    """Where a word or phrase stands in a text: the range of characters of each time."""
+    found, wanted = list(WORD.finditer(text)), words_of(phrase)
+    spoken, count = [folded(match.group()) for match in found], len(wanted)
+    starts = [i for i in range(len(found) - count + 1) if count and spoken[i : i + count] == wanted]
+    return [(found[i].start(), found[i + count - 1].end()) for i in starts]
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """One text encoder's tokens on the sequence axis of "prompt_embeds": positions [start, stop).

@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 import operator
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from astrogate.core.errors import AstrogateError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: How far beyond black and white rounding may lead.
+_ROUNDING = 0.01
 
 
 def whole(value: Any, what: str, low: int, high: int, remedy: str = "") -> int:
@@ -70,3 +76,15 @@ def _called(what: str, value: Any) -> str:
     except ValueError:  # a number of thousands of digits
         shown = "a number that is too long"
     return what.format(shown) if "{}" in what else f"{what} {shown}"
+
+
+def check_pictures(pictures: Tensor) -> None:
+    """Raise AstrogateError for what are no pictures [n, 3, h, w] in [0, 1]."""
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or 0 in pictures.shape or not pictures.is_floating_point():
+        found = f"{list(pictures.shape)} of {str(pictures.dtype).removeprefix('torch.')}"
+    else:
+        low, high = (float(end) for end in pictures.detach().aminmax())
+        if low >= -_ROUNDING and high <= 1 + _ROUNDING:
+            return
+        found = f"numbers from {low:g} to {high:g}"
+    raise AstrogateError(f"pictures are {found}", "give [n, 3, h, w] in [0, 1]: `to_tensor` makes them of images")

@@ -20,13 +20,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError, reason
+from astrogate.core.state import usual
 from astrogate.core.texts import check_text
+from astrogate.core.values import check_pictures
 from astrogate.models.finite import check_made
 from astrogate.models.loading.locate import home, is_unclip, shipped_folder
 from astrogate.models.loading.parts import load_module
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.trust import check_folder
-from astrogate.models.sampler.locks import usual
+from astrogate.models.text.prompts import check_length, check_words
 
 
 @final
@@ -36,6 +38,7 @@ class Clip:
     Raises AstrogateError for a folder that is absent, not whole, or holds pickled weights.
     """
 
+    @usual()
     def __init__(self, folder: Path | str, *, device: str = "cpu") -> None:
         from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
@@ -48,17 +51,19 @@ class Clip:
                 model: Any = load_module(CLIPModel, folder, torch.float32)
                 self.tokenizer = CLIPTokenizer.from_pretrained(folder)
                 processor = CLIPImageProcessor.from_pretrained(folder)
+            self.model = model.to(device).eval()
+            self.side = int(self.model.config.vision_config.image_size)
+            self.mean, self.std = (
+                torch.tensor(v, device=device)[:, None, None] for v in (processor.image_mean, processor.image_std)
+            )
         except AstrogateError:
             raise
         except Exception as error:  # whatever a library raises on files that are not what they should be
             raise AstrogateError(f"{folder} is no CLIP ({reason(error)})", "name a whole CLIPModel folder") from error
-        if not 4 <= len(self.tokenizer) <= model.config.text_config.vocab_size:
+        config = model.config.text_config
+        fits = 2 < self.tokenizer.model_max_length <= config.max_position_embeddings
+        if not fits or not 4 <= len(self.tokenizer) <= config.vocab_size:
             raise AstrogateError(f"the tokenizer in {folder} is not the model's", "restore its vocabulary")
-        self.model = model.to(device).eval()
-        self.side = int(self.model.config.vision_config.image_size)
-        self.mean, self.std = (
-            torch.tensor(v, device=device)[:, None, None] for v in (processor.image_mean, processor.image_std)
-        )
 
     def __repr__(self) -> str:
         return f"<Clip {self.folder}>"
@@ -68,6 +73,7 @@ class Clip:
 
         Of one that is not square, the middle, as CLIP's own processor has it; or the `whole`, squeezed to a square.
         """
+        check_pictures(pictures)
         pictures = pictures.to(self.mean.device)
         high, wide = (self.side, self.side) if whole else _covering(pictures.shape[-2], pictures.shape[-1], self.side)
         if pictures.shape[-2:] != (high, wide):
@@ -114,8 +120,9 @@ class Clip:
     @torch.no_grad()
     def texts(self, texts: Sequence[str], *, batch_size: int = 250) -> Tensor:
         """Unit features [n, d] of texts."""
+        check_words(texts, ())
         for text in texts:
-            check_text(text)
+            check_length(text, self.tokenizer)
         parts: list[Tensor] = []
         for start in range(0, len(texts), batch_size):
             tokens = self.tokenizer(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from astrogate.core.protocols import Readings
+from astrogate.core.state import usual
 from astrogate.measure.clip import Clip
 
 
@@ -22,6 +23,7 @@ from astrogate.measure.clip import Clip
 class ZeroShot:
     """A Reader by `texts`, factor -> value -> text, and `poles`, factor -> (text of the high end, of the low end)."""
 
+    @usual()
     def __init__(
         self, clip: Clip, texts: Mapping[str, Mapping[str, str]], poles: Mapping[str, tuple[str, str]]
     ) -> None:
@@ -30,6 +32,7 @@ class ZeroShot:
         self._texts = {factor: clip.texts(list(values.values())) for factor, values in texts.items()}
         self._poles = {factor: clip.texts(pair) for factor, pair in poles.items()}
 
+    @usual()
     def read(self, pictures: Tensor) -> Readings:
         """Readings of pictures [n, 3, h, w] in [0, 1]."""
         features = self.clip.images(pictures)

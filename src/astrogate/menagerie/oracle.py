@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.protocols import Readings
+from astrogate.core.state import usual
+from astrogate.core.values import check_pictures
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
 
 
@@ -98,11 +100,11 @@ class Oracle:
     def __init__(self, net: nn.Module, side: int, batch: int = 100) -> None:
         self.net, self.side, self.batch = net.eval(), side, batch
 
+    @usual()
     @torch.no_grad()
     def read(self, pictures: Tensor) -> Readings:
         """Factors of pictures [n, 3, h, w] in [0, 1]; the mask comes back at the pictures' size, in [0, 1]."""
-        if pictures.ndim != 4 or pictures.shape[1] != 3:
-            raise AstrogateError(f"pictures of shape {tuple(pictures.shape)}", "give [n, 3, h, w] in [0, 1]")
+        check_pictures(pictures)
         device = next(self.net.parameters()).device
         parts = [self._batch(part.to(device, torch.float32)) for part in pictures.split(self.batch)]
         logits, values, mask = (torch.cat(p) for p in zip(*parts, strict=True))
@@ -115,6 +117,7 @@ class Oracle:
             mask=mask,
         )
 
+    @usual()
     @torch.no_grad()
     def features(self, pictures: Tensor) -> Tensor:
         """The last hidden layer [n, width] for pictures [n, 3, h, w] in [0, 1]: what FID and KID compare."""
@@ -143,6 +146,7 @@ def resized(pictures: Tensor, side: int) -> Tensor:
     return F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
 
 
+@usual()
 def load_oracle(folder: Path | None = None, kind: Callable[..., nn.Module] = OracleNet) -> Oracle:
     """The shipped oracle, or a network of `kind` saved in `folder` by `save_oracle`.
 

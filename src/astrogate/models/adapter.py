@@ -282,8 +282,7 @@ def part(parts: Mapping[str, nn.Module], site: str, name: str) -> nn.Module:
 
 def sides(height: int | None, width: int | None, default: Callable[[], int], factor: int) -> tuple[int, int]:
     """Height and width in pixels. Raises AstrogateError for what is no multiple of `factor`."""
-    given = [None if side is None else whole(side, "{} pixels", 1, 16384) for side in (height, width)]
-    height, width = (default() if side is None else side for side in given)
+    height, width = (whole(default() if side is None else side, "{} pixels", 1, 16384) for side in (height, width))
     if height % factor or width % factor:
         raise AstrogateError(f"{width} x {height} pixels", f"choose multiples of {factor} for this model")
     return height, width

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from astrogate.core.values import check_pictures
 from astrogate.models.finite import check_made, finite, in_float32
 
 
@@ -71,6 +72,7 @@ class Autoencoder:
 
     def posterior(self, pictures: Tensor) -> Any:
         """The encoder's distribution for pictures in [0, 1], as it is."""
+        check_pictures(pictures)
         if (ratio := self.enlargement) > 1:
             pictures = F.avg_pool2d(pictures, ratio)
         return self.vae.encode((2 * pictures - 1).to(self.vae.dtype)).latent_dist
@@ -126,6 +128,7 @@ class Movq:
 
     def latents(self, pictures: Tensor) -> Tensor:
         """See `Coder.latents`."""
+        check_pictures(pictures)
         return self.movq.encode(2 * pictures - 1).latents
 
     def picture(self, latents: Tensor) -> Tensor:
@@ -143,6 +146,7 @@ class Pixels:
 
     def latents(self, pictures: Tensor) -> Tensor:
         """See `Coder.latents`."""
+        check_pictures(pictures)
         if pictures.shape[-2:] != (self.side, self.side):
             pictures = F.interpolate(pictures, (self.side, self.side), mode="bicubic", antialias=True).clamp(0, 1)
         return 2 * pictures - 1

@@ -11,6 +11,7 @@ from PIL.Image import Resampling
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
+from astrogate.core.state import usual
 from astrogate.models.registry import require
 from astrogate.models.sampler.loop import adapted
 from astrogate.ops.pixels import rgb, to_pictures
@@ -27,6 +28,7 @@ def with_control(model: Model, point: Point, image: Image.Image) -> Point:
     return replace(point, extras={**point.extras, "image": to_pictures(fitted)})
 
 
+@usual()
 @torch.no_grad()
 def with_image(model: Model, point: Point, image: Image.Image) -> Point:
     """This point with a picture for the model's IP-Adapter.

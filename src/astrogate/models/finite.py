@@ -1,7 +1,7 @@
 """Numbers all the way from weights to pictures, or one line that says where they stop being any.
 
-What comes out is looked at once. Only where it holds what is no finite number are the weights of every part looked at
-and, if these are sound, is the batch drawn again with an eye on each call of the denoiser.
+What each call of the denoiser gives is looked at, as samplers clamp infinities away, and so is what comes out. Only
+where there is no finite number are the weights of every part looked at.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ def watched(denoise: Callable[[Owner, Sequence[Point], Recipe], Tensor]) -> Call
         for point in points:
             if odd := [space for space, tensor in point.tensors.items() if not finite(tensor)]:
                 raise AstrogateError(f"the {odd[0]} of a point are not finite numbers", "make the point anew")
-        drawn = denoise(self, points, recipe)
-        if finite(drawn):
-            return drawn
-        check_weights(self.parts)
-        calls, steps = list[bool](), recipe.num_inference_steps
-        handle = self.denoiser.register_forward_hook(lambda _module, _given, out: calls.append(finite(out[0])))
+        calls = list[Tensor]()
+        handle = self.denoiser.register_forward_hook(lambda _, __, out: calls.append(out[0].isfinite().all()))
         try:
-            denoise(self, points, recipe)
+            drawn = denoise(self, points, recipe)
         finally:
             handle.remove()
-        step = 1 + calls.index(False) * steps // len(calls) if False in calls else steps
+        fine, steps = [bool(call) for call in calls], recipe.num_inference_steps
+        if all(fine) and finite(drawn):
+            return drawn
+        check_weights(self.parts)
+        step = 1 + fine.index(False) * steps // len(fine) if False in fine else steps
         kind = recipe.dtype or str(drawn.dtype).removeprefix("torch.")
         raise AstrogateError(f"pictures are not finite numbers from step {step} of {steps} on, in {kind}", _REMEDY)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from astrogate.core.protocols import Model
+from astrogate.core.state import usual
 from astrogate.models import identity
 from astrogate.models.adapter import PipelineModel
 from astrogate.models.registry import require
@@ -41,6 +42,7 @@ def timesteps(model: Model) -> int:
         return len(trained.pipe.scheduler.alphas_cumprod)
 
 
+@usual()
 @torch.no_grad()
 def moments(model: Model, pictures: Tensor, *, batch_size: int = 8) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the latents [n, c, h, w] of pictures [n, 3, H, W] in [0, 1], on the model's device."""

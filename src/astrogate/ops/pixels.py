@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
@@ -36,19 +38,35 @@ def rgb(image: Image.Image, name: str = "a picture") -> Image.Image:
 
     Sixteen bits are brought to eight, and floats in [0, 1]. Raises AstrogateError for other numbers.
     """
+    if not isinstance(image, Image.Image) or 0 in image.size:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise AstrogateError(f"{name} is no image, or has no pixel", "give a PIL image; `read_picture` opens files")
+    kind, image = image.format, _in_srgb(ImageOps.exif_transpose(image))
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         values = np.asarray(image, np.float32)
         most = 1.0 if image.mode == "F" else 65535.0
-        wide = image.mode == "I" and image.format != "PNG"  # whose sixteen bits Pillow gives as integers of 32
+        wide = image.mode == "I" and kind != "PNG"  # whose sixteen bits Pillow gives as integers of 32
         if wide or not 0 <= float(values.min()) <= float(values.max()) <= most:
             raise AstrogateError(
                 f"{name} holds {image.mode} numbers from {values.min():g} to {values.max():g}",
                 "give eight or sixteen bits, or floats from 0 to 1",
             )
         image = Image.fromarray((values * (255 / most)).round().astype(np.uint8))
-    upright = ImageOps.exif_transpose(image)
-    if "A" in upright.getbands() or "a" in upright.getbands() or "transparency" in upright.info:
-        clear = upright.convert("RGBA")
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        clear = image.convert("RGBA")
         paper = Image.new("RGBA", clear.size, "white")
-        upright = Image.alpha_composite(paper, clear)
-    return upright.convert("RGB")
+        image = Image.alpha_composite(paper, clear)
+    return image.convert("RGB")
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """A picture in the colours of screens, where it says that its own are others; a broken profile is none."""
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+        return image
+    try:
+        own = ImageCms.ImageCmsProfile(BytesIO(profile))
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        found = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode=mode)
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    return image if found is None else found

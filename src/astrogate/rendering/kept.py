@@ -85,7 +85,7 @@ def unpacked(data: bytes, source: Path | str) -> list[tuple[Point, Recipe]]:
             edits = {name: _edit(tensors[name], folder) for told in kept["points"] for name, _ in told["edits"]}
             points = [_point(told, tensors, edits) for told in kept["points"]]
             return list(zip(points, [Recipe(**told) for told in kept["recipes"]], strict=True))
-        except (AstrogateError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (AstrogateError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise AstrogateError(f"the points in {source} are damaged", _REMEDY) from error
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from warnings import warn
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning, reason
@@ -25,6 +25,8 @@ from astrogate.ops.pixels import rgb, to_pictures, to_pixels
 SUFFIXES, _FORMATS = (".png", ".jpg", ".jpeg", ".webp"), ("PNG", "JPEG", "WEBP")
 #: The most pixels of a picture: some 200 MB as it is decoded.
 MOST_PIXELS = 50_000_000
+#: The most pixels of a sheet of ours: 1.5 GB.
+MOST_SHEET = 500_000_000
 #: What Pillow raises on files that are no whole picture.
 UNREADABLE = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, struct.error),
@@ -45,22 +47,32 @@ def _counted(name: str) -> list[tuple[int, int, str]]:
 
 
 @contextmanager
-def opened(path: Path | str, formats: Sequence[str] = _FORMATS) -> Generator[Image.Image]:
+def opened(path: Path | str, formats: Sequence[str] = _FORMATS, *, most: int = MOST_PIXELS) -> Generator[Image.Image]:
     """A picture file, whose header has been read.
 
-    Raises AstrogateError for what is no file, and for one of more than `MOST_PIXELS`; what is no picture raises one of
+    Raises AstrogateError for what is no file, and for one of more than `most` pixels; what is no picture raises one of
     `UNREADABLE`.
     """
     if not Path(path).is_file():
         raise AstrogateError(f"{path} is no picture (there is no such file)", "name a PNG, JPEG or WebP file")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _whole_alone():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a bound of our own
         with Image.open(path, formats=tuple(formats)) as image:
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > most:
                 raise AstrogateError(
-                    f"{path} is too large ({image.width} x {image.height})", f"use at most {MOST_PIXELS:,} pixels"
+                    f"{path} is too large ({image.width} x {image.height})", f"use at most {most:,} pixels"
                 )
             yield image
+
+
+@contextmanager
+def _whole_alone() -> Generator[None]:
+    """While open, Pillow reads no half pictures, whatever the caller has told it."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def read_picture(path: Path | str) -> Image.Image:
@@ -87,7 +99,7 @@ def fitted(image: Image.Image, height: int, width: int) -> Tensor:
 
 def image_of(frame: Frame | Image.Image) -> Image.Image:
     """A frame's picture, or an image, as a person sees it."""
-    return rgb(frame if isinstance(frame, Image.Image) else frame.image)
+    return rgb(frame.image if isinstance(frame, Frame) else frame)
 
 
 def to_tensor(frames: Iterable[Frame | Image.Image]) -> Tensor:

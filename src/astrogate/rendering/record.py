@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,13 +19,13 @@ from typing import Any, BinaryIO
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.files import whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
 from astrogate.core.values import plain
 from astrogate.rendering.kept import packed
-from astrogate.rendering.pixels import UNREADABLE, opened
+from astrogate.rendering.pixels import MOST_PIXELS, MOST_SHEET, UNREADABLE, opened
 
 _KEY, _CHUNK, _GIF_MARK = "astrogate", b"ASTG", b"\x09astrogate"
 #: PNG's own rule of names: not needed to see the picture, private, and safe to copy with it.
@@ -84,7 +85,10 @@ def records(path: Path, frame: Frame, more: Mapping[str, Any]) -> bool:
 
 def text_of(frame: Frame, more: Mapping[str, Any] | None = None) -> str:
     """The record as a file has it; `more` joins that of the frame."""
-    return json.dumps({**record(frame), **(more or {})}, default=plain)
+    try:
+        return json.dumps({**record(frame), **(more or {})}, default=plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise AstrogateError(f"the record can't be written ({reason(error)})", "give text and numbers") from error
 
 
 def save_png(
@@ -131,12 +135,20 @@ def versions() -> dict[str, str]:
 def read_points(path: Path) -> bytes:
     """The points that a PNG file holds; none for another file, and for one without."""
     try:
-        with opened(path, ("PNG",)) as image:
-            image.load()
+        with _own(path) as image:
             chunks: list[tuple[bytes, bytes]] = getattr(image, "private_chunks", [])
     except (AstrogateError, *UNREADABLE):
         return b""
     return next((chunk[1] for chunk in chunks if chunk[0] == _POINTS), b"")
+
+
+@contextmanager
+def _own(path: Path) -> Generator[Image.Image]:
+    """A PNG file with all its text, which in ours stands before the pixels; other programs move it behind them."""
+    with opened(path, ("PNG",), most=MOST_SHEET) as image:
+        if image.width * image.height <= MOST_PIXELS:
+            image.load()
+        yield image
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -170,8 +182,7 @@ def _text_in(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(12)
         if head.startswith(b"\x89PNG"):
-            with opened(path, ("PNG",)) as image:
-                image.load()
+            with _own(path) as image:
                 return image.info.get(_KEY)
         if head.startswith(b"GIF8"):
             return _behind_gif(file)

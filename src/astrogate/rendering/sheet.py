@@ -8,12 +8,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Frame
+from astrogate.core.values import whole
 from astrogate.rendering.letters import font, shown
-from astrogate.rendering.pixels import image_of
+from astrogate.rendering.pixels import MOST_SHEET, image_of
 
 _PAPER, _INK, _GAP = (255, 255, 255), (40, 40, 48), 4
-#: The most pixels of a sheet: 1.5 GB.
-_MOST = 500_000_000
+#: To what width pictures are enlarged, at most.
+LARGEST_TILE = 4096
 
 
 def sheet(
@@ -35,10 +36,13 @@ def sheet(
         raise AstrogateError("there are no frames to lay out", "render at least one point")
     if odd := next((image for image in images if image.size != images[0].size), None):
         raise AstrogateError(f"frames of {images[0].size} and {odd.size} pixels", "lay out frames of one size")
-    columns = columns or len(images)
+    columns = len(images) if columns is None else whole(columns, "{} columns", 1, 10_000)
+    tile = whole(tile, "a tile of {} pixels", 1, LARGEST_TILE)
     zoom = max(1, -(-tile // images[0].width))
     w, h = images[0].width * zoom, images[0].height * zoom
-    letters = max(11, h // 10)
+    if columns * w * -(-len(images) // columns) * h > MOST_SHEET:
+        raise AstrogateError(f"{len(images)} pictures of {w} x {h} pixels", "show fewer pictures, or smaller ones")
+    letters = max(11, min(h // 10, 400))
     ink = font(letters)
     heads = [_wrapped(shown(text), ink, w) for text in labels[:columns]]
     rows = [shown(text) for text in rows]
@@ -46,7 +50,7 @@ def sheet(
     margin = round(max((ink.getlength(text) for text in rows), default=0)) + (2 * _GAP if rows else 0)
     count = -(-len(images) // columns)
     size = (margin + columns * (w + _GAP) + _GAP, line + count * (h + _GAP) + _GAP)
-    if size[0] * size[1] > _MOST:
+    if size[0] * size[1] > MOST_SHEET:
         raise AstrogateError(f"a sheet of {size[0]} x {size[1]} pixels", "show fewer pictures, or smaller ones")
     page = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(page)

@@ -109,11 +109,19 @@ def strip(
     scales = spaced(*span(moving, low, high), n)
     every = [along(start, moving, scale) for start in starts for scale in scales]
     frames = tuple(render(model, every, recipe=recipe, batch_size=batch_size, cache=cache, progress=progress))
-    rows = tuple(f"seed {start.seed}" for start in starts) if len(starts) > 1 else ()
+    rows = told_apart(starts) if len(starts) > 1 else ()
     record = {"along": [told(edit) for edit in moving], "scales": scales, "seeds": [start.seed for start in starts]}
     record |= {"batch_size": batch_size}
     middle = scales.index(0) if 0 in scales else 0
     return Strip(frames, tuple(labels(scales)), rows, record, middle, effects(frames, model))
+
+
+def told_apart(points: Sequence[Point]) -> tuple[str, ...]:
+    """What tells points apart, in as few words as may be."""
+    seeds, prompts = [f"seed {point.seed}" for point in points], [point.prompt for point in points]
+    ways = (seeds, prompts, [f"{prompt}, {seed}" for prompt, seed in zip(prompts, seeds, strict=True)])
+    numbered = [f"picture {i}" for i in range(1, len(points) + 1)]
+    return tuple(next((names for names in ways if len(set(names)) == len(names) and "" not in names), numbered))
 
 
 def grid(

@@ -10,7 +10,7 @@ import click
 
 from astrogate.actions.options import Measuring
 from astrogate.actions.output import check_output
-from astrogate.app.cli.options import DEVICE, PATH, RANGE, READER, RUNS, measures, page_file
+from astrogate.app.cli.options import COUNT, DEVICE, PATH, RANGE, READER, RUNS, measures, page_file
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 
@@ -25,7 +25,7 @@ def bench() -> None:
 
 
 @bench.command(short_help="Rank correlation of scale and read factor within strips.")
-@click.option("--seeds", default=8, show_default=True, help="Seeds per subject.")
+@click.option("--seeds", default=8, show_default=True, type=COUNT, help="Seeds per subject.")
 @click.option("--range", "scales", default="-2:2", show_default=True, type=RANGE, help="First and last scale.")
 @DEVICE
 def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
@@ -46,7 +46,7 @@ def strips(seeds: int, scales: tuple[float, float], device: str | None) -> None:
 @bench.command(short_help="Compare the few-step student with its teacher.")
 @page_file("few_steps.md")
 @click.option(
-    "--captions", default=1000, show_default=True, type=click.IntRange(100), help="Held-out captions to draw."
+    "--captions", default=1000, show_default=True, type=click.IntRange(100, 100_000), help="Held-out captions to draw."
 )
 @click.option("--student", "lora", default=None, help="Another student's LoRA.  [default: the one that ships]")
 @DEVICE
@@ -69,8 +69,8 @@ def student(output: Path, captions: int, lora: str | None, device: str | None) -
 @_cells
 @READER
 @click.option("--tune", "tuning", is_flag=True, help="Compare options of our method on the tuning attributes instead.")
-@click.option("--seeds", default=8, show_default=True, help="Seeds per cell.")
-@click.option("--steps", default=None, type=click.IntRange(1), help="Denoising steps.  [default: the model's own]")
+@click.option("--seeds", default=8, show_default=True, type=COUNT, help="Seeds per cell.")
+@click.option("--steps", default=None, type=COUNT, help="Denoising steps.  [default: the model's own]")
 @click.option("--method", "methods", multiple=True, help="An editor of your own, module:object. Repeatable.")
 @click.option("--reader", "own_reader", default=None, help="A reader of your own, module:object.")
 @click.option("--precise", is_flag=True, help="Draw in float32 where that is the dtype, and not in bfloat16.")
@@ -161,7 +161,7 @@ def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loa
 
 @bench.command(short_help="Measure the shipped stack of unCLIP.")
 @page_file("unclip.md")
-@click.option("--captions", default=400, show_default=True, help="Held-out captions to draw.")
+@click.option("--captions", default=400, show_default=True, type=COUNT, help="Held-out captions to draw.")
 @click.option("--tune", "tuning", is_flag=True, help="Try guidance, noise levels and theta on other captions instead.")
 @DEVICE
 def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> None:
@@ -188,7 +188,7 @@ def unclip(output: Path, captions: int, tuning: bool, device: str | None) -> Non
 
 @bench.command(short_help="Count the dimensions that image embeddings use, by CLIP.")
 @click.argument("folders", nargs=-1, type=PATH)
-@click.option("--pictures", "count", default=2000, show_default=True, help="Held-out drawings.")
+@click.option("--pictures", "count", default=2000, show_default=True, type=COUNT, help="Held-out drawings.")
 def rank(folders: tuple[Path, ...], count: int) -> None:
     """Print the rank of the embedding space of CLIPModel FOLDERS (by default the shipped one): the number of principal
     components that leave 1 % of the variance, and the effective rank. Training with --sam is said to lower it.
@@ -214,7 +214,7 @@ def rank(folders: tuple[Path, ...], count: int) -> None:
 @bench.command(short_help="Test whether Conceptor finds what Menagerie's words stand for.")
 @page_file("planted.md")
 @RUNS
-@click.option("--seeds", default=5, show_default=True, type=click.IntRange(2), help="Seeds per concept.")
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(2, 1000), help="Seeds per concept.")
 @click.option("--concept", "names", multiple=True, help="Only this concept; repeatable.")
 @click.option("--way", "ways", multiple=True, help="Only this method; repeatable.")
 @DEVICE

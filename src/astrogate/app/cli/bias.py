@@ -11,7 +11,7 @@ import click
 from astrogate.actions.options import Loading
 from astrogate.actions.output import TENSORS, check_output
 from astrogate.app.cli.concepts import CLIP, PLAN, seeing
-from astrogate.app.cli.options import PATH, loads
+from astrogate.app.cli.options import COUNT, PATH, loads
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def _reader(name: str, clip: Clip, groups: dict[str, tuple[str, ...]]) -> Reader
 @click.option("--balance", "even", is_flag=True, help="Re-weight the words until the pictures have equal shares.")
 @click.option("--target", default=None, help="Other shares to balance to, e.g. 0.3,0.7.")
 @click.option("--calibrate", is_flag=True, help="Draw mixtures of the groups' words, to predict shares of pictures.")
-@click.option("--count", default=100, show_default=True, help="Pictures to count, of the concept and of its words.")
+@click.option(
+    "--count", default=100, show_default=True, type=COUNT, help="Pictures to count, of the concept and of its words."
+)
 @click.option("-o", "--output", default="explained", show_default=True, type=PATH, help="Folder; a run resumes in it.")
 @click.option("--fit-steps", default=PLAN.fit_steps, show_default=True, help="Steps of the optimisation.")
 @click.option("--fit-seed", default=PLAN.fit_seed, show_default=True, help="The seed of the optimisation.")

@@ -10,7 +10,7 @@ import click
 
 from astrogate.actions.options import Loading
 from astrogate.actions.output import TENSORS, check_output
-from astrogate.app.cli.options import PATH, loads
+from astrogate.app.cli.options import PATH, SEED, loads
 from astrogate.app.cli.text import printable
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
@@ -153,9 +153,11 @@ def explain(
 
 @click.command(name="explain-image", short_help="Find the words that made one picture of a concept.")
 @_run
-@click.option("--seed", default=0, show_default=True, help="The seed of the picture.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="The seed of the picture.")
 @click.option("-o", "--output", default="image.png", show_default=True, type=PATH, help="Both pictures.")
-@click.option("--batch-size", default=8, show_default=True, type=click.IntRange(1), help="Pictures drawn at once.")
+@click.option(
+    "--batch-size", default=8, show_default=True, type=click.IntRange(1, 1000), help="Pictures drawn at once."
+)
 @click.option("--save", default=None, type=PATH, help="Save the words that are left as a decomposition.")
 @CLIP
 @loads

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+#: A seed of torch's generators, a number of things to draw or read, and of steps.
+SEED, COUNT, STEPS = click.IntRange(0, 2**32 - 1), click.IntRange(1, 100_000), click.IntRange(1, 10_000_000)
+
+
 class _Range(click.ParamType):
     """Two numbers with a colon."""
 

@@ -8,7 +8,7 @@ import click
 
 from astrogate.actions.options import Loading
 from astrogate.actions.output import check_output
-from astrogate.app.cli.options import DEVICE, PATH, READER, RUNS, loads
+from astrogate.app.cli.options import COUNT, DEVICE, PATH, READER, RUNS, SEED, loads
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 
@@ -30,7 +30,7 @@ def _page(output: Path, name: str, text: str) -> None:
 
 @reproduce.command(name="latent-directions", short_help="Concepts as directions in CLIP space.")
 @_reproduced
-@click.option("--seed", default=7, show_default=True, help="The seed of every picture.")
+@click.option("--seed", default=7, show_default=True, type=SEED, help="The seed of every picture.")
 @READER
 @loads
 def latent_directions(output: Path, seed: int, clip_folder: str | None, loading: Loading) -> None:
@@ -47,8 +47,8 @@ def latent_directions(output: Path, seed: int, clip_folder: str | None, loading:
 
 @reproduce.command(name="style-strength", short_help="The strength of a style by slerp, and where it breaks.")
 @_reproduced
-@click.option("--seed", default=7, show_default=True, help="The seed of the walk from dog to cat.")
-@click.option("--seeds", default=8, show_default=True, help="Seeds per prompt.")
+@click.option("--seed", default=7, show_default=True, type=SEED, help="The seed of the walk from dog to cat.")
+@click.option("--seeds", default=8, show_default=True, type=COUNT, help="Seeds per prompt.")
 @DEVICE
 def style_strength(output: Path, seed: int, seeds: int, device: str | None) -> None:
     """Reproduce figures 5 to 9 of Qi (2023) on the shipped model, beside methods that start later, and measure where
@@ -68,9 +68,9 @@ def style_strength(output: Path, seed: int, seeds: int, device: str | None) -> N
 
 @reproduce.command(name="latent-walks", short_help="Travel through noise and text.")
 @_reproduced
-@click.option("--seed", default=1, show_default=True, help="Draws both ends of every path.")
-@click.option("-n", "frames", default=300, show_default=True, help="Frames of the paths that are scored.")
-@click.option("--steps", default=30, show_default=True, help="Denoising steps.")
+@click.option("--seed", default=1, show_default=True, type=SEED, help="Draws both ends of every path.")
+@click.option("-n", "frames", default=300, show_default=True, type=COUNT, help="Frames of the paths that are scored.")
+@click.option("--steps", default=30, show_default=True, type=COUNT, help="Denoising steps.")
 @click.option("--guidance", default=7.5, show_default=True, help="Guidance scale.")
 @click.option("--scheduler", default="DPMSolverMultistep", show_default=True, help="A diffusers scheduler.")
 @click.option("--cache", default="runs/frames", show_default=True, type=PATH, help="Folder that keeps the frames.")
@@ -107,7 +107,7 @@ def latent_walks(
 
 @reproduce.command(short_help="The manipulations, probes and priors of DALL-E 2.")
 @_reproduced
-@click.option("--count", default=48, show_default=True, help="Held-out pictures behind each table.")
+@click.option("--count", default=48, show_default=True, type=COUNT, help="Held-out pictures behind each table.")
 @DEVICE
 def unclip(output: Path, count: int, device: str | None) -> None:
     """Reproduce DALL-E 2 (Ramesh et al. 2022): variations, interpolations, text diffs, probing, a typographic attack,
@@ -129,7 +129,7 @@ def unclip(output: Path, count: int, device: str | None) -> None:
 @reproduce.command(short_help="What a word means to the model.")
 @_reproduced
 @RUNS
-@click.option("--seed", default=0, show_default=True, help="The seed of the optimisations.")
+@click.option("--seed", default=0, show_default=True, type=SEED, help="The seed of the optimisations.")
 @DEVICE
 def conceptor(output: Path, folder: Path, seed: int, device: str | None) -> None:
     """Reproduce Conceptor (Chefer et al. 2024): eight concepts beside their planted truth, the words of one picture,

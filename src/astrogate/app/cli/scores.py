@@ -59,7 +59,9 @@ def score(
 @click.option(
     "--engine", default="process", show_default=True, type=click.Choice(["process", "ray"]), help="Where it runs."
 )
-@click.option("--workers", default=2, show_default=True, help="With ray: actors of one thread each.")
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(1, 1000), help="With ray: actors of one thread each."
+)
 @click.option("--address", default=None, help='With ray: the cluster to join, "auto" for a running one.')
 @DEVICE
 @click.option("--page", default=None, type=PATH, help="Write the scores together, as Markdown.")

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from astrogate.actions.output import check_output
-from astrogate.app.cli.options import DEVICE, PATH, page_file
+from astrogate.app.cli.options import COUNT, DEVICE, PATH, SEED, page_file
 from astrogate.core.errors import AstrogateError
 
 
 @click.command(short_help="Draw strips and a grid with the shipped model, on one page.")
 @click.option("-o", "--output", default="demo", show_default=True, type=PATH, help="Folder.")
-@click.option("--seed", default=7, show_default=True, help="The seed of every picture.")
+@click.option("--seed", default=7, show_default=True, type=SEED, help="The seed of every picture.")
 @DEVICE
 def demo(output: Path, seed: int, device: str | None) -> None:
     """Draw strips and a grid with the shipped model, read them with its oracle, and write one page."""
@@ -43,7 +43,7 @@ def models() -> None:
 
 @click.command(short_help="Measure the shipped model and write its card.")
 @page_file("menagerie.md")
-@click.option("--captions", default=1000, show_default=True, help="Held-out captions to draw.")
+@click.option("--captions", default=1000, show_default=True, type=COUNT, help="Held-out captions to draw.")
 @click.option("--witness", default=None, type=PATH, help="Folder of a trained witness.")
 @DEVICE
 def card(output: Path, captions: int, witness: Path | None, device: str | None) -> None:

@@ -12,7 +12,7 @@ import click
 
 from astrogate.actions.options import Loading
 from astrogate.actions.output import TENSORS, check_output
-from astrogate.app.cli.options import PATH, loads, taking
+from astrogate.app.cli.options import COUNT, PATH, SEED, STEPS, loads, taking
 from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _preset = click.option(
     "--preset", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Sizes and schedules."
 )
-_SEED = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The seed of the training.")
+_SEED = click.option("--seed", default=0, show_default=True, type=SEED, help="The seed of the training.")
 _run = click.option("--run", "folder", default=None, type=PATH, help="Folder of the run.  [default: below runs/]")
 
 
@@ -43,9 +43,7 @@ def train() -> None:
     multiple=True,
     help="Only this stage (vae, clip, unet, reader, patterns, oracle, witness, vae_decoder, student); repeatable.",
 )
-@click.option(
-    "--pictures", default=None, type=click.IntRange(1), help="Pictures of the world to draw.  [default: the preset's]"
-)
+@click.option("--pictures", default=None, type=STEPS, help="Pictures of the world to draw.  [default: the preset's]")
 @click.option("--resume", is_flag=True, help="Take missing parts from the shipped weights.")
 @_SEED
 @click.option("--pack", default=None, type=PATH, help="Put the finished stages into this folder, for `load`.")
@@ -172,14 +170,20 @@ _SOURCE = (
         help="With --data: the CLIPModel folder that sees the pictures (not for upsamplers).",
     ),
     click.option("--vae", default=None, type=PATH, help="With --data: the AutoencoderKL folder of the latents."),
-    click.option("--size", default=64, show_default=True, help="With --data: pixels per side of a picture."),
+    click.option(
+        "--size",
+        default=64,
+        show_default=True,
+        type=click.IntRange(8, 4096),
+        help="With --data: pixels per side of a picture.",
+    ),
     _preset,
     _run,
 )
 _LENGTH = (
     click.option("--minutes", default=None, type=float, help="Minutes of training, at most.  [default: the preset's]"),
-    click.option("--steps", default=None, type=int, help="Steps of training.  [default: the preset's]"),
-    click.option("--batch", default=None, type=int, help="Pictures per step.  [default: the preset's]"),
+    click.option("--steps", default=None, type=STEPS, help="Steps of training.  [default: the preset's]"),
+    click.option("--batch", default=None, type=COUNT, help="Pictures per step.  [default: the preset's]"),
     click.option("--lr", default=None, type=float, help="Learning rate.  [default: the preset's]"),
     _SEED,
     click.option(
@@ -240,16 +244,14 @@ def stack(output: Path, shipped: bool, made: Run) -> None:
 @train.command()
 @click.option("--data", default=None, type=PATH, help="Folder of captioned pictures.")
 @click.option("--prompts", default=None, type=PATH, help="File of prompts, one per line; the model draws them itself.")
-@click.option(
-    "--drawings", default=None, type=click.IntRange(1), help="With --prompts: how many pictures.  [default: 2000]"
-)
+@click.option("--drawings", default=None, type=COUNT, help="With --prompts: how many pictures.  [default: 2000]")
 @click.option("--guidance", default=None, type=float, help="Guidance that it learns.  [default: the model's own]")
 @click.option("--rank", default=16, show_default=True, type=click.IntRange(1, 1024), help="Rank of the LoRA.")
 @click.option("-o", "--output", default="student", show_default=True, type=PATH, help="Folder of the LoRA.")
 @click.option("--run", "folder", default=None, type=PATH, help="Folder of the run.  [default: below runs/]")
 @click.option("--minutes", default=None, type=float, help="Minutes of training, at most.  [default: 90]")
-@click.option("--steps", default=None, type=int, help="Steps of training.  [default: 6000]")
-@click.option("--batch", default=None, type=int, help="Pictures per step.  [default: 32]")
+@click.option("--steps", default=None, type=STEPS, help="Steps of training.  [default: 6000]")
+@click.option("--batch", default=None, type=COUNT, help="Pictures per step.  [default: 32]")
 @click.option("--lr", default=None, type=float, help="Learning rate.  [default: 0.001]")
 @_SEED
 @loads

@@ -25,6 +25,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.files import write_text
 from astrogate.core.keys import key_of
 from astrogate.core.protocols import Model
+from astrogate.core.state import usual
 from astrogate.measure.clip import Clip, clip_for
 from astrogate.methods.concept import pictures as gallery
 from astrogate.methods.concept.cutoffs import cutoffs
@@ -43,6 +44,7 @@ from astrogate.models.text.pseudo_word import save_pseudo_word
 RESULT = "basis.safetensors"
 
 
+@usual()
 def explain(
     model: Model,
     prompt: str,

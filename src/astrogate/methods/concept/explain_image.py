@@ -18,6 +18,7 @@ from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.core.state import usual
 from astrogate.measure.clip import Clip, clip_for
 from astrogate.methods.concept.cutoffs import Cutoffs
 from astrogate.methods.concept.plan import recipe_of
@@ -52,6 +53,7 @@ class _Drawn:
         self.known |= dict(zip(missing, (self.clip.images(pictures) @ self.target).tolist(), strict=True))
 
 
+@usual()
 def explain_image(
     model: Model,
     basis: Basis,

@@ -12,6 +12,7 @@ from astrogate.core import archive
 from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
+from astrogate.core.values import whole
 
 #: The fewest pictures that a concept is learnt from.
 FEWEST = 4
@@ -57,8 +58,9 @@ class Plan:
         counts = ("fit_steps", "tokens", "dictionary", "fit_batch", "hidden", "pictures", "validation", "every")
         counts += ("batch_size",)
         for name in counts:
-            if getattr(self, name) < 1:
-                raise AstrogateError(f"{name} {getattr(self, name)}", "use 1 or more")
+            object.__setattr__(self, name, whole(getattr(self, name), name, 1, 1_000_000, "use 1 to 1,000,000"))
+        for name in ("seed", "fit_seed"):
+            object.__setattr__(self, name, whole(getattr(self, name), name, 0, 2**32 - 1))
         if self.pictures < FEWEST:
             raise AstrogateError(f"{self.pictures} pictures", f"learn from {FEWEST} or more")
         if not 0 <= self.sparsity < float("inf") or not 0 < self.rate < float("inf"):

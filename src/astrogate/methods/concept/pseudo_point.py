@@ -12,7 +12,7 @@ from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
-from astrogate.core.segment import WORD, folded, words_of
+from astrogate.core.segment import WORD, places, words_of
 from astrogate.models.text.pseudo_word import encoders, standing_in
 
 #: Makes a point of a text and a seed.
@@ -49,22 +49,19 @@ def place_of(prompt: str, concept: str | None, standins: Iterable[str]) -> Place
     The first of `standins` that the prompt does not contain stands in. Raises AstrogateError for a concept that the
     prompt does not contain.
     """
-    found = list(WORD.finditer(prompt))
-    spoken = [folded(match.group()) for match in found]
-    said = [match.group() for match in found if match.group()[0].isalpha()]
+    said = [word for word in WORD.findall(prompt) if word[0].isalpha()]
     if not said:
         raise AstrogateError(f"the prompt {prompt!r} has no word", 'write e.g. "a photo of a pet"')
     concept = said[-1] if concept is None else concept
-    wanted = words_of(concept)
-    starts = [i for i in range(len(found) - len(wanted) + 1) if wanted and spoken[i : i + len(wanted)] == wanted]
-    if not starts:
+    found, spoken = places(concept, prompt), words_of(prompt)
+    if not found:
         choice = f"choose of its words: {' '.join(word.lower() for word in said)}"
         raise AstrogateError(f"the prompt {prompt!r} does not contain {concept!r}", choice)
-    first, last = found[starts[-1]], found[starts[-1] + len(wanted) - 1]
+    start, stop = found[-1]
     standin = next((word for word in standins if word not in spoken), None)
     if standin is None:
         raise AstrogateError(f"{prompt!r} says every word of the vocabulary", "give more words, or a shorter prompt")
-    return Place(prompt[: first.start()], prompt[first.start() : last.end()], prompt[last.end() :], standin)
+    return Place(prompt[:start], prompt[start:stop], prompt[stop:], standin)
 
 
 def check_place(model: Model, place: Place) -> None:

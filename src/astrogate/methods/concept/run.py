@@ -26,12 +26,12 @@ from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.protocols import Model
 from astrogate.core.seeds import generator, normal
+from astrogate.core.state import learning
 from astrogate.methods.concept.judges import Judging
 from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.pseudo_point import Place, states
 from astrogate.methods.concept.vocabulary import Vocabulary
 from astrogate.models.prediction import denoising_loss, loss_scale, timesteps
-from astrogate.models.sampler.locks import learning
 
 #: The file that an interrupted run resumes from.
 STATE = "state.safetensors"

@@ -24,6 +24,7 @@ from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.keys import key_of
 from astrogate.core.protocols import Model
+from astrogate.core.state import usual
 from astrogate.measure.clip import Clip
 from astrogate.methods.concept.cutoffs import alike
 from astrogate.models.identity import digest_of
@@ -73,6 +74,7 @@ class Vocabulary:
         return replace(self, features=self.features.to(device), embeddings=tuple(e.to(device) for e in self.embeddings))
 
 
+@usual()
 def vocabulary(
     model: Model,
     clip: Clip,
@@ -152,6 +154,7 @@ def _features(
     return archive.kept(path, made, ("features",), len(words))["features"]
 
 
+@usual()
 def word_features(
     clip: Clip,
     words: Sequence[str],

@@ -22,10 +22,10 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Predictor
 from astrogate.core.recipe import Frame, Recipe
+from astrogate.core.state import usual
 from astrogate.measure.clip import Clip
 from astrogate.models.registry import require
 from astrogate.models.sampler.edits import with_bases
-from astrogate.models.sampler.locks import usual
 from astrogate.ops.ddim import clean, step
 from astrogate.rendering.invert import by_ddim
 from astrogate.rendering.pixels import to_images

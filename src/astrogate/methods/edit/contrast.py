@@ -21,6 +21,7 @@ from astrogate.core.direction import ROLES, Direction
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.core.segment import words_of
+from astrogate.core.state import usual
 from astrogate.measure.scores import auc
 from astrogate.models.text.prompts import check_tokens
 from astrogate.ops.contrast import landings, main_effects, mean_difference, project_out, standard_error, whiten
@@ -40,6 +41,7 @@ _BATCH = 144
 _LONGEST = 1_000  # characters of a template
 
 
+@usual()
 def contrast(
     model: Model,
     toward: str,
@@ -71,6 +73,8 @@ def contrast(
     for word in (toward, away):
         if word is not None:
             check_tokens(model, word)
+    if isinstance(media, str) or isinstance(subjects, str):
+        raise AstrogateError(f"one text for several ({media!r}, {subjects!r})", "give lists of media and subjects")
     if not media or not subjects:
         raise AstrogateError("the grid is empty", "name at least one medium and one subject")
     if not roles or not set(roles) <= set(ROLES):

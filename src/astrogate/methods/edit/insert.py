@@ -12,7 +12,6 @@ nothing of other prompts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,9 +23,9 @@ from astrogate.core.parts import Hold, Parts, Steer, Window
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.core.segment import words_of
+from astrogate.core.segment import places, words_of
 from astrogate.methods.edit.contrast import contrast
-from astrogate.models.text.prompts import check_prompt
+from astrogate.models.text.prompts import check_prompt, check_tokens
 
 #: On Menagerie's tuning half r is up to 0.1 for build, height and mood, and 0.75 or more for colours and stripes.
 LISTENS = 0.3
@@ -91,12 +90,13 @@ def _listened(
 def in_prompt(model: Model, point: Point, word: str, before: str) -> Direction:
     """What putting `word` before `before` changes in a point's own prompt, by role. Raises as `insert`."""
     check_prompt(before)
-    found = list(re.finditer(rf"(?<!\w){re.escape(before)}(?!\w)", prompt := point.prompt, re.IGNORECASE))
+    found = places(before, prompt := point.prompt)
     if len(found) != 1:
         raise AstrogateError(
             f"the prompt {prompt!r} holds {before!r} {len(found)} times", "name words that it holds once"
         )
-    start, stop = found[0].span()
+    start, stop = found[0]
+    check_tokens(model, f"{prompt[:start]}{word} {prompt[start:]}")
     head, tail = (text.replace("{", "{{").replace("}", "}}") for text in (prompt[:start], prompt[stop:]))
     template = f"{head}{{word}} {{subject}}{tail}"
     roles = ROLES if "pooled_prompt_embeds" in model.spaces else ROLES[:3]

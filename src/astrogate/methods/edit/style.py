@@ -8,7 +8,6 @@ with -v; the text difference, v = e - e(prompt without the phrase), is the way t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
@@ -19,7 +18,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Curve, Half, Parts, Steer, Window
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
-from astrogate.core.segment import WORD
+from astrogate.core.segment import places
 from astrogate.models.text.prompts import check_tokens
 
 #: Beyond this, states are mostly the phrase's; Qi's own range ends at half of it.
@@ -52,8 +51,8 @@ def style(
         raise AstrogateError(f"the prompt {prompt!r} does not contain {text!r}", "name a phrase of the prompt")
     spaces = _spaces(point)
     if difference:
-        pattern = r"(?<!\w)" + r"\s*".join(re.escape(word) for word in WORD.findall(text)) + r"(?!\w)"
-        bare = " ".join(re.sub(pattern, " ", prompt, count=1, flags=re.IGNORECASE).split())
+        start, stop = places(text, prompt)[0]
+        bare = " ".join(f"{prompt[:start]} {prompt[stop:]}".split())
         if not bare:
             raise AstrogateError("the prompt is the phrase alone", "leave difference out")
         without = model.encode([bare])

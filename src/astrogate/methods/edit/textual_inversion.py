@@ -21,8 +21,8 @@ from astrogate.core.direction import Direction
 from astrogate.core.edit import strength_of
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
+from astrogate.core.state import learning
 from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, states_by_role
-from astrogate.models.sampler.locks import learning
 from astrogate.models.text.prompts import expanded
 from astrogate.models.text.pseudo_word import encoders, standing_in
 

@@ -17,6 +17,7 @@ import torch
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
+from astrogate.core.state import usual
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.ops.quantise import Codebook, fit_codebook
 from astrogate.rendering.pixels import fitted, picture_files, read_picture
@@ -25,6 +26,7 @@ from astrogate.rendering.pixels import fitted, picture_files, read_picture
 _BATCH = 50
 
 
+@usual()
 def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]:
     """`point` with its embedding as the first components show it, one for each rank.
 
@@ -51,10 +53,11 @@ def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]
 def check_ranks(codebook: Codebook, ranks: Sequence[int]) -> None:
     """Raise AstrogateError for ranks that a codebook does not have."""
     kept = len(codebook.basis)
-    if not ranks or not all(1 <= rank <= kept for rank in ranks):
+    if not len(ranks) or not all(1 <= rank <= kept for rank in ranks):
         raise AstrogateError(f"ranks {', '.join(map(str, ranks)) or 'missing'}", f"choose from 1 to {kept}")
 
 
+@usual()
 def components_of(stack: UnCLIP, folder: Path) -> Codebook:
     """The principal components of the embeddings of a folder's pictures (PNG, JPEG, WebP), all that there are.
 

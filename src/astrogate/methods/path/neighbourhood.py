@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
+from astrogate.core.values import real, whole
 from astrogate.ops.interpolate import mix
 
 EPSILONS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -24,8 +25,9 @@ def neighbourhood(
 
     Raises AstrogateError for negative distances and fewer than one way.
     """
-    if ways < 1 or not epsilons or min(epsilons) < 0:
-        raise AstrogateError(f"{ways} ways and distances {list(epsilons)}", "use 1 or more, and distances from 0 on")
+    ways, epsilons = whole(ways, "{} ways", 1, 10_000), [real(e, "a distance", 0) for e in epsilons]
+    if not epsilons:
+        raise AstrogateError("there are no distances", "name some, from 0 on")
     z = point.tensors["latents"]
     out: list[Point] = []
     for way in range(ways):

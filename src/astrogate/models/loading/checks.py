@@ -71,5 +71,10 @@ def check_tokenizers(pipe: Any, name: str) -> None:
             continue
         if len(tokenizer) < 4 or tokenizer.eos_token_id is None:
             raise AstrogateError(f"{name} has an empty {part}", "restore its vocabulary")
-        if len(tokenizer) > getattr(pipe, encoder).config.vocab_size:
+        config, most = getattr(pipe, encoder).config, tokenizer.model_max_length
+        if len(tokenizer) > config.vocab_size:
             raise AstrogateError(f"{name}: {part} and {encoder} differ in size", f"restore the matching {part}")
+        if not 2 < most <= getattr(config, "max_position_embeddings", most):
+            raise AstrogateError(
+                f"{name}: {part} reads {most} tokens, {encoder} others", f"restore the {part}'s config"
+            )

@@ -16,18 +16,20 @@ from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.packages import need
 from astrogate.core.protocols import Model
+from astrogate.core.state import usual
 from astrogate.models import identity
 from astrogate.models.family import Family, Row, StackFamily
 from astrogate.models.loading.checks import check_parts, check_tokenizers, latents_vae
 from astrogate.models.loading.index import check_drawn, family_named, index_of
 from astrogate.models.loading.locate import SHIPPED, is_file, is_shipped, is_small, is_unclip, locate, shipped_folder
-from astrogate.models.loading.parts import check_classes, load_module, modules_of
+from astrogate.models.loading.parts import check_classes, check_layers, load_module, modules_of
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import as_student, lora_file, parted
 from astrogate.models.loading.trust import check_folder
 from astrogate.models.registry import families, require
 
 
+@usual()
 def load(
     name: str | Path = SHIPPED,
     *,
@@ -126,6 +128,7 @@ def _stack(
     return model
 
 
+@usual()
 def wrap(pipe: Any, name: str = "a pipeline") -> Model:
     """The Model of a diffusers pipeline that you made yourself, with its LoRAs, IP-Adapter and ControlNet.
 
@@ -189,6 +192,8 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool, offl
         from diffusers.loaders.single_file_utils import fetch_diffusers_config
 
         weights, _ = archive.read(path, what="a checkpoint", remedy="download it again", copied=False)
+        for settings in Path(config).glob("*/config.json") if config is not None else ():
+            check_layers(settings, len(weights))
         stored = Counter(
             t.dtype for t in weights.values() if t.dtype.is_floating_point and t.element_size() > 1
         ).most_common(1)

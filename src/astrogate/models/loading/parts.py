@@ -69,8 +69,12 @@ def check_counts(folder: Path) -> None:
     """Raise AstrogateError for settings that ask for more layers than the folder's files hold tensors."""
     config = folder / "config.json"
     tensors = sum(len(_header(path)) for path in folder.glob("*.safetensors"))
-    if not config.exists() or not tensors:
-        return
+    if config.exists() and tensors:
+        check_layers(config, tensors)
+
+
+def check_layers(config: Path, tensors: int) -> None:
+    """Raise AstrogateError for settings that ask for more layers than there are tensors."""
     for name, value in settings_below(read_settings(config)):
         if _COUNTS.search(name) and any(isinstance(n, int) and n > tensors for n in _flat(value)):
             raise AstrogateError(f"{config} sets {name} to {str(value)[:80]}, for {tensors} tensors", "restore it")

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ _CODE = {".py", ".pyc", ".so", ".dll", ".dylib", ".pyd"}
 _MAGIC = (b"PK\x03\x04", b"PK\x05\x06", *(bytes([0x80, version]) for version in range(6)))
 #: The most files of a folder, bytes of a setting, and bytes of the head of a file of weights.
 _FILES, _SETTING, _HEAD = 5_000, 64 * 2**20, 100 * 2**20
+#: The most steps of noise.
+_TIMESTEPS = 100_000
 #: Settings by which a library fetches code or weights from elsewhere.
 _FETCHING = re.compile(r"kernel|attn_implementation|experts_implementation")
 
@@ -33,9 +36,10 @@ def check_folder(folder: Path, opened: Sequence[str] = ("*",)) -> None:
     `opened` are patterns of the files that anything opens, for a folder that others keep theirs in, too.
     """
     root = _root(folder)
-    for count, path in enumerate(sorted(folder.rglob("*"))):
-        if count >= _FILES:
-            raise AstrogateError(f"{folder} holds more than {_FILES} files", "name the folder of one checkpoint")
+    found = list(islice(folder.rglob("*"), _FILES + 1))
+    if len(found) > _FILES:
+        raise AstrogateError(f"{folder} holds more than {_FILES} files", "name the folder of one checkpoint")
+    for path in sorted(found):
         real = Path(os.path.realpath(path))
         if real.is_file() and not any(fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in opened):
             continue
@@ -93,6 +97,8 @@ def _check_settings(path: Path) -> None:
             if not plain_name(shard) or not shard.endswith(".safetensors"):
                 raise AstrogateError(f"{path} names {str(shard)[:80]!r}", "let it name safetensors beside it alone")
     for key, value in settings_below(settings):
+        if key == "num_train_timesteps" and isinstance(value, (int, float)) and not 1 <= value <= _TIMESTEPS:
+            raise AstrogateError(f"{path} sets {key} to {str(value)[:80]}", f"use 1 to {_TIMESTEPS:,}")
         if _FETCHING.search(key) and (value is True or (isinstance(value, str) and "/" in value)):
             raise AstrogateError(f"{path} sets {key} to {str(value)[:80]!r}", "delete this setting")
 

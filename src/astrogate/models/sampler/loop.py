@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from inspect import signature
 from typing import Any
 
@@ -148,23 +149,21 @@ def _own_images(pipe: Any, points: Sequence[Point], *, guided: bool) -> Abstract
 
 def _scheduler(recipe: Recipe, own: Any) -> Any:
     """The checkpoint's scheduler, or the named one with its settings; raises for what cannot sample here."""
-    if recipe.scheduler is None:
-        return own
     known = {kind.__name__.removesuffix("Scheduler"): kind for kind in [type(own), *own.compatibles]}
     known = {name: kind for name, kind in known.items() if "Inverse" not in name}
-    name = recipe.scheduler.removesuffix("Scheduler")
-    if name not in known:
+    name = (recipe.scheduler or type(own).__name__).removesuffix("Scheduler")
+    if recipe.scheduler is not None and name not in known:
         raise AstrogateError(f"unknown scheduler {recipe.scheduler!r}", f"choose one of {', '.join(sorted(known))}")
     shift = {"mu": 1.0} if own.config.get("use_dynamic_shifting") else {}
     try:
-        scheduler = of_kind(known[name], own)
+        scheduler = copy(own) if recipe.scheduler is None else of_kind(known[name], own)
         scheduler.set_timesteps(recipe.num_inference_steps, **shift)
     except (ValueError, TypeError, LookupError, ImportError) as error:
         raise AstrogateError(
             f"{name} does not take {recipe.num_inference_steps} steps here ({str(error).splitlines()[0][:120]})",
             "choose another scheduler or number of steps",
         ) from error
-    return scheduler
+    return own if recipe.scheduler is None else scheduler
 
 
 def of_kind(kind: Any, own: Any) -> Any:

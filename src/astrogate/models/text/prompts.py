@@ -26,16 +26,20 @@ def check_prompt(prompt: str) -> None:
 
 
 def check_tokens(model: Model, text: str) -> None:
-    """Raise AstrogateError for a text that becomes no token at all."""
+    """Raise AstrogateError for a text that becomes no token at all, or more of them than a model reads."""
     segment = model.segments(text)[0]
     if segment.first == segment.end:
         raise AstrogateError(f"{text!r} becomes no token in {model.name}", "use a word that its tokenizer knows")
+    if len(segment.words) < len(said := WORD.findall(text)):
+        raise AstrogateError(f"{text!r} is too long for {model.name}", f"end it before {said[len(segment.words)]!r}")
 
 
 def check_length(text: str, tokenizer: Any, limit: int | None = None) -> None:
     """Warn about what is cut off at `limit` tokens (None: the tokenizer's)."""
-    ids = tokenizer(expanded(text, tokenizer)[0], truncation=False, verbose=False).input_ids
-    most: int = limit or tokenizer.model_max_length
+    spelled, most = expanded(text, tokenizer)[0], int(limit or tokenizer.model_max_length)
+    if len(spelled.encode()) + 2 <= most:  # a token has a byte or more
+        return
+    ids = tokenizer(spelled, truncation=False, verbose=False).input_ids
     if len(ids) > most:
         cut = tokenizer.decode(ids[most - 1 : -1]).strip()
         _warn(f"the prompt is {len(ids) - most} tokens too long: {cut!r} was cut off; shorten it")
@@ -44,8 +48,10 @@ def check_length(text: str, tokenizer: Any, limit: int | None = None) -> None:
 def check_words(texts: Sequence[str], language: Collection[str]) -> None:
     """Warn about words outside a closed language, with the nearest inside; an empty language is open.
 
-    Raises AstrogateError for what is no text.
+    Raises AstrogateError for what is no text, and for one text in place of several.
     """
+    if isinstance(texts, str):
+        raise AstrogateError(f"{texts!r} is one text, and several are wanted", "give a list of texts")
     for text in texts:
         check_text(text)
     if not language:
@@ -109,8 +115,13 @@ def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: in
 
 
 def tokenized(tokenizer: Any, prompts: Sequence[str], padding: str = "max_length") -> Any:
-    """`input_ids` and `attention_mask` [n, tokens] of prompts, cut off and padded at the tokenizer's own length."""
+    """`input_ids` and `attention_mask` [n, tokens] of prompts, cut off and padded at the tokenizer's own length.
+
+    Warns about what is cut off.
+    """
     limit = tokenizer.model_max_length
+    for prompt in prompts:
+        check_length(prompt, tokenizer)
     return tokenizer(
         [expanded(prompt, tokenizer)[0] for prompt in prompts],
         padding=padding,

@@ -35,7 +35,7 @@ from astrogate.models.sampler.locks import Turn, alone
 from astrogate.models.sampler.loop import precision, sampler_generator, stacked
 from astrogate.models.sampler.step import predict
 from astrogate.models.sampler.windows import own_side
-from astrogate.models.text.prompts import check_length, check_prompt, check_words, end_of_text, segment, tokenized
+from astrogate.models.text.prompts import check_prompt, check_words, end_of_text, segment, tokenized
 from astrogate.models.unclip.imagine import fitting, imagined, leveled
 from astrogate.models.unclip.stack import Stack
 from astrogate.models.unclip.upsampling import upscaled
@@ -161,8 +161,6 @@ class UnCLIP:
         z, missing = fitting(self.stack, self.name, image_embeds)
         if self.stack.tokenizer is not None:
             check_words((prompt, negative), self.language)
-            for text in (prompt, negative):
-                check_length(text, self.stack.tokenizer)
         height, width = sides(height, width, lambda: self.size, self.factor)
         texts = {
             half + space: states[0].cpu()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.seeds import generator, normal
-from astrogate.models.text.prompts import check_length, check_prompt
+from astrogate.models.text.prompts import check_prompt
 from astrogate.models.unclip.priors import Guided, best_of
 from astrogate.models.unclip.stack import Stack
 
@@ -32,8 +32,6 @@ def imagined(
         raise AstrogateError(f"{name} has no {kind!r} prior", f"choose one of {', '.join(known)}")
     for prompt in prompts:
         check_prompt(prompt)
-        if stack.towers.tokenizer is not None:
-            check_length(prompt, stack.towers.tokenizer)
     text = stack.towers.texts(prompts)
     if kind == "none":
         return text.embeds.float().cpu()

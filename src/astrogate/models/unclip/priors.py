@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from astrogate.core.seeds import normal
+from astrogate.models.finite import check_made
 from astrogate.models.sampler.levels import spread
 from astrogate.models.unclip.towers import Texts
 from astrogate.ops.ddim import noise_of, step
@@ -77,6 +78,7 @@ class DiffusionPrior:
                 encoder_hidden_states=texts.states,
                 attention_mask=texts.mask,
             ).predicted_image_embedding.float()
+            check_made([predicted], "a prior's embeddings", {"the prior": model})
             x0 = captions.combined(predicted)
             x0 = x0 if limit is None else x0.clamp(-limit, limit)
             noise = _noise(generators, x.shape[1]).to(x) if a_next < 1 else None
@@ -124,6 +126,7 @@ class AutoregressivePrior:
         for j in range(rank):
             out = self.model(inputs_embeds=inputs, attention_mask=mask.long(), past_key_values=cache, use_cache=True)
             cache, logits = out.past_key_values, out.logits[:, -1, : self.codebook.buckets].cpu().double()
+            check_made([logits], "a prior's symbols", {"the prior": self.model})
             total = captions.combined(logits).softmax(-1).cumsum(-1)
             share = shares[:, j + 1 : j + 2].double()
             ids.append((total < share * total[:, -1:]).sum(-1).clamp(max=self.codebook.buckets - 1))

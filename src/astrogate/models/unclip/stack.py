@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -40,6 +41,9 @@ class Stack:
     prior_guidance: float = 1.0
     negative_prior: bool = False
     upsamplers: Sequence[Upsampler] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))  # other parts are another stack
 
     @property
     def enlarging(self) -> Sequence[Upsampler]:

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.sampler.locks import usual
+from astrogate.core.state import usual
+from astrogate.core.values import check_pictures
 from astrogate.models.text.prompts import tokenized
 
 
@@ -64,6 +65,7 @@ class Towers:
 
     def _pixels(self, pictures: Tensor) -> Tensor:
         """Pictures as the vision tower takes them; they are resized whole, not cropped."""
+        check_pictures(pictures)
         side, device = int(self.vision.config.image_size), self.vision.device
         if pictures.shape[-2:] != (side, side):
             pictures = F.interpolate(pictures, (side, side), mode="bicubic", antialias=True).clamp(0, 1)

@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.seeds import generator, normal
+from astrogate.core.state import usual
+from astrogate.core.values import check_pictures
 from astrogate.models.finite import check_made
 from astrogate.models.sampler.levels import spread
-from astrogate.models.sampler.locks import usual
 from astrogate.ops.ddim import clean, noise_of, step
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Upsampler:
     @torch.no_grad()
     def __call__(self, pictures: Tensor, *, seeds: Sequence[int], num_inference_steps: int | None = None) -> Tensor:
         """Pictures [n, 3, h, w] in [0, 1] to [n, 3, factor h, factor w], by DDIM without noise; a seed a picture."""
+        check_pictures(pictures)
         given = condition(pictures, self.factor).to(self.unet.device, self.unet.dtype)
         drawn = [normal((1, *given.shape[1:]), generator(seed, f"{given.shape[-1]} pixels")) for seed in seeds]
         x = torch.cat(drawn).to(given)
@@ -52,10 +54,10 @@ class Upsampler:
         for (t, a), (_, a_next) in itertools.pairwise(levels):
             unet = self.unet if self.last is None or a_next < 1 else self.last
             out = unet(torch.cat([x, given], 1), t).sample[:, : x.shape[1]]
+            check_made([out], "enlarged pictures", {"the upsampler": unet})
             v = self.scheduler.config.prediction_type == "v_prediction"
             x0 = a**0.5 * x - (1 - a) ** 0.5 * out if v else clean(x, out, a)
             x = step(x, noise_of(x, x0.clamp(-1, 1), a), a, a_next)
-        check_made([x], "enlarged pictures", {"the upsampler": self.unet})
         return (x * 0.5 + 0.5).clamp(0, 1).float().cpu()
 
 

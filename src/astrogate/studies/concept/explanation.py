@@ -13,6 +13,7 @@ from astrogate.core.basis import Basis
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.concept.pseudo_point import basis_place, basis_points
+from astrogate.rendering.letters import shown
 from astrogate.rendering.render import render
 from astrogate.rendering.sheet import sheet
 from astrogate.studies.kit.report import Section, inline, inline_svg, pyplot, report
@@ -74,7 +75,7 @@ def bars(top: Sequence[tuple[str, float]], pictures: Sequence[Image.Image]) -> A
     figure, axis = plt.subplots(figsize=(8, 0.5 * len(top) + 0.6), layout="constrained")
     places = np.arange(len(top))[::-1]
     axis.barh(places, [share for _, share in top], color="#4c6fb1")
-    axis.set_yticks(places, [f"{word}          " for word, _ in top])
+    axis.set_yticks(places, [f"{shown(word)}          " for word, _ in top])
     axis.tick_params(axis="y", length=0)
     axis.set_xlim(0, 1.15 * top[0][1])
     for place, (_, share), image in zip(places, top, pictures, strict=True):

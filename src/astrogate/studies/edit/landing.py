@@ -52,7 +52,8 @@ def landing_svg(direction: Direction) -> str:
     for axis, (role, found) in zip(axes[:, 0], quality.items(), strict=True):
         edges = _shared_edges(found["there"], found["back"], 40)
         for pole, values in (("away", found["back"]), ("toward", found["there"])):
-            axis.hist(values, edges, alpha=0.6, label=shown(str(direction.origin.get(pole, pole))))
+            name = shown(str(direction.origin.get(pole, pole)))
+            axis.hist(values, edges, alpha=0.6, label=f" {name}" if name.startswith("_") else name)
         axis.set_title(f"{role}: AUC {found['auc']:.3f}, standard error {found['standard_error']:.3f}")
         axis.legend()
     axes[-1, 0].set_xlabel("position along the direction, held-out subjects")

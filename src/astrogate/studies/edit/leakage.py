@@ -6,14 +6,16 @@ what made them (`studies.kit.jobs`), so that an interrupted run resumes.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from astrogate.core.keys import key_of
 from astrogate.core.point import Point
@@ -21,6 +23,7 @@ from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
 from astrogate.measure.leakage import Cell, Target, effect, leak, outside
 from astrogate.measure.scores import Estimate, bootstrap
+from astrogate.models.identity import digest_of
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 from astrogate.studies.edit.editors import LATE, Attribute, Editor, Find
@@ -105,7 +108,7 @@ def run_cells(
 ) -> dict[tuple[str, str, str], Cell]:
     """The cells of every editor, attribute and subject; with `matched`, every editor starts at `LATE`."""
     cells: dict[tuple[str, str, str], Cell] = {}
-    store, digest = Store(bench.folder), f"{_VERSION} {bench.model.weights}"
+    store, digest = Store(bench.folder), f"{_VERSION} {bench.model.weights} {_reader(bench.reader)}"
     starts: dict[str, tuple[list[Point], Tensor, Readings]] = {}
     for attribute in attributes:
         for name, editor in editors.items():
@@ -113,7 +116,7 @@ def run_cells(
             find = None
             for subject in bench.subjects:
                 spec = _spec(bench, name, editor, attribute, subject, window)
-                key = key_of(spec, digest)
+                key = key_of(spec, digest, _code(editor.make))
                 if (kept := store.get(key)) is None:
                     starts[subject] = starts.get(subject) or bench.starts(subject)
                     find = find or editor.make(bench.model, attribute)
@@ -124,6 +127,26 @@ def run_cells(
                 cells[name, attribute.word, subject] = cell
             report(f"{name}, {attribute.word}{', matched' if matched else ''}")
     return cells
+
+
+def _reader(reader: Reader) -> list[str]:
+    """What names a reader: its code, if it is somebody else's, and its weights."""
+    owners = (reader, getattr(reader, "clip", reader))
+    held = [part for owner in owners for part in getattr(owner, "__dict__", {}).values()]
+    return [_code(type(reader)), *(digest_of(part) for part in held if isinstance(part, nn.Module))]
+
+
+def _code(made: Any) -> str:
+    """The key of the module that somebody else's code is in; "" for ours, which `_VERSION` stands for."""
+    while isinstance(made, partial):
+        made = made.func
+    module = inspect.getmodule(made)
+    if module is None or module.__name__.startswith("astrogate."):
+        return ""
+    try:
+        return key_of(inspect.getsource(module))
+    except OSError:  # typed by hand
+        return key_of(id(made))
 
 
 def _cell(

@@ -61,6 +61,7 @@ def pyplot() -> Any:
     import matplotlib
 
     matplotlib.use("Agg")
+    matplotlib.rcParams["text.parse_math"] = False  # words are no formulae
     from matplotlib import pyplot as plt
 
     return plt

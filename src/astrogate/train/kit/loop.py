@@ -30,7 +30,8 @@ from astrogate.core.files import exclusive, write_text
 from astrogate.core.packages import need
 from astrogate.core.progress import unseen
 from astrogate.core.seeds import checked
-from astrogate.models.sampler.locks import learning
+from astrogate.core.state import learning
+from astrogate.models.finite import finite
 from astrogate.train.kit.sam import ascended
 
 if TYPE_CHECKING:
@@ -236,6 +237,8 @@ class _State:
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for i, p in enumerate(self.parameters):
             tensors |= {f"optimiser.{i}.{k}": v for k, v in self.optimiser.state.get(p, {}).items()}
+        if odd := next((name for name, tensor in tensors.items() if not finite(tensor)), None):
+            raise AstrogateError(f"{odd} is not finite after step {step}", "use a lower rate (lr)")
         archive.write(self.path, tensors, {"step": step, "seconds": seconds, "of": self.of}, format=_FORMAT)
 
     def restored(self) -> tuple[int, float]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from astrogate.core.keys import key_of
 from astrogate.core.progress import unseen
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.core.seeds import checked
 from astrogate.core.texts import lines_of
 from astrogate.models.prediction import moments
 from astrogate.rendering.pixels import read_picture, to_tensor
@@ -38,8 +38,7 @@ class Pairs:
     @property
     def key(self) -> str:
         """What names these latents and captions."""
-        latents = sha256(np.ascontiguousarray(self.moments)).hexdigest()
-        return key_of([latents, [list(texts) for texts in self.captions]])
+        return key_of([torch.from_numpy(np.array(self.moments)), [list(texts) for texts in self.captions]])
 
     def texts(self, index: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
         """One caption for each of some items, drawn at random."""
@@ -72,6 +71,7 @@ def drawn_pairs(
     model: Model, prompts: Sequence[str], recipe: Recipe, folder: Path, *, count: int, seed: int, batch: int = 8
 ) -> Pairs:
     """`count` pictures of prompts, in turn, that the model draws itself; their latents are kept in `folder`."""
+    checked(seed + count - 1)
     texts = [prompts[i % len(prompts)] for i in range(count)]
 
     def parts() -> Iterator[NDArray[np.float16]]:
