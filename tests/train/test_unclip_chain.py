@@ -203,7 +203,7 @@ def test_parts_of_another_clip_are_refused(
     assert "text width 32, embedding 16" in err
     for args, reason in (
         (("train", "decoder", "--data", str(gallery)), "CLIPModel (clip)"),
-        (("train", "prior", *given, "--clip", str(frozen[0]), "--steps", "0"), "--steps 0"),
+        (("train", "prior", *given, "--clip", str(frozen[0]), "--steps", "0"), "'--steps': 0 is not in the range"),
         (("train", "stack", "--shipped", *given, "--clip", str(frozen[0])), "leave --shipped or --data out"),
     ):
         code, _, err = run(*args)

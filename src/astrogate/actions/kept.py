@@ -51,6 +51,7 @@ class Kept(Loading):
         """See `Request.plan`."""
         from astrogate.rendering.record import read_record
         from astrogate.rendering.render import render
+        from astrogate.rendering.sheet import LARGEST_TILE
 
         told = read_record(self.file)
         facts = {name: value for name, value in told.items() if name not in _OWN}
@@ -66,18 +67,18 @@ class Kept(Loading):
         layout = told.get("strip")
         if layout is None:
             return Plan(frames, total, facts=facts, line=line, whole=frames)
+        damaged = AstrogateError(f"the record of {self.file} is damaged", "name the file as it was written")
         try:
-            return Plan(frames, total, **_layout(layout, total), facts=facts, line=line)
+            found = _layout(layout)
         except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-            raise AstrogateError(f"the record of {self.file} is damaged", "name the file as it was written") from error
+            raise damaged from error
+        shown = len(found["columns"]) * max(1, len(found["rows"]))
+        if shown != total or not 0 <= found["middle"] < total or not 1 <= found["tile"] <= LARGEST_TILE:
+            raise damaged
+        return Plan(frames, total, **found, facts=facts, line=line)
 
 
-def _layout(told: Mapping[str, Any], total: int) -> dict[str, Any]:
-    """How a strip of `total` pictures is laid out, by its record. Raises ValueError for what can't be."""
-    from astrogate.rendering.sheet import LARGEST_TILE
-
+def _layout(told: Mapping[str, Any]) -> dict[str, Any]:
+    """How a strip is laid out, by its record."""
     columns, rows = (tuple(map(str, told[name])) for name in ("columns", "rows"))
-    middle, tile = int(told["middle"]), int(told["tile"])
-    if len(columns) * max(1, len(rows)) != total or not 0 <= middle < total or not 1 <= tile <= LARGEST_TILE:
-        raise ValueError("another number of pictures")
-    return {"columns": columns, "rows": rows, "middle": middle, "tile": tile}
+    return {"columns": columns, "rows": rows, "middle": int(told["middle"]), "tile": int(told["tile"])}

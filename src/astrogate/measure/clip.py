@@ -28,7 +28,7 @@ from astrogate.models.loading.locate import home, is_unclip, shipped_folder
 from astrogate.models.loading.parts import load_module
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.trust import check_folder
-from astrogate.models.text.prompts import check_length, check_words
+from astrogate.models.text.prompts import check_words
 
 
 @final
@@ -121,8 +121,6 @@ class Clip:
     def texts(self, texts: Sequence[str], *, batch_size: int = 250) -> Tensor:
         """Unit features [n, d] of texts."""
         check_words(texts, ())
-        for text in texts:
-            check_length(text, self.tokenizer)
         parts: list[Tensor] = []
         for start in range(0, len(texts), batch_size):
             tokens = self.tokenizer(

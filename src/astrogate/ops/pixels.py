@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,8 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     try:
         own = ImageCms.ImageCmsProfile(BytesIO(profile))
         mode = "RGBA" if image.mode == "RGBA" else "RGB"
-        found = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode=mode)
+        cms: Any = ImageCms  # whose profiles have no type
+        found: Image.Image | None = cms.profileToProfile(image, own, cms.createProfile("sRGB"), outputMode=mode)
     except (ImageCms.PyCMSError, OSError):
         return image
     return image if found is None else found

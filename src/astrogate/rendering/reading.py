@@ -23,7 +23,7 @@ from astrogate.rendering.pixels import MOST_PIXELS, opened, picture_files, read_
 _REMEDY = "name a folder of pictures, or a video in MP4, WebM, MKV, AVI, GIF or WebP"
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 #: What shows the picture at (a x + c y, b x + d y), by a, b, c and d.
-_TURNS = {
+_TURNS: dict[tuple[float, ...], Image.Transpose | None] = {
     (1, 0, 0, 1): None,
     (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
     (0, 1, -1, 0): Image.Transpose.ROTATE_270,

@@ -49,7 +49,7 @@ def place_of(prompt: str, concept: str | None, standins: Iterable[str]) -> Place
     The first of `standins` that the prompt does not contain stands in. Raises AstrogateError for a concept that the
     prompt does not contain.
     """
-    said = [word for word in WORD.findall(prompt) if word[0].isalpha()]
+    said: list[str] = [word for word in WORD.findall(prompt) if word[0].isalpha()]
     if not said:
         raise AstrogateError(f"the prompt {prompt!r} has no word", 'write e.g. "a photo of a pet"')
     concept = said[-1] if concept is None else concept

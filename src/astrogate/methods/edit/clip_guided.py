@@ -26,6 +26,7 @@ from astrogate.core.state import usual
 from astrogate.measure.clip import Clip
 from astrogate.models.registry import require
 from astrogate.models.sampler.edits import with_bases
+from astrogate.models.text.prompts import check_length
 from astrogate.ops.ddim import clean, step
 from astrogate.rendering.invert import by_ddim
 from astrogate.rendering.pixels import to_images
@@ -66,6 +67,7 @@ def clip_guided(
     require(model, "step")
     for point in points:
         check_size(model, point, recipe)
+    check_length(text, clip.tokenizer)
     target = clip.texts([text]).to(clip.mean.device)
     settings = {"method": "clip_guided", "text": text, "scale": scale}
     drawn = [replace(point, origin={**point.origin, "clip_guided": settings}) for point in points]

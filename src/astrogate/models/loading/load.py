@@ -192,8 +192,6 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool, offl
         from diffusers.loaders.single_file_utils import fetch_diffusers_config
 
         weights, _ = archive.read(path, what="a checkpoint", remedy="download it again", copied=False)
-        for settings in Path(config).glob("*/config.json") if config is not None else ():
-            check_layers(settings, len(weights))
         stored = Counter(
             t.dtype for t in weights.values() if t.dtype.is_floating_point and t.element_size() > 1
         ).most_common(1)
@@ -201,6 +199,8 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool, offl
             config = str(fetch_diffusers_config(weights)["pretrained_model_name_or_path"])
         index: Any = diffusers.DiffusionPipeline.load_config(config, local_files_only=offline)
         check_classes(index, config)
+        for settings in Path(config).glob("*/config.json"):
+            check_layers(settings, len(weights))
         family = family_named(index, str(path))
         _check_offload(family, offload)
         if not isinstance(family, Family):

@@ -13,6 +13,7 @@ from astrogate.core.recipe import Frame
 from astrogate.measure.clip import Clip
 from astrogate.measure.paths import PathScore, score_path
 from astrogate.menagerie.oracle import load_oracle
+from astrogate.models.text.prompts import check_length
 from astrogate.rendering.pixels import fitted, image_of, to_tensor
 
 #: The height at which frames are scored: what CLIP ViT-B and ViT-L take.
@@ -52,6 +53,8 @@ def score_pictures(
     pictures: Tensor, clip: Clip, text: str | None = None, *, fidelity: float = float("nan")
 ) -> PathScore:
     """All scores of a path's pictures [n, 3, h, w] in [0, 1]; see `measure.paths.score_path`."""
+    if text is not None:
+        check_length(text, clip.tokenizer)
     return score_path(
         pictures,
         clip.between(pictures[:-1], pictures[1:]).numpy(),
