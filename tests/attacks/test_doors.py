@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, ImageFile
 
 import astrogate as ag
 from astrogate.core.segment import places
+from astrogate.methods.concept.explain import file_name
 from astrogate.methods.edit.insert import in_prompt
 from astrogate.models.loading.load import load
 from astrogate.models.text.prompts import check_words
@@ -174,10 +175,12 @@ def test_sixteen_bits_are_turned_upright(tmp_path: Path) -> None:
     assert [upright.getpixel((1, y)) for y in (1, 6)] == [(255, 255, 255), (0, 0, 0)]
 
 
-def test_scoring_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scoring_is_bounded(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for size in ((1, 1000), (65000, 1)):
-        with pytest.raises(ag.AstrogateError, match="at most 16 to 1"):
-            shrunk([Image.new("RGB", size)] * 2)
+        pictures = shrunk([Image.new("RGB", size)] * 2)
+        for use in (clip.images, lambda x: clip.between(x, x)):
+            with pytest.raises(ag.AstrogateError, match="at most 16 to 1"):
+                use(pictures)
     assert shrunk([Image.new("RGB", (16, 250))] * 2).shape == (2, 3, 224, 14)
     monkeypatch.setattr(score, "_MOST", 5_000)
     with pytest.raises(ag.AstrogateError, match="score a shorter part"):
@@ -381,6 +384,15 @@ def test_a_layout_is_looked_at_before_anything_is_drawn(tiny: Any, tmp_path: Pat
 def test_counts_and_seeds_are_bounded(command: tuple[str, ...]) -> None:
     code, _, err = run(*command)
     assert (code, len(err.splitlines())) == (2, 1), err
+
+
+@pytest.mark.parametrize("letter", ["x", "猫"])
+def test_a_long_concept_names_a_file(tmp_path: Path, letter: str) -> None:
+    long = [letter * 300, letter * 299 + "y"]
+    assert len({file_name(concept) for concept in long}) == 2
+    for concept in long:
+        (tmp_path / f"{file_name(concept)}-0123456789abcdef.html").touch()
+    assert file_name("a Zebra horse") == "a-zebra-horse"
 
 
 # what a reader sees

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame
     from astrogate.rendering.effects import Effect
 
+#: The most files of a folder that is named in a request.
+_MOST = 10_000
+
 
 def option(default: Any, help: str, *, flag: str = "", **limits: Any) -> Any:
     """A field with a default; `flag` is a short name of its own at the command line, `limits` are pydantic's."""
@@ -37,10 +40,6 @@ def needed(help: str, **limits: Any) -> Any:
 def argument(help: str, *, default: Any = ..., **limits: Any) -> Any:
     """A field that is given by its place."""
     return Field(default, description=help, json_schema_extra={"argument": True}, **limits)
-
-
-#: The most files of a folder that is named in a request.
-_MOST = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)

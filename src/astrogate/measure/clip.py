@@ -30,6 +30,9 @@ from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.trust import check_folder
 from astrogate.models.text.prompts import check_words
 
+#: The largest ratio of a picture's sides.
+_SLIM = 16
+
 
 @final
 class Clip:
@@ -74,6 +77,9 @@ class Clip:
         Of one that is not square, the middle, as CLIP's own processor has it; or the `whole`, squeezed to a square.
         """
         check_pictures(pictures)
+        high, wide = pictures.shape[-2:]
+        if max(high, wide) > _SLIM * min(high, wide):
+            raise AstrogateError(f"pictures of {wide} x {high} pixels", f"use sides of at most {_SLIM} to 1")
         pictures = pictures.to(self.mean.device)
         high, wide = (self.side, self.side) if whole else _covering(pictures.shape[-2], pictures.shape[-1], self.side)
         if pictures.shape[-2:] != (high, wide):

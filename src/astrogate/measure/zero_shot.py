@@ -23,7 +23,6 @@ from astrogate.measure.clip import Clip
 class ZeroShot:
     """A Reader by `texts`, factor -> value -> text, and `poles`, factor -> (text of the high end, of the low end)."""
 
-    @usual()
     def __init__(
         self, clip: Clip, texts: Mapping[str, Mapping[str, str]], poles: Mapping[str, tuple[str, str]]
     ) -> None:

@@ -40,8 +40,6 @@ def sheet(
     tile = whole(tile, "a tile of {} pixels", 1, LARGEST_TILE)
     zoom = max(1, -(-tile // images[0].width))
     w, h = images[0].width * zoom, images[0].height * zoom
-    if columns * w * -(-len(images) // columns) * h > MOST_SHEET:
-        raise AstrogateError(f"{len(images)} pictures of {w} x {h} pixels", "show fewer pictures, or smaller ones")
     letters = max(11, min(h // 10, 400))
     ink = font(letters)
     heads = [_wrapped(shown(text), ink, w) for text in labels[:columns]]

@@ -142,8 +142,9 @@ def concepts(
 
 
 def file_name(concept: str) -> str:
-    """A concept's letters and digits, as a file may be called."""
-    return "-".join(re.findall(r"[^\W_]+", concept.lower()))
+    """A concept's letters and digits, as a file may be called; a long one ends in a key of the whole."""
+    name = "-".join(re.findall(r"[^\W_]+", concept.lower()))
+    return name if len(name) <= 40 else f"{name[:31]}-{key_of(concept)[:8]}"
 
 
 def _device(model: Model) -> str:

@@ -9,7 +9,7 @@ turns. A thread that holds them may take them again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import wraps
 from itertools import count
 from threading import Lock, RLock
@@ -38,8 +38,10 @@ class Turn(AbstractContextManager[None]):
         self._locks = [lock for _, lock in sorted(found, key=lambda numbered: numbered[0])]
 
     def __enter__(self) -> None:
-        for lock in self._locks:
-            lock.acquire()
+        with ExitStack() as taken:  # who is interrupted while waiting for one holds none
+            for lock in self._locks:
+                taken.enter_context(lock)
+            taken.pop_all()
 
     def __exit__(self, *_: object) -> None:
         for lock in reversed(self._locks):

@@ -149,11 +149,13 @@ def _own_images(pipe: Any, points: Sequence[Point], *, guided: bool) -> Abstract
 
 def _scheduler(recipe: Recipe, own: Any) -> Any:
     """The checkpoint's scheduler, or the named one with its settings; raises for what cannot sample here."""
-    known = {kind.__name__.removesuffix("Scheduler"): kind for kind in [type(own), *own.compatibles]}
-    known = {name: kind for name, kind in known.items() if "Inverse" not in name}
     name = (recipe.scheduler or type(own).__name__).removesuffix("Scheduler")
-    if recipe.scheduler is not None and name not in known:
-        raise AstrogateError(f"unknown scheduler {recipe.scheduler!r}", f"choose one of {', '.join(sorted(known))}")
+    known: dict[str, Any] = {}
+    if recipe.scheduler is not None:
+        kinds = {kind.__name__.removesuffix("Scheduler"): kind for kind in [type(own), *own.compatibles]}
+        known = {name: kind for name, kind in kinds.items() if "Inverse" not in name}
+        if name not in known:
+            raise AstrogateError(f"unknown scheduler {recipe.scheduler!r}", f"choose one of {', '.join(sorted(known))}")
     shift = {"mu": 1.0} if own.config.get("use_dynamic_shifting") else {}
     try:
         scheduler = copy(own) if recipe.scheduler is None else of_kind(known[name], own)

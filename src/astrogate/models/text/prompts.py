@@ -37,8 +37,6 @@ def check_tokens(model: Model, text: str) -> None:
 def check_length(text: str, tokenizer: Any, limit: int | None = None) -> None:
     """Warn about what is cut off at `limit` tokens (None: the tokenizer's)."""
     spelled, most = expanded(text, tokenizer)[0], int(limit or tokenizer.model_max_length)
-    if len(spelled.encode()) + 2 <= most:  # a token has a byte or more
-        return
     ids = tokenizer(spelled, truncation=False, verbose=False).input_ids
     if len(ids) > most:
         cut = tokenizer.decode(ids[most - 1 : -1]).strip()

@@ -18,8 +18,8 @@ from astrogate.rendering.pixels import fitted, image_of, to_tensor
 
 #: The height at which frames are scored: what CLIP ViT-B and ViT-L take.
 SIDE = 224
-#: The most pixels of all frames, some 2.4 GB as numbers, and the largest ratio of their sides.
-_MOST, _SLIM = 200_000_000, 16
+#: The most pixels of all frames: some 2.4 GB as numbers.
+_MOST = 200_000_000
 #: Factors whose changes along a path are told.
 _TOLD = ("subject", "colour", "hat", "pattern", "scene", "medium", "style")
 
@@ -27,8 +27,7 @@ _TOLD = ("subject", "colour", "hat", "pattern", "scene", "medium", "style")
 def shrunk(frames: Iterable[Frame | Image.Image]) -> Tensor:
     """Frames as pictures [n, 3, h, w] in [0, 1], those of more than `SIDE` pixels in height reduced to it.
 
-    Raises AstrogateError for fewer than two, for different sizes, for more than `_MOST` pixels in all, and for sides
-    of which one is more than `_SLIM` times the other.
+    Raises AstrogateError for fewer than two, for different sizes, and for more than `_MOST` pixels in all.
     """
     images, total = list[Image.Image](), 0
     size: tuple[int, int] | None = None
@@ -36,8 +35,6 @@ def shrunk(frames: Iterable[Frame | Image.Image]) -> Tensor:
         if size is not None and image.size != size:
             raise AstrogateError("the frames are of different sizes", "score frames of one size")
         size = image.size
-        if max(size) > _SLIM * min(size):
-            raise AstrogateError(f"frames of {size[0]} x {size[1]} pixels", f"use sides of at most {_SLIM} to 1")
         if image.height > SIDE:
             image = image.resize((max(1, round(SIDE * image.width / image.height)), SIDE), Image.Resampling.BOX)
         total += image.width * image.height
