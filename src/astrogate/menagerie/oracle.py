@@ -117,6 +117,7 @@ class Oracle:
             mask=mask,
         )
 
+    @usual()
     @torch.no_grad()
     def features(self, pictures: Tensor) -> Tensor:
         """The last hidden layer [n, width] for pictures [n, 3, h, w] in [0, 1]: what FID and KID compare."""
