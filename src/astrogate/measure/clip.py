@@ -43,7 +43,8 @@ class Clip:
 
     @usual()
     def __init__(self, folder: Path | str, *, device: str = "cpu") -> None:
-        from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
+        with quiet():  # it says that torchvision is missing
+            from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
         self.folder = folder = Path(folder)
         if not folder.is_dir():
