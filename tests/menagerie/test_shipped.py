@@ -19,6 +19,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.clip import Clip
 from astrogate.menagerie.oracle import load_oracle
 from astrogate.methods.edit.contrast import contrast
+from astrogate.models.loading.load import load
 from astrogate.models.loading.locate import shipped_folder
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
@@ -45,9 +46,16 @@ def test_stock_classes_load_it_and_draw_the_same(menagerie: Model) -> None:
 
 def test_sizes() -> None:
     files = [path for path in shipped_folder().rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) <= 30 * 2**20
+    assert sum(path.stat().st_size for path in files) <= 40 * 2**20
     assert max(path.stat().st_size for path in files) <= 16 * 2**20
     assert not [path for path in files if path.suffix in (".bin", ".pt", ".py", ".ckpt")]
+
+
+@pytest.mark.parametrize("name", ["menagerie", "menagerie-64", "menagerie-unclip", "menagerie-unclip-64"])
+def test_what_ships_is_loaded_without_a_warning(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AstrogateWarning)
+        load(name, device="cpu")
 
 
 def test_text_encoder_is_written_as_both_transformers_read_it() -> None:
@@ -55,6 +63,7 @@ def test_text_encoder_is_written_as_both_transformers_read_it() -> None:
 
     with safe_open(shipped_folder() / "text_encoder" / "model.safetensors", "pt") as file:
         assert all(key.startswith("text_model.") for key in file.keys())  # noqa: SIM118
+        assert file.metadata() == {"format": "pt"}
     index = json.loads((shipped_folder() / "model_index.json").read_text())
     assert index["feature_extractor"] == [None, None]
 

@@ -41,7 +41,7 @@ from astrogate.train.kit.denoising import load_vae
 from astrogate.train.kit.loop import Schedule, fit
 from astrogate.train.kit.sam import ascended
 from astrogate.train.parts.clip import contrastive_loss
-from astrogate.train.parts.words import Lessons, Words, train_reader, with_reader
+from astrogate.train.parts.words import Lessons, Words, mixed, train_reader, with_reader
 from astrogate.train.world.packing import assemble
 from astrogate.train.world.presets import PRESETS, Preset, build_large_vae, build_unet
 from astrogate.train.world.run import train_menagerie
@@ -426,6 +426,28 @@ def test_a_reader_learns_the_words_and_says_nothing_of_other_captions(run: Path,
     moves = 6.0 / 512**0.5 * (words.directions - words.directions[0])
     assert torch.cdist(said, moves).argmin(1).tolist() == words.named(tokens).tolist()
     assert float(said[3].norm()) < 3 < float((said[0] - said[3]).norm())
+
+
+def test_weights_after_are_mixed_with_those_before_and_the_reader_is_kept_whole(run: Path) -> None:
+    from diffusers import UNet2DConditionModel
+
+    def after() -> Any:
+        torch.manual_seed(0)
+        found = with_reader(before)
+        with torch.no_grad():
+            for i, value in enumerate(found.parameters()):
+                value.add_(i % 3 - 1)
+        return found
+
+    before: Any = UNet2DConditionModel.from_pretrained(run / "unet")
+    old, new = before.state_dict(), after().state_dict()
+    whole, half = mixed(after(), before, 1, 1).state_dict(), mixed(after(), before, 0.25, 2).state_dict()
+    for name, value in new.items():
+        assert torch.equal(whole[name], value)
+        louder = 2 if name in ("add_embedding.norm2.weight", "add_embedding.norm2.bias") else 1
+        expected = 0.25 * value + 0.75 * old[name] if name in old else louder * value
+        torch.testing.assert_close(half[name], expected)
+    assert {name for name in new if name not in old} == {name for name in new if name.startswith("add_embedding.")}
 
 
 def test_finished_stages_are_kept(run: Path) -> None:

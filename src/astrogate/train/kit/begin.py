@@ -48,7 +48,7 @@ def begin_decoder(unet: Any, projection: Any, model: Path) -> None:
     """Start a decoder and its `UnCLIPTextProjModel` from those of a stack, or from the U-Net of a text-to-image model.
 
     The latter knows no image embeddings: their part of the time embedding starts at zero, and the text states go
-    through unchanged.
+    through unchanged. What it has besides, such as a reader of words, is left out.
     """
     weights, *projected = starting_weights(model, "decoder")
     begin(unet, weights)

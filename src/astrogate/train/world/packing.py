@@ -25,7 +25,7 @@ from astrogate.train.kit.stages import TRAINED_ON, forget_paths
 NEEDS = {
     "unet": ("vae", "clip"),
     "reader": ("vae", "clip", "unet"),
-    "patterns": ("vae", "clip", "reader"),
+    "patterns": ("vae", "clip", "unet", "reader"),
     "oracle": ("vae",),
     "witness": ("vae",),
     "vae_decoder": ("vae", "clip", "oracle"),
@@ -179,7 +179,7 @@ def _pack_clip(run: Path, target: Path) -> None:
     folder = target / "text_encoder"
     states = clip.text_model.state_dict()
     text_encoder(clip).half().save_pretrained(folder)
-    archive.write(folder / "model.safetensors", {f"text_model.{k}": v for k, v in states.items()}, format="pt")
+    archive.write(folder / "model.safetensors", {f"text_model.{k}": v for k, v in states.items()})
     files = [path for path in sorted((run / "tokenizer").iterdir()) if path.name != TRAINED_ON]
     (target / "tokenizer").mkdir()
     for folder in (target / "tokenizer", target / "clip"):

@@ -49,7 +49,7 @@ PRESETS: dict[str, Preset] = {
             "clip": Schedule(steps=5_600, batch=256, lr=1e-3, minutes=68, warmup=150, decay=0.7, ema=0.99),
             "unet": Schedule(steps=18_000, batch=64, lr=6e-4, minutes=180, warmup=300, decay=0.5, ema=0.999),
             "reader": Schedule(steps=40_000, batch=128, lr=2e-3, minutes=5, warmup=100, decay=0.7, ema=0.99),
-            "patterns": Schedule(steps=6_000, batch=64, lr=5e-4, minutes=28, warmup=50, decay=0.7, ema=0.998),
+            "patterns": Schedule(steps=4_300, batch=64, lr=5e-4, minutes=150, warmup=50, decay=0.7, ema=0.998),
             "vae_decoder": Schedule(
                 steps=5_000, batch=12, lr=6e-4, minutes=90, warmup=100, decay=0.5, ema=0.998, weight_decay=0
             ),

@@ -30,7 +30,7 @@ from astrogate.train.parts.student import save_student, train_student
 from astrogate.train.parts.unet import train_unet
 from astrogate.train.parts.vae import train_vae
 from astrogate.train.parts.vae_decoder import train_vae_decoder, vision_layers
-from astrogate.train.parts.words import Lessons, Words, train_reader, train_words, with_reader
+from astrogate.train.parts.words import Lessons, Words, mixed, train_reader, train_words, with_reader
 from astrogate.train.world.generated import generated_latents
 from astrogate.train.world.oracle import cache_reconstructions, train_oracle
 from astrogate.train.world.packing import NEEDS, drawing_unet, needed, text_encoder
@@ -160,6 +160,7 @@ def _patterns(stage: Stage) -> None:
         name=stage.name,
         **stage.common,
     )
+    unet = mixed(unet, _unet_of(stage.run / "unet"))
     stage.keep(unet.save_pretrained)
 
 
