@@ -269,6 +269,8 @@ def test_counts_are_bounded_before_anything_is_loaded(tiny_folder: Path, tmp_pat
         ("walk", PROMPT, "--batch-size", "1000000"),
         ("slide", PROMPT, "--direction", "fat:thin", "-n", "100000"),
         ("imagine", PROMPT, "--candidates", "1000000000"),
+        ("explain", PROMPT, "--batch-size", "1001"),
+        ("explain", PROMPT, "--fit-batch", "1001"),
         ("train", "student", "--drawings", "5"),
     ):
         err = refused(*args, "--model", absent)

@@ -121,6 +121,23 @@ def test_a_video_is_read_whole_or_refused(frame: ag.Frame, tmp_path: Path, suffi
             list(read_frames(path))
 
 
+def test_damage_that_a_codec_would_conceal_is_refused(frame: ag.Frame, tmp_path: Path) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "x.mp4"
+    noise = [Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(8)]
+    video([replace(frame, image=image) for image in noise], path, tile=64)
+    whole, concealed, told = path.read_bytes(), 0, list[str]()
+    for place in rng.integers(200, len(whole) - 4000, 30):
+        path.write_bytes(whole[:place] + bytes(64) + whole[place + 64 :])
+        with av.open(str(path)) as container, suppress(av.error.FFmpegError):
+            concealed += len(list(container.decode(video=0))) == len(noise)
+        try:
+            list(read_frames(path))
+        except ag.AstrogateError as error:
+            told.append(str(error))
+    assert len(told) >= 30 - concealed + concealed / 5 > 3  # the others are pictures that the codec could mean
+    assert not any("\n" in line for line in told)
+
+
 _QUARTERS = ((1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0))
 _MIRRORED = ((-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0))
 

@@ -6,6 +6,7 @@ import os
 import struct
 import tracemalloc
 import zlib
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -154,19 +155,20 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     assert names.index("a2") < names.index("a10") < names.index("b")
 
 
-def test_clip_sees_the_middle_of_a_picture_that_is_not_square(clip: Clip) -> None:
+@pytest.mark.parametrize("side", [64, 224])
+def test_clip_sees_the_middle_of_a_picture_that_is_not_square(clip: Clip, side: int) -> None:
     from transformers import CLIPImageProcessor
 
-    side = clip.side
+    clip, rng = copy(clip), np.random.default_rng(0)
+    clip.side = side
     processor = CLIPImageProcessor(
         size={"shortest_edge": side},
         crop_size={"height": side, "width": side},
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
     )
-    rng = np.random.default_rng(0)
-    for high, wide_ in ((40, 90), (90, 40), (side, side), (side, 2 * side), (37, 53)):
-        image = Image.fromarray(rng.integers(0, 256, (high, wide_, 3), np.uint8)).resize((wide_, high))
+    for high, wide_ in ((40, 90), (90, 40), (side, side), (side, 2 * side), (37, 53), (300, 451), (1024, 768)):
+        image = Image.fromarray(rng.integers(0, 256, (high, wide_, 3), np.uint8))
         theirs = torch.tensor(np.asarray(processor(image, return_tensors="np")["pixel_values"]))
         mine = (clip._pixels(to_tensor([image])) * clip.std + clip.mean) * 2 - 1
         assert mine.shape == theirs.shape

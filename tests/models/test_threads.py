@@ -114,3 +114,17 @@ def test_models_that_share_a_tokenizer_take_turns(tiny: Any) -> None:
     assert all(
         torch.equal(a, b) for one, two in zip(alone, together, strict=True) for a, b in zip(one, two, strict=True)
     )
+
+
+def test_a_part_that_is_exchanged_later_is_locked_as_well(tiny: Any) -> None:
+    pipe = tiny.pipe
+    apart: Any = wrap(type(pipe)(**{name: deepcopy(part) for name, part in pipe.components.items()}), "all its own")
+    with ThreadPoolExecutor(1) as pool:
+        with apart.lock:
+            assert pool.submit(drawn, tiny, 0).result(60).isfinite().all()
+            apart.pipe.unet = pipe.unet
+        with apart.lock:
+            waiting = pool.submit(drawn, tiny, 0)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+        assert waiting.result(60).isfinite().all()

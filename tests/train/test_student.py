@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from astrogate.actions.again import again
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.recipe import Recipe
 from astrogate.models.adapter import PipelineModel
-from astrogate.models.loading.load import load
+from astrogate.models.loading.load import load, wrap
 from astrogate.models.loading.student import RECIPE
 from astrogate.models.registry import AbilityError
 from astrogate.rendering.record import save_png
@@ -219,13 +220,15 @@ def test_a_loras_own_strength_counts(tiny_folder: Path, lora: Path, tmp_path: Pa
     assert any(not torch.equal(own[k], v) for k, v in weak.denoiser.state_dict().items())
 
 
-@pytest.mark.parametrize("kind", ["none of its layers", "half of its layers", "dora", "suffix"])
+@pytest.mark.parametrize("kind", ["none of its layers", "half of its layers", "dora", "suffix", "zero"])
 def test_a_lora_is_merged_whole_or_refused(tiny_folder: Path, lora: Path, tmp_path: Path, kind: str) -> None:
     weights, name = load_file(lora), "x.safetensors"
     if kind == "dora":
         weights |= {k.replace("lora_A", "dora_scale"): torch.ones(1) for k in weights if "lora_A" in k}
     elif kind == "suffix":
         name = "x.bin"
+    elif kind == "zero":
+        weights = {k: v * ("lora_A" in k) for k, v in weights.items()}
     else:
         cut = 0 if kind.startswith("none") else len(weights) // 4 * 2
         weights = {
@@ -234,6 +237,19 @@ def test_a_lora_is_merged_whole_or_refused(tiny_folder: Path, lora: Path, tmp_pa
     save_file(weights, tmp_path / name)
     with pytest.raises(AstrogateError, match=name):
         load(f"{tiny_folder}+{tmp_path}/{name}", device="cpu")
+
+
+def test_a_lora_of_weight_zero_is_told(tiny_folder: Path, lora: Path) -> None:
+    pipe = opened(tiny_folder).pipe
+    pipe.load_lora_weights(lora.parent, adapter_name="style")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AstrogateWarning)
+        wrap(pipe)
+        pipe.set_adapters("style", 0.5)
+        wrap(pipe)
+    pipe.set_adapters("style", 0)
+    with pytest.warns(AstrogateWarning, match="the LoRA 'style' of the unet has weight 0: no effect"):
+        wrap(pipe)
 
 
 def test_a_training_is_of_its_pictures_captions_and_seed(tiny_folder: Path, tmp_path: Path) -> None:

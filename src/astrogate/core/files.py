@@ -4,7 +4,8 @@ A folder that is there is exchanged for the new one by renameat2(RENAME_EXCHANGE
 the new one is there whole. Where the system cannot exchange, the old one is moved aside first, and back on failure.
 
 What is being written has a name of its own, ".NAME.xxxxxxxx.part", and a lock. A process that was killed holds none:
-the next one that writes into the same folder removes what it left.
+the next one that writes into the same folder removes what it left. Links are followed; another name of the same file
+(a hard link) keeps the old content.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class PipelineModel:
     ) -> None:
         self.family, self.pipe, self.name, self.language = family, pipe, name, language
         self.recipe = recipe or family.recipe
-        self.lock = Turn(pipe.components.values())
+        self.lock = Turn(lambda: pipe.components.values())
         pipe.set_progress_bar_config(disable=True)
         if family.upcast and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
             pipe.vae.to(torch.float32)

@@ -55,10 +55,10 @@ class Plan:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        counts = ("fit_steps", "tokens", "dictionary", "fit_batch", "hidden", "pictures", "validation", "every")
-        counts += ("batch_size",)
-        for name in counts:
-            object.__setattr__(self, name, whole(getattr(self, name), name, 1, 1_000_000, "use 1 to 1,000,000"))
+        counts = ("fit_steps", "tokens", "dictionary", "hidden", "pictures", "validation", "every")
+        at_once = ("fit_batch", "batch_size")
+        for name, most in (*((name, 1_000_000) for name in counts), *((name, 1_000) for name in at_once)):
+            object.__setattr__(self, name, whole(getattr(self, name), name, 1, most, f"use 1 to {most:,}"))
         for name in ("seed", "fit_seed"):
             object.__setattr__(self, name, whole(getattr(self, name), name, 0, 2**32 - 1))
         if self.pictures < FEWEST:

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.models.loading.trust import plain_name, read_settings
 
 
@@ -78,3 +79,15 @@ def check_tokenizers(pipe: Any, name: str) -> None:
             raise AstrogateError(
                 f"{name}: {part} reads {most} tokens, {encoder} others", f"restore the {part}'s config"
             )
+
+
+def check_adapters(parts: Mapping[str, Any]) -> None:
+    """Warn of LoRAs that are switched on and have a weight of 0: they change no picture."""
+    for part, module in parts.items():
+        layers = [
+            layer for layer in module.modules() if hasattr(layer, "active_adapters") and hasattr(layer, "scaling")
+        ]
+        for adapter in sorted({name for layer in layers for name in layer.active_adapters}):
+            strengths = [layer.scaling[adapter] for layer in layers if adapter in layer.scaling]
+            if strengths and not any(strengths):
+                warn(f"the LoRA {adapter!r} of the {part} has weight 0: no effect", AstrogateWarning, stacklevel=4)

@@ -19,7 +19,7 @@ from astrogate.core.protocols import Model
 from astrogate.core.state import usual
 from astrogate.models import identity
 from astrogate.models.family import Family, Row, StackFamily
-from astrogate.models.loading.checks import check_parts, check_tokenizers, latents_vae
+from astrogate.models.loading.checks import check_adapters, check_parts, check_tokenizers, latents_vae
 from astrogate.models.loading.index import check_drawn, family_named, index_of
 from astrogate.models.loading.locate import SHIPPED, is_file, is_shipped, is_small, is_unclip, locate, shipped_folder
 from astrogate.models.loading.parts import check_classes, check_layers, load_module, modules_of
@@ -143,7 +143,9 @@ def wrap(pipe: Any, name: str = "a pipeline") -> Model:
     if kind not in known:
         raise AstrogateError(f"a {kind} cannot be wrapped", f"use one of {', '.join(known)}")
     check_drawn(known[kind], pipe.config, name)
-    return PipelineModel(known[kind], pipe, name)
+    model = PipelineModel(known[kind], pipe, name)
+    check_adapters(model.parts)
+    return model
 
 
 def _language(folder: Path) -> frozenset[str]:

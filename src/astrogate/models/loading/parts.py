@@ -1,8 +1,8 @@
 """One part of a checkpoint from its folder: of a class that its place may have, with every tensor that it needs.
 
 Libraries fill tensors that a file lacks with random numbers, and say so in a note at best. Here they are an error, as
-are tensors of other shapes; those that are left over are a warning. Counts of layers are held against the file before
-a library makes that many.
+are tensors of other shapes; those that are left over are a warning, unless the file is a larger model's. Counts of
+layers are held against the file before a library makes that many.
 """
 
 from __future__ import annotations
@@ -60,9 +60,16 @@ def load_module(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
         raise AstrogateError(
             f"{folder} lacks {_some(missing or _named(info['mismatched_keys']))}", "restore the whole checkpoint"
         )
-    if left := [name for name in _named(info.get("unexpected_keys")) if not _COMPUTED.search(name)]:
+    left = [name for name in _named(info.get("unexpected_keys")) if not _COMPUTED.search(name)]
+    if left and not _is_of_another(folder, kind):
         warnings.warn(f"{folder} holds {_some(left)}, which nothing reads", AstrogateWarning, stacklevel=4)
     return module
+
+
+def _is_of_another(folder: Path, kind: Any) -> bool:
+    """Whether the folder is that of a model of which `kind` is a part, as a CLIP is of two towers."""
+    told = read_settings(folder / "config.json").get("architectures")
+    return isinstance(told, list) and bool(told) and kind.__name__ not in told
 
 
 def check_counts(folder: Path) -> None:

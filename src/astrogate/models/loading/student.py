@@ -76,6 +76,9 @@ def as_student(model: PipelineModel, path: Path) -> PipelineModel:
             held, found = sum(map(_is_first, weights)), sum(hasattr(m, "lora_A") for m in model.denoiser.modules())
             if held != found:
                 raise AstrogateError(f"{path} changes {held} layers, {found} of them there", "name one of this model")
+            layers = [m for m in model.denoiser.modules() if hasattr(m, "get_delta_weight")]
+            if not any(m.get_delta_weight(name).any() for m in layers for name in m.active_adapters):
+                raise AstrogateError(f"{path} changes nothing: all of it is zero", "name one that was trained")
             pipe.fuse_lora()
             pipe.unload_lora_weights()
         except (ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:

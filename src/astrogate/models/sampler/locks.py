@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from functools import wraps
 from itertools import count
-from threading import Lock, RLock
+from threading import Lock, RLock, local
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -26,26 +26,28 @@ _numbers, _making = count(), Lock()
 
 
 class Turn(AbstractContextManager[None]):
-    """The locks of a model's parts, taken together and always in the same order; plain values among them have none."""
+    """The locks of a model's parts, taken together and always in the same order; plain values among them have none.
 
-    def __init__(self, parts: Iterable[Any]) -> None:
+    `parts` gives those that it has by now: one may be exchanged.
+    """
+
+    def __init__(self, parts: Callable[[], Iterable[Any]]) -> None:
+        self._parts, self._thread = parts, local()
+
+    def __enter__(self) -> None:
         with _making:
             found = {
                 _locks.setdefault(part, (next(_numbers), RLock()))
-                for part in parts
+                for part in self._parts()
                 if type(part).__module__ != "builtins"
             }
-        self._locks = [lock for _, lock in sorted(found, key=lambda numbered: numbered[0])]
-
-    def __enter__(self) -> None:
         with ExitStack() as taken:  # who is interrupted while waiting for one holds none
-            for lock in self._locks:
+            for _, lock in sorted(found, key=lambda numbered: numbered[0]):
                 taken.enter_context(lock)
-            taken.pop_all()
+            vars(self._thread).setdefault("turns", []).append(taken.pop_all())
 
     def __exit__(self, *_: object) -> None:
-        for lock in reversed(self._locks):
-            lock.release()
+        self._thread.turns.pop().close()
 
 
 def alone(method: Callable[Concatenate[Owner, P], R]) -> Callable[Concatenate[Owner, P], R]:

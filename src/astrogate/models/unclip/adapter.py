@@ -57,7 +57,7 @@ class UnCLIP:
         self.parts = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
         self._scheduler = stack.parts[family.scheduler]
         check_settings(self._scheduler, getattr(stack.coder, "vae", None), name)
-        self.lock = Turn(stack.parts.values())
+        self.lock = Turn(stack.parts.values)
         self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
         self._texts = frozenset(self._caption(""))
         own = sorted({_IMAGE, *self._texts} | ({"noise_level"} if stack.noised is not None else set()))
