@@ -39,7 +39,7 @@ def editing(
                 if i == 0 and (acting.guides or acting.held):
                     stack.callback(denoiser.register_forward_hook(hooks.behind, with_kwargs=True).remove)
                 if i == 0 and any(h.attend < 1 for h in acting.held):
-                    stack.enter_context(looking(denoiser, lambda hooks=hooks: hooks.pairs))
+                    stack.enter_context(looking(denoiser, lambda hooks=hooks: hooks.pairs, family.patch))
         yield
 
 
@@ -148,23 +148,23 @@ class _Hooks:
 
 
 @contextmanager
-def looking(denoiser: nn.Module, pairs: Callable[[], Sequence[tuple[int, int]]]) -> Generator[None]:
+def looking(denoiser: nn.Module, pairs: Callable[[], Sequence[tuple[int, int]]], patch: int = 1) -> Generator[None]:
     """While open, rows of a batch take the keys and values of their self-attention from others, as `pairs` say.
 
-    The text's own keys and values stay theirs. Raises AstrogateError for a denoiser without self-attention that is
+    The text's own keys and values stay theirs. `patch` is the side of the patches that the denoiser cuts latents into. Raises AstrogateError for a denoiser without self-attention that is
     projected apart.
     """
     images: list[int] = []
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         states = _latents(args, kwargs)
-        images[:] = [states.shape[1]] if states.ndim == 3 else []
+        images[:] = [states.shape[1] if states.ndim == 3 else states[0, 0].numel() // patch**2]
 
     def look(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
         chosen = pairs()
         if not chosen:
             return None
-        text = max(0, out.shape[1] - images[0]) if images else 0  # where text and picture are one sequence
+        text = max(0, out.shape[1] - images[0])  # where text and picture are one sequence
         seen = out.clone()
         for row, source in chosen:
             seen[row, text:] = out[source, text:]
