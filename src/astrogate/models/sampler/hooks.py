@@ -151,8 +151,8 @@ class _Hooks:
 def looking(denoiser: nn.Module, pairs: Callable[[], Sequence[tuple[int, int]]], patch: int = 1) -> Generator[None]:
     """While open, rows of a batch take the keys and values of their self-attention from others, as `pairs` say.
 
-    The text's own keys and values stay theirs. `patch` is the side of the patches that the denoiser cuts latents into. Raises AstrogateError for a denoiser without self-attention that is
-    projected apart.
+    The text's own keys and values stay theirs. `patch` is the side of the patches that the denoiser cuts latents into.
+    Raises AstrogateError for a denoiser without self-attention that is projected apart.
     """
     images: list[int] = []
 
