@@ -63,13 +63,42 @@ def t5_encoder(tokenizer: Any, width: int = 64) -> Any:
     return T5EncoderModel(config).eval()
 
 
-def vae(channels: int = 4, **options: Any) -> Any:
+def gemma_tokenizer() -> Any:
+    """Letters, and the words of the others as merges of them."""
+    from transformers import GemmaTokenizer
+
+    space, words = "\u2581", [f"\u2581{word}" for word in WORDS]
+    known = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", space, *map(chr, range(33, 127))]
+    merges = list(dict.fromkeys((word[:i], word[i]) for word in words for i in range(1, len(word))))
+    vocabulary = dict.fromkeys([*known, *(a + b for a, b in merges)])
+    return GemmaTokenizer(vocab={token: i for i, token in enumerate(vocabulary)}, merges=merges)
+
+
+def gemma_encoder(tokenizer: Any, width: int = 32) -> Any:
+    from transformers import Gemma2Config, Gemma2Model
+
+    config = Gemma2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return Gemma2Model(config).eval()
+
+
+def vae(channels: int = 4, widths: tuple[int, ...] = (8, 16), **options: Any) -> Any:
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=widths,
+        down_block_types=("DownEncoderBlock2D",) * len(widths),
+        up_block_types=("UpDecoderBlock2D",) * len(widths),
         layers_per_block=1,
         latent_channels=channels,
         norm_num_groups=4,

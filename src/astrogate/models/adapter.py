@@ -138,8 +138,8 @@ class PipelineModel:
         height, width = sides(height, width, lambda: self.size, factor * unit)
         first = self.family.texts[0]
         with torch.no_grad():
-            for text in (prompt, negative):
-                check_length(text, getattr(self.pipe, first.tokenizer), first.tokens(self.pipe))
+            for text, before in ((prompt, first.prefix(self.pipe)), (negative, "")):
+                check_length(text, getattr(self.pipe, first.tokenizer), first.tokens(self.pipe), before)
             states = encoded(self.pipe, self.family, [prompt], negative=negative)
             segments = self.segments(prompt)
         channels = self.denoiser.config.in_channels // self.family.packing**2

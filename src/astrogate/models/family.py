@@ -60,11 +60,13 @@ class Text:
     """A text encoder whose tokens lie on the sequence axis of "prompt_embeds", by the name of its tokenizer.
 
     `length` is how many (None: the tokenizer's own), which may depend on the checkpoint. `name` is that of the segment.
+    `before` is what the pipeline puts before a prompt, such as a system's message; a negative prompt stands alone.
     """
 
     tokenizer: str
     length: int | Callable[[Any], int] | None = None
     name: str = ""
+    before: Callable[[Any], str] | None = None
 
     def tokens(self, pipe: Any) -> int:
         """How many tokens the encoder of a pipeline reads."""
@@ -72,19 +74,25 @@ class Text:
             return int(getattr(pipe, self.tokenizer).model_max_length)
         return self.length if isinstance(self.length, int) else self.length(pipe)
 
+    def prefix(self, pipe: Any) -> str:
+        """What a pipeline puts before a prompt."""
+        return "" if self.before is None else self.before(pipe)
+
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
     """How the halves of classifier-free guidance reach the denoiser.
 
     "joined" is one call with a batch of both, in `order`; "in turn" a call for each, in `order`. `scale` names the
-    setting of a recipe that asks for them, `none` the scale up to which there is but the positive half.
+    setting of a recipe that asks for them, `none` the scale up to which there is but the positive half. `rescaled`
+    predictions are brought to the norm of the positive half along the last axis, edits and all.
     """
 
     layout: Literal["joined", "in turn"] = "joined"
     order: tuple[Literal["negative", "positive"], Literal["negative", "positive"]] = ("negative", "positive")
     scale: str = "guidance_scale"
     none: float = 1.0
+    rescaled: bool = False
 
     def on(self, recipe: Recipe) -> bool:
         """Whether a recipe guides."""
@@ -122,7 +130,9 @@ class Family(Row):
     `sites` say where tensors enter the denoiser; the negative half has them by names that start with "negative_".
     `causal` encoders need no padding for states up to the end. `packing` is the side of the patches of latents that
     become one token with its channels, `patch` that of those that the denoiser cuts itself. `timesteps` is how many of
-    the scheduler's make 1 of the denoiser's. `shared` arguments have no batch axis. `options` join each call of the
+    the scheduler's make 1 of the denoiser's, whose time is `reversed` where noise is at 0 and the picture at 1.
+    `text_layers` of the denoiser see the text alone, `packed` is the mask by which each row's text stands before its
+    picture without padding between. `shared` arguments have no batch axis. `options` join each call of the
     pipeline, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
     [n, c, h, w]. `upcast` says that the autoencoder overflows in half precision. `refused` says of a pipeline's
     settings, which its index holds, what it is where the family does not draw it, and nothing elsewhere.
@@ -139,6 +149,9 @@ class Family(Row):
     packing: int = 1
     patch: int = 1
     timesteps: int = 1
+    reversed: bool = False
+    text_layers: tuple[str, ...] = ()
+    packed: str | None = None
     shared: frozenset[str] = frozenset()
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     loading: Mapping[str, Any] = field(default_factory=dict[str, Any])

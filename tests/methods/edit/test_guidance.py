@@ -59,7 +59,9 @@ def test_the_term_is_added_to_the_guided_prediction(model: Model, family: str, q
     point, recipe = made(model, family), by_negative(family)
     edit = steered(model, point)
     base = predictions(model, [point, point], recipe)[0]
-    own, edited = (predictions(model, [p], PLAIN)[0][0] for p in (point, point.apply(edit)))
+    tensors, how = point.tensors, row(family).guidance
+    negative = replace(point, tensors={name: tensors.get(f"negative_{name}", value) for name, value in tensors.items()})
+    own, edited, free = (predictions(model, [p], PLAIN)[0][0] for p in (point, point.apply(edit), negative))
     term = edited - own
     size = term.abs().mean(1 if row(family).packing > 1 else 0, keepdim=True)
     kept = size >= torch.quantile(size, quantile)
@@ -67,6 +69,11 @@ def test_the_term_is_added_to_the_guided_prediction(model: Model, family: str, q
     by = guide(point, edit, quantile=quantile, window=(0.0, 1.0))
     moved = predictions(model, [point, point.apply(by, 2.0)], recipe)[0]
     assert torch.allclose(moved[0], base[0], atol=1e-5)
+    if how.rescaled:
+        wanted, length = free + 3 * (own - free) + 2 * kept * term, own + 2 * kept * term
+        wanted = wanted * length.norm(dim=-1, keepdim=True) / wanted.norm(dim=-1, keepdim=True)
+        assert torch.allclose(moved[1], wanted, atol=1e-4)
+        return
     assert torch.allclose(moved[1], base[1] + 2 * kept * term, atol=1e-4)
 
 

@@ -11,6 +11,9 @@ from warnings import warn
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.models.loading.trust import plain_name, read_settings
 
+#: What transformers calls the length of a tokenizer that has none.
+_UNSAID = 10**30
+
 
 def digest(folder: Path) -> str:
     """SHA-256 over the names and bytes of a part's files."""
@@ -75,7 +78,8 @@ def check_tokenizers(pipe: Any, name: str) -> None:
         config, most = getattr(pipe, encoder).config, tokenizer.model_max_length
         if len(tokenizer) > config.vocab_size:
             raise AstrogateError(f"{name}: {part} and {encoder} differ in size", f"restore the matching {part}")
-        if not 2 < most <= getattr(config, "max_position_embeddings", most):
+        unsaid = most >= _UNSAID and not str(config.model_type).startswith("clip")  # and the family says it
+        if not unsaid and not 2 < most <= getattr(config, "max_position_embeddings", most):
             raise AstrogateError(
                 f"{name}: {part} reads {most} tokens, {encoder} others", f"restore the {part}'s config"
             )

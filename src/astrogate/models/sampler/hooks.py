@@ -39,7 +39,7 @@ def editing(
                 if i == 0 and (acting.guides or acting.held):
                     stack.callback(denoiser.register_forward_hook(hooks.behind, with_kwargs=True).remove)
                 if i == 0 and any(h.attend < 1 for h in acting.held):
-                    stack.enter_context(looking(denoiser, lambda hooks=hooks: hooks.pairs, family.patch))
+                    stack.enter_context(looking(denoiser, lambda hooks=hooks: hooks.pairs, family))
         yield
 
 
@@ -148,29 +148,35 @@ class _Hooks:
 
 
 @contextmanager
-def looking(denoiser: nn.Module, pairs: Callable[[], Sequence[tuple[int, int]]], patch: int = 1) -> Generator[None]:
+def looking(
+    denoiser: nn.Module, pairs: Callable[[], Sequence[tuple[int, int]]], family: Family | None = None
+) -> Generator[None]:
     """While open, rows of a batch take the keys and values of their self-attention from others, as `pairs` say.
 
-    The text's own keys and values stay theirs. `patch` is the side of the patches that the denoiser cuts latents into.
-    Raises AstrogateError for a denoiser without self-attention that is projected apart.
+    The text's own keys and values stay theirs. Raises AstrogateError for a denoiser without self-attention that is
+    projected apart.
     """
-    images: list[int] = []
+    count, texts, patch = 0, list[int](), 1 if family is None else family.patch
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        nonlocal count
         states = _latents(args, kwargs)
-        images[:] = [states.shape[1] if states.ndim == 3 else states[0, 0].numel() // patch**2]
+        count = states.shape[1] if states.ndim == 3 else states[0, 0].numel() // patch**2
+        texts[:] = [] if family is None or family.packed is None else kwargs[family.packed].sum(1).tolist()
 
     def look(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
         chosen = pairs()
         if not chosen:
             return None
-        text = max(0, out.shape[1] - images[0])  # where text and picture are one sequence
+        text = max(0, out.shape[1] - count)  # where text and picture are one sequence
+        starts = texts if text and texts else [text] * len(out)
         seen = out.clone()
         for row, source in chosen:
-            seen[row, text:] = out[source, text:]
+            own, other = starts[row], starts[source]
+            seen[row, own : own + count] = out[source, other : other + count]
         return seen
 
-    layers = list(_self_attention(denoiser))
+    layers = list(_self_attention(denoiser, () if family is None else family.text_layers))
     if not layers:
         raise AstrogateError("this denoiser has no self-attention to look with", "hold the edit without attending")
     with ExitStack() as stack:
@@ -181,12 +187,14 @@ def looking(denoiser: nn.Module, pairs: Callable[[], Sequence[tuple[int, int]]],
         yield
 
 
-def _self_attention(denoiser: nn.Module) -> Iterator[Any]:
-    """The layers in which places of the picture look at one another, whatever their names.
+def _self_attention(denoiser: nn.Module, without: tuple[str, ...]) -> Iterator[Any]:
+    """The layers in which places of the picture look at one another, whatever their names, `without` some.
 
     Where they look at the text too, its keys and values have projections of their own.
     """
-    for module in denoiser.modules():
+    for name, module in denoiser.named_modules():
+        if name.startswith(without):
+            continue
         alone = getattr(module, "add_k_proj", None) is not None or not getattr(module, "is_cross_attention", False)
         if alone and getattr(module, "to_k", None) is not None and getattr(module, "to_v", None) is not None:
             yield module
@@ -239,15 +247,17 @@ def replacing(denoiser: nn.Module, path: Sequence[str | int], value: Any) -> Gen
         handle.remove()
 
 
-def nearest_step(timesteps: Callable[[], Tensor], unit: int = 1) -> Progress:
+def nearest_step(timesteps: Callable[[], Tensor], unit: int = 1, *, backwards: bool = False) -> Progress:
     """The share of the sampling that is done at a timestep, by its place among the scheduler's `timesteps`.
 
-    `unit` is how many of the scheduler's make 1 of the denoiser's (Flux's transformer takes thousandths).
+    `unit` is how many of the scheduler's make 1 of the denoiser's (Flux's transformer takes thousandths), `backwards`
+    says that the denoiser's are what is left to 1.
     """
 
     def progress(timestep: Tensor | float) -> float:
-        steps = timesteps()
-        return float((steps.to("cpu", torch.float64) - unit * number(timestep)).abs().argmin()) / len(steps)
+        steps, time = timesteps(), number(timestep)
+        wanted = unit * (1 - time if backwards else time)
+        return float((steps.to("cpu", torch.float64) - wanted).abs().argmin()) / len(steps)
 
     return progress
 

@@ -48,7 +48,7 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     if family.guidance.scale != "guidance_scale":
         options[family.guidance.scale] = getattr(recipe, family.guidance.scale)
     scheduler = _scheduler(recipe, before)
-    progress = nearest_step(lambda: scheduler.timesteps, family.timesteps)
+    progress = nearest_step(lambda: scheduler.timesteps, family.timesteps, backwards=family.reversed)
     acts = acting(points, family.sites, held, guided=guided, joined=not in_turn)
     control = getattr(pipe, "controlnet", None)
     denoisers = [denoiser] if control is None else [denoiser, control]

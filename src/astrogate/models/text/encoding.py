@@ -78,9 +78,9 @@ def ends(pipe: Any, family: Family, prompts: Sequence[str]) -> Tensor:
     """The index [n] of each prompt's end-of-text token in the first segment."""
     first = family.texts[0]
     tokenizer = getattr(pipe, first.tokenizer)
-    texts = [expanded(prompt, tokenizer)[0] for prompt in prompts]
+    texts = [first.prefix(pipe) + expanded(prompt, tokenizer)[0] for prompt in prompts]
     ids = tokenizer(texts, truncation=True, max_length=first.tokens(pipe)).input_ids
-    return torch.tensor([len(row) - 1 for row in ids])
+    return torch.tensor([len(row) - (row[-1] == tokenizer.eos_token_id) for row in ids])
 
 
 def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
@@ -90,5 +90,6 @@ def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
         tokenizer = getattr(pipe, text.tokenizer)
         if tokenizer is not None:
             start = found[-1].stop if found else 0
-            found.append(segment(prompt, tokenizer, length=text.tokens(pipe), start=start, name=text.name))
+            options = {"length": text.tokens(pipe), "start": start, "name": text.name, "before": text.prefix(pipe)}
+            found.append(segment(prompt, tokenizer, **options))
     return tuple(found)

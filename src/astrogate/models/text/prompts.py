@@ -34,9 +34,9 @@ def check_tokens(model: Model, text: str) -> None:
         raise AstrogateError(f"{text!r} is too long for {model.name}", f"end it before {said[len(segment.words)]!r}")
 
 
-def check_length(text: str, tokenizer: Any, limit: int | None = None) -> None:
-    """Warn about what is cut off at `limit` tokens (None: the tokenizer's)."""
-    spelled, most = expanded(text, tokenizer)[0], int(limit or tokenizer.model_max_length)
+def check_length(text: str, tokenizer: Any, limit: int | None = None, before: str = "") -> None:
+    """Warn about what is cut off of a text behind `before`, at `limit` tokens (None: the tokenizer's)."""
+    spelled, most = before + expanded(text, tokenizer)[0], int(limit or tokenizer.model_max_length)
     ids = tokenizer(spelled, truncation=False, verbose=False).input_ids
     if len(ids) > most:
         cut = tokenizer.decode(ids[most - 1 : -1]).strip()
@@ -95,21 +95,31 @@ def _placed(start: int, end: int, places: Sequence[tuple[int, int, int, int]]) -
     return start + moved, end + moved
 
 
-def segment(prompt: str, tokenizer: Any, *, length: int | None = None, start: int = 0, name: str = "") -> Segment:
-    """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's)."""
+def segment(
+    prompt: str, tokenizer: Any, *, length: int | None = None, start: int = 0, name: str = "", before: str = ""
+) -> Segment:
+    """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's).
+
+    `before` is what stands before it.
+    """
     size: int = length or tokenizer.model_max_length
     check_text(prompt)
     text, places = expanded(prompt, tokenizer)
-    encoded = tokenizer(text, truncation=True, max_length=size, return_offsets_mapping=True)
+    encoded = tokenizer(before + text, truncation=True, max_length=size, return_offsets_mapping=True)
     ids, offsets = encoded.input_ids, encoded.offset_mapping
     words: list[tuple[str, int, int]] = []
     for match in WORD.finditer(prompt):
-        low, high = _placed(match.start(), match.end(), places)
+        low, high = (len(before) + place for place in _placed(match.start(), match.end(), places))
         inside = [start + i for i, (a, b) in enumerate(offsets) if a < high and b > low]
         if inside:
             words.append((folded(match.group()), inside[0], inside[-1] + 1))
-    first = start + (ids[0] == tokenizer.bos_token_id)
-    return Segment(start, first, start + len(ids) - 1, start + size, tuple(words), name)
+    end = len(ids) - (ids[-1] == tokenizer.eos_token_id)  # some write no end
+    first = (
+        next((i for i, (_, b) in enumerate(offsets) if b > len(before)), end)
+        if before
+        else int(ids[0] == tokenizer.bos_token_id)
+    )
+    return Segment(start, start + first, start + end, start + size, tuple(words), name)
 
 
 def tokenized(tokenizer: Any, prompts: Sequence[str], padding: str = "max_length") -> Any:
