@@ -42,6 +42,8 @@ ABILITIES = {
 
 #: What `encode_prompt` returns where a pooled text is a second condition.
 WITH_POOLED = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+#: What it returns where the text has a mask.
+WITH_MASK = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ It attends to UMT5's states, which are zero where the text has ended; no mask re
 from __future__ import annotations
 
 from astrogate.core.recipe import Recipe
-from astrogate.models.family import Family, Site, Text
+from astrogate.models.family import WITH_MASK, Family, Site, Text
 
 FAMILY = Family(
     name="AuraFlow",
@@ -14,12 +14,7 @@ FAMILY = Family(
     encoders=("text_encoder",),
     denoiser="transformer",
     texts=(Text("tokenizer", 256),),
-    encoded=(
-        "prompt_embeds",
-        "prompt_attention_mask",
-        "negative_prompt_embeds",
-        "negative_prompt_attention_mask",
-    ),
+    encoded=WITH_MASK,
     sites={
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "prompt_attention_mask": Site(("encoder_attention_mask",), fixed=True),  # which its pipeline alone reads

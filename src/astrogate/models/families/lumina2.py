@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from astrogate.core.recipe import Recipe
-from astrogate.models.family import Family, Guidance, Site, Text
+from astrogate.models.family import WITH_MASK, Family, Guidance, Site, Text
 
 
 def _system(pipe: Any) -> str:
@@ -23,12 +23,7 @@ FAMILY = Family(
     encoders=("text_encoder",),
     denoiser="transformer",
     texts=(Text("tokenizer", 256, before=_system),),
-    encoded=(
-        "prompt_embeds",
-        "prompt_attention_mask",
-        "negative_prompt_embeds",
-        "negative_prompt_attention_mask",
-    ),
+    encoded=WITH_MASK,
     sites={
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "prompt_attention_mask": Site(("encoder_attention_mask",), fixed=True),

@@ -6,7 +6,7 @@ It predicts noise and its variance, of which the pipeline keeps the noise.
 from __future__ import annotations
 
 from astrogate.core.recipe import Recipe
-from astrogate.models.family import Family, Site, Text
+from astrogate.models.family import WITH_MASK, Family, Site, Text
 
 FAMILY = Family(
     name="PixArt-Sigma",
@@ -14,12 +14,7 @@ FAMILY = Family(
     encoders=("text_encoder",),
     denoiser="transformer",
     texts=(Text("tokenizer", 300),),
-    encoded=(
-        "prompt_embeds",
-        "prompt_attention_mask",
-        "negative_prompt_embeds",
-        "negative_prompt_attention_mask",
-    ),
+    encoded=WITH_MASK,
     sites={
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "prompt_attention_mask": Site(("encoder_attention_mask",), fixed=True),
