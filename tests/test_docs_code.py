@@ -181,7 +181,9 @@ def _models() -> None:
 
     _my_model()
     unet = UNet2DConditionModel.from_pretrained("my-model", subfolder="unet")
-    ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32, 96)).save_pretrained("my-controlnet")
+    ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16, 32, 64, 96)).save_pretrained(
+        "my-controlnet"
+    )
     parts = ip_adapter(unet, 24, 4)
     vision = CLIPVisionConfig(
         hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, patch_size=32,

@@ -33,7 +33,7 @@ print(next(iter(frames)).image.size)
 
 def test_every_module_and_the_shipped_model_do_without_them() -> None:
     done = subprocess.run([sys.executable, "-c", _MISSING], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "(64, 64)\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "(256, 256)\n"), done.stderr
 
 
 def test_what_needs_one_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

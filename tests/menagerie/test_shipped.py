@@ -31,9 +31,10 @@ from tests.menagerie.test_world import PROMPTS
 CONTINUOUS = {"build", "height", "mood", "strength"}
 
 
-def test_stock_classes_load_it_and_draw_the_same(menagerie: Model) -> None:
+def test_stock_classes_load_it_and_draw_the_same() -> None:
     from diffusers import StableDiffusionPipeline
 
+    menagerie = load("menagerie", device="cpu")
     pipe = StableDiffusionPipeline.from_pretrained(shipped_folder(), torch_dtype=torch.float32, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
     prompt = "a painting of a fat dog"
@@ -42,6 +43,16 @@ def test_stock_classes_load_it_and_draw_the_same(menagerie: Model) -> None:
     ).images[0]
     ours = next(render(menagerie, menagerie.point(prompt, seed=3), recipe=Recipe(num_inference_steps=5)))
     assert np.array_equal(ours.image, theirs)
+    assert theirs.size == (256, 256)
+
+
+def test_the_two_decoders_draw_the_same_picture(menagerie: Model) -> None:
+    """By means over areas, what people see is what is measured."""
+    large, points = load("menagerie", device="cpu"), [menagerie.point(p, seed=3) for p in PROMPTS[::200]]
+    latents = menagerie.denoise(points, Recipe(num_inference_steps=10))
+    assert torch.equal(large.denoise(points, Recipe(num_inference_steps=10)), latents)
+    apart = torch.nn.functional.avg_pool2d(large.decode(latents), 4) - menagerie.decode(latents)
+    assert apart.abs().mean() < 0.03
 
 
 def test_sizes() -> None:
@@ -126,7 +137,8 @@ def test_demo_writes_its_page_and_sheets(tmp_path: Path) -> None:
 def test_models_names_the_shipped_one() -> None:
     result = CliRunner().invoke(main, ["models"])
     assert result.exit_code == 0
-    assert "menagerie: shipped, 64 px" in result.output or "menagerie: shipped, 128 px" in result.output
+    assert "menagerie: shipped, 256 px" in result.output
+    assert "menagerie-64, menagerie-unclip-64: the same at 64 px" in result.output
 
 
 def test_a_strip_in_one_batch_is_the_one_drawn_singly(menagerie: Model) -> None:

@@ -117,6 +117,15 @@ def test_a_controlnet(tiny_folders: Folders, family: str) -> None:
         model.denoise([bare, point], Recipe(2))
 
 
+@pytest.mark.parametrize("stride", [1, 4])
+def test_a_controlnet_of_another_resolution_is_refused(tiny_folders: Folders, family: str, stride: int) -> None:
+    pipe = controlled(tiny_folders(family), family)
+    pipe.controlnet.controlnet_cond_embedding.stride = (stride, stride)
+    model = wrap(pipe, "controlled")
+    with pytest.raises(AstrogateError, match=f"a ControlNet for {stride} pixels .* and controlled has 2: use one that"):
+        with_control(model, model.point(PROMPT, seed=5), picture())
+
+
 def test_a_control_image_needs_a_controlnet(tiny: Model) -> None:
     with pytest.raises(AstrogateError, match="no ControlNet"):
         tiny.denoise([with_control(tiny, tiny.point("a dog"), picture())], Recipe(2))

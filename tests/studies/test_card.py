@@ -87,12 +87,13 @@ def test_the_card_marks_what_it_missed(tmp_path: Path) -> None:
         **dict.fromkeys(("mask_iou", "psnr", "retrieval"), one),
         "seconds": 0.1,
         "words": 112,
-        "card": {"preset": "cpu", "parameters": 1_000_000},
+        "card": {"preset": "cpu", "parameters": 1_000_000, "draws": 256},
     }
     write_card(numbers, tmp_path / "card.md", ["a.png", "b.png"])
     missed = [
         line.split("|")[1].strip() for line in (tmp_path / "card.md").read_text().splitlines() if "missed" in line
     ]
     assert missed == ["hat", "scene", "spotted", "build", "overall"]
+    assert "It draws 256 px. What follows is measured on `menagerie-64`" in (tmp_path / "card.md").read_text()
     assert "on 200 other captions" in (tmp_path / "card.md").read_text()
     assert (tmp_path / "card.json").stat().st_size > 1000

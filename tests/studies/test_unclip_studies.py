@@ -45,7 +45,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stack(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> UnCLIP:
     monkeypatch.setattr(locate, "shipped_unclip", lambda: shipped)
-    model = load("menagerie-unclip", device="cpu")
+    model = load("menagerie-unclip-64", device="cpu")
     assert isinstance(model, UnCLIP)
     return model
 

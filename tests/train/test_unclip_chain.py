@@ -322,7 +322,7 @@ def test_the_packages_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     model: Any = load("menagerie-unclip", device="cpu")
     assert isinstance(model, UnCLIP)
     picture = model.decode(model.denoise([model.point("a painting of a dog", seed=1)], Recipe(2)))
-    assert picture.shape == (1, 3, 64, 64)
+    assert picture.shape == (1, 3, 256, 256)
     card = json.loads((target / "card.json").read_text())
     assert set(card["trained_on"]["decoder"]) == {"clip", "vae"}
     card["trained_on"]["prior"]["clip"] = "0" * 64

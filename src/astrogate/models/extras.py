@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL.Image import Resampling
+from torch import nn
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
@@ -21,11 +23,29 @@ if TYPE_CHECKING:
 
 
 def with_control(model: Model, point: Point, image: Image.Image) -> Point:
-    """This point with a control image (edges, pose, depth ...), resized to the picture's own size."""
+    """This point with a control image (edges, pose, depth ...), resized to the picture's own size.
+
+    Raises AstrogateError for a ControlNet whose images are of another size beside the latents.
+    """
     require(model, "control")
+    _check_strides(model)
     height, width = (side * model.factor for side in point.tensors["latents"].shape[-2:])
     fitted = rgb(image).resize((width, height), Resampling.LANCZOS)
     return replace(point, extras={**point.extras, "image": to_pictures(fitted)})
+
+
+def _check_strides(model: Model) -> None:
+    """Raise AstrogateError where a ControlNet makes features of another size than the latents."""
+    net: Any = getattr(model.pipe, "controlnet", None)  # type: ignore[attr-defined]
+    entry: Any = getattr(net, "controlnet_cond_embedding", None)
+    if entry is None:
+        return
+    factor = math.prod(layer.stride[0] for layer in entry.modules() if isinstance(layer, nn.Conv2d))
+    if factor != model.factor:
+        raise AstrogateError(
+            f"a ControlNet for {factor} pixels a side of each latent, and {model.name} has {model.factor}",
+            "use one that was trained for this model",
+        )
 
 
 @usual()

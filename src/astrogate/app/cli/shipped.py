@@ -29,13 +29,23 @@ def models() -> None:
     """List the models that can be loaded, and describe the shipped one."""
     import json
 
-    from astrogate.models.loading.locate import SHIPPED, UNCLIP_SHIPPED, shipped_folder, shipped_unclip
+    from astrogate.models.loading.locate import (
+        SHIPPED,
+        SMALL,
+        UNCLIP_SHIPPED,
+        UNCLIP_SMALL,
+        shipped_folder,
+        shipped_unclip,
+    )
     from astrogate.models.registry import families
 
     card = json.loads((shipped_folder() / "card.json").read_text())
-    click.echo(f"{SHIPPED}: shipped, {card['size']} px, {card['parameters'] / 1e6:.1f} M parameters, {card['preset']}")
+    about = f"{card['parameters'] / 1e6:.1f} M parameters, preset {card['preset']}"
+    click.echo(f"{SHIPPED}: shipped, {card['draws']} px, {about}")
     if shipped_unclip().is_dir():
         click.echo(f"{UNCLIP_SHIPPED}: shipped, a stack of unCLIP on the same CLIP and VAE")
+    if card["draws"] != card["size"]:
+        click.echo(f"{SMALL}, {UNCLIP_SMALL}: the same at {card['size']} px, by a smaller decoder: what is measured")
     click.echo("a diffusers folder or hub id (owner/name, owner/name@revision) of:")
     for family in families():
         click.echo(f"  {family.name}: {', '.join(family.pipelines)}")

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from astrogate.core.files import write_text
 from astrogate.core.protocols import Model, Reader, Readings
-from astrogate.core.recipe import Recipe
+from astrogate.core.recipe import Frame, Recipe
 from astrogate.measure.clip import Clip
 from astrogate.measure.scores import Estimate, auc, bootstrap, mean, psnr, retrieval
 from astrogate.menagerie.captions import WORDS, Caption
@@ -151,13 +152,21 @@ def save_samples(model: Model, folder: Path) -> list[str]:
     """Sheets of samples: every subject by medium, and prompts in free words. Returns the file names."""
     points = [model.point(f"a {m} of a {s}", seed=i) for i, s in enumerate(SUBJECTS) for m in _SHEET_MEDIA]
     frames = list(render(model, points, batch_size=24))
-    page = sheet(
-        frames, columns=len(_SHEET_MEDIA), labels=[m.replace(" painting", " p.") for m in _SHEET_MEDIA], rows=SUBJECTS
-    )
+    labels = [m.replace(" painting", " p.") for m in _SHEET_MEDIA]
+    page = sheet(_small(frames, 96), columns=len(_SHEET_MEDIA), labels=labels, rows=SUBJECTS, tile=96)
     save_png(page, folder / "menagerie-media.png", frame=frames[0])
-    frames = list(render(model, [model.point(p, seed=i) for p in _PROMPTS for i in range(6)], batch_size=24))
-    save_png(sheet(frames, columns=6, rows=_PROMPTS, tile=96), folder / "menagerie-prompts.png", frame=frames[0])
+    frames = list(render(model, [model.point(p, seed=i) for p in _PROMPTS for i in range(3)], batch_size=24))
+    page = sheet(_small(frames, 192), columns=3, rows=_PROMPTS, tile=192)
+    save_png(page, folder / "menagerie-prompts.png", frame=frames[0])
     return ["menagerie-media.png", "menagerie-prompts.png"]
+
+
+def _small(frames: list[Frame], side: int) -> list[Image.Image]:
+    """Pictures of at most `side` pixels, so that a sheet stays a small file."""
+    images = [frame.image.copy() for frame in frames]
+    for image in images:
+        image.thumbnail((side, side))
+    return images
 
 
 def write_card(numbers: dict[str, Any], target: Path, sheets: list[str]) -> None:

@@ -70,7 +70,7 @@ def _grid(model: Model, oracle: Reader, folder: Path, seed: int, recipe: Recipe)
     drawn = grid(model, point, across, down, n=5, recipe=recipe)
     heads, rows = (tuple(f"{word} {s}" for s in drawn.columns) for word in ("fat", "happy"))
     drawn = replace(drawn, columns=heads, rows=rows)
-    drawn.save(folder / name, tile=96)
+    drawn.save(folder / name)
     values = oracle.read(to_tensor(drawn.frames)).values
     pairs = [f"{b:+.2f} / {m:+.2f}" for b, m in zip(values["build"], values["mood"], strict=True)]
     table = [[row, *pairs[5 * i : 5 * i + 5]] for i, row in enumerate(rows)]

@@ -71,6 +71,7 @@ def assemble(run: Path, target: Path, preset: str) -> int:
             "astrogate": "menagerie",
             "preset": preset,
             "size": PRESETS[preset].size,
+            "draws": PRESETS[preset].size * (4 if "vae_64" in parts else 1),
             "parameters": sum(_count(path) for path in fresh.rglob("*.safetensors")),
             "parts": parts,
             "trained_on": trained_on,
