@@ -18,13 +18,14 @@ from astrogate.models.codec import Autoencoder
 from astrogate.models.finite import in_float32
 from astrogate.models.loading.load import load, wrap
 from astrogate.models.loading.locate import SHIPPED
+from tests.checkpoints import SIZE
 
 PROMPT, RECIPE = "a painting of a fat dog", ag.Recipe(4)
 Folders = Callable[[str], Path]
 
 
-def drawn(model: Any, cache: Path) -> None:
-    list(ag.render(model, model.point(PROMPT), recipe=RECIPE, cache=ag.FrameCache(cache)))
+def drawn(model: Any, cache: Path, **size: int) -> None:
+    list(ag.render(model, model.point(PROMPT, **size), recipe=RECIPE, cache=ag.FrameCache(cache)))
 
 
 @pytest.mark.parametrize("part", ["denoiser", "text", "vae"])
@@ -40,7 +41,7 @@ def test_weights_that_are_no_numbers_are_named(tiny_folders: Folders, family: st
         tensor.view(-1)[0] = value
     told = "the autoencoder" if part == "vae" else name
     with pytest.raises(AstrogateError) as raised:
-        drawn(model, tmp_path / "cache")
+        drawn(model, tmp_path / "cache", height=SIZE[family], width=SIZE[family])
     assert f"{told} holds weights that are no finite numbers: {where}" in str(raised.value)
     assert not list(tmp_path.rglob("*.png"))
 

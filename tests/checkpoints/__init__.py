@@ -38,6 +38,11 @@ def guided(family: str, scale: float) -> dict[str, float]:
     return {row(family).guidance.scale: scale}
 
 
+def unguided(family: str) -> dict[str, float]:
+    """The settings by which a family's pictures are not guided."""
+    return guided(family, row(family).guidance.none)
+
+
 def in_turn(family: str) -> bool:
     """Whether the halves of guidance come in turn."""
     return row(family).guidance.layout == "in turn"

@@ -9,6 +9,7 @@ import torch
 
 WORDS = ("a", "of", "painting", "photo", "dog", "cat", "fat", "thin", "happy", "sad", "3", "d", "render", "horse")
 LENGTH = 16
+#: As the checkpoints of SD and SDXL have it.
 NOISE = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False, "steps_offset": 1,
     "timestep_spacing": "leading",
@@ -92,6 +93,45 @@ def gemma_encoder(tokenizer: Any, width: int = 32) -> Any:
     return Gemma2Model(config).eval()
 
 
+#: Marks of a chat, as Qwen's template has them.
+_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def qwen_tokenizer() -> Any:
+    """Bytes, and the words of the others as merges of them."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import Qwen2Tokenizer
+
+    words = [mark + word for word in WORDS for mark in ("\u0120", "")]
+    merges = list(dict.fromkeys((word[:i], word[i]) for word in words for i in range(1, len(word))))
+    vocabulary = dict.fromkeys([*sorted(ByteLevel.alphabet()), *(a + b for a, b in merges), "<|endoftext|>"])
+    tokenizer = Qwen2Tokenizer(
+        vocab={token: i for i, token in enumerate(vocabulary)}, merges=merges, chat_template=_CHAT
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    return tokenizer
+
+
+def qwen_encoder(tokenizer: Any, width: int = 32) -> Any:
+    from transformers import Qwen3Config, Qwen3Model
+
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_window_layers=2,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen3Model(config).eval()
+
+
 def vae(channels: int = 4, widths: tuple[int, ...] = (8, 16), **options: Any) -> Any:
     from diffusers import AutoencoderKL
 
@@ -121,13 +161,6 @@ def unet(width: int = 32, **options: Any) -> Any:
         norm_num_groups=8,
         **options,
     )
-
-
-#: As the checkpoints of SD and SDXL have it.
-NOISE = {
-    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False, "steps_offset": 1,
-    "timestep_spacing": "leading",
-}  # fmt: skip
 
 
 def scheduler() -> Any:

@@ -24,10 +24,11 @@ from astrogate.models.family import ABILITIES
 from astrogate.models.loading.load import load
 from astrogate.models.prediction import with_loss
 from astrogate.models.registry import AbilityError, families
+from astrogate.models.sampler.ragged import evened
 from astrogate.models.text.pseudo_word import encoders
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
-from tests.checkpoints import PROMPT, SIZE, WORDS, able, edit_of, guided, in_turn, made, row, steered
+from tests.checkpoints import PROMPT, SIZE, WORDS, able, edit_of, guided, in_turn, made, row, steered, unguided
 
 NEGATIVE = "a sad cat"
 Folders = Callable[[str], Path]
@@ -109,9 +110,8 @@ def test_spans_hold_their_words_and_nothing_else(model: Any, family: str) -> Non
         prompt = " ".join(rng.choice(WORDS, int(rng.integers(1, 9))))
         for text, segment in zip(row(family).texts, model.segments(prompt), strict=True):
             tokenizer = getattr(model.pipe, text.tokenizer)
-            ids = tokenizer(
-                text.prefix(model.pipe) + prompt, truncation=True, max_length=text.tokens(model.pipe)
-            ).input_ids
+            framed = prompt.join(text.frame(model.pipe))
+            ids = tokenizer(framed, truncation=True, max_length=text.tokens(model.pipe)).input_ids
             assert [word for word, _, _ in segment.words] == prompt.split()
             for word, low, high in segment.words:
                 assert tokenizer.decode(ids[low - segment.start : high - segment.start]).strip() == word
@@ -119,16 +119,21 @@ def test_spans_hold_their_words_and_nothing_else(model: Any, family: str) -> Non
             assert segment.end == segment.words[-1][2]
 
 
-def watched(model: Model, points: list[Point], recipe: Recipe) -> list[dict[str, torch.Tensor]]:
-    """What the denoiser receives, call by call."""
+def watched(model: Any, points: list[Point], recipe: Recipe) -> list[dict[str, torch.Tensor]]:
+    """The text states that the denoiser receives, call by call."""
     seen: list[dict[str, torch.Tensor]] = []
 
     def watch(module: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
-        added = kwargs.get("added_cond_kwargs") or {}
-        pooled = added.get("text_embeds", kwargs.get("pooled_projections"))
-        seen.append({"prompt_embeds": kwargs["encoder_hidden_states"].clone()})
-        if pooled is not None:
-            seen[-1]["pooled_prompt_embeds"] = pooled.clone()
+        found: dict[str, Any] = {}
+        for space in ("prompt_embeds", "pooled_prompt_embeds"):
+            if space in model.family.sites:
+                found[space] = dict(enumerate(args)) | kwargs
+                for step in model.family.sites[space].path:
+                    found[space] = found[space][step]
+        if model.family.ragged:
+            length = len(points[0].tensors["prompt_embeds"])
+            found["prompt_embeds"] = evened(found, length)["prompt_embeds"]
+        seen.append({space: states.clone() for space, states in found.items()})
 
     handle = model.denoiser.register_forward_hook(watch, with_kwargs=True)
     try:
@@ -147,12 +152,14 @@ def test_a_steer_acts_on_its_half_row_and_window(model: Model, family: str, half
     if in_turn(family):
         assert len(seen) == 8
         seen = [{s: torch.cat([seen[i + 1][s], seen[i][s]]) for s in seen[i]} for i in range(0, 8, 2)]
+    elif row(family).guidance.order[0] == "positive":
+        seen = [{space: torch.cat([x[2:], x[:2]]) for space, x in states.items()} for states in seen]
     assert len(seen) == 4
     moves = torch.tensor([0, 2.0 * (half != "positive"), 0, 2.0 * (half != "negative")])
     for step, states in enumerate(seen):
         for space, now in states.items():
             base = torch.stack([point.tensors[f"negative_{space}"]] * 2 + [point.tensors[space]] * 2)
-            moved = (now - base).flatten(1).abs().amax(1)
+            moved = (now - base).flatten(1).abs().amax(1)  # of texts without padding, there where they are
             assert torch.allclose(moved, moves * (step < 2), atol=1e-4), (step, space)
 
 
@@ -200,7 +207,7 @@ def test_what_a_family_cant_do_is_refused_in_one_kind_of_error(model: Any, famil
 
 def test_without_guidance_the_negative_half_is_absent(model: Model, family: str) -> None:
     point = made(model, family)
-    recipe = Recipe(3, guidance_scale=1.0)
+    recipe = Recipe(3, **unguided(family))
     base = model.denoise([point], recipe)
     assert not torch.equal(model.denoise([point.apply(steered(model, point, "both"))], recipe), base)
     with pytest.raises(AstrogateError, match="no negative half to steer"):
@@ -214,7 +221,7 @@ def test_what_is_refused_leaves_the_model_as_it_was(model: Any, family: str) -> 
     name = next((name for name in ("EulerDiscreteScheduler", "DDIMScheduler") if name in known), None)
     for bad in (point.apply(elsewhere), point.apply(toward(model, "a cat"))):
         with pytest.raises(AstrogateError, match=r"no (space|negative half)"):
-            model.denoise([bad], Recipe(2, 1.0, scheduler=name))
+            model.denoise([bad], Recipe(2, **unguided(family), scheduler=name))
     assert model.pipe.scheduler is scheduler
     assert model.weights == weights
 

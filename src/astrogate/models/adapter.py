@@ -99,7 +99,7 @@ class PipelineModel:
 
     def _side(self) -> int:
         """The side of its pictures; 0 where its settings do not say it."""
-        return own_side(self.denoiser, self.pipe) * self.factor
+        return (own_side(self.denoiser, self.pipe) or self.family.side) * self.factor
 
     @property
     def factor(self) -> int:
@@ -138,8 +138,9 @@ class PipelineModel:
         height, width = sides(height, width, lambda: self.size, factor * unit)
         first = self.family.texts[0]
         with torch.no_grad():
-            for text, before in ((prompt, first.prefix(self.pipe)), (negative, "")):
-                check_length(text, getattr(self.pipe, first.tokenizer), first.tokens(self.pipe), before)
+            for text, half in ((prompt, False), (negative, True)):
+                frame = first.frame(self.pipe, negative=half)
+                check_length(text, getattr(self.pipe, first.tokenizer), first.tokens(self.pipe), frame)
             states = encoded(self.pipe, self.family, [prompt], negative=negative)
             segments = self.segments(prompt)
         channels = self.denoiser.config.in_channels // self.family.packing**2

@@ -45,6 +45,9 @@ WITH_POOLED = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds"
 #: What it returns where the text has a mask.
 WITH_MASK = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
 
+#: The mask that is made where texts come without padding: its name in a point, and in a call while edits act on it.
+MASK = "prompt_attention_mask"
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -62,13 +65,15 @@ class Text:
     """A text encoder whose tokens lie on the sequence axis of "prompt_embeds", by the name of its tokenizer.
 
     `length` is how many (None: the tokenizer's own), which may depend on the checkpoint. `name` is that of the segment.
-    `before` is what the pipeline puts before a prompt, such as a system's message; a negative prompt stands alone.
+    `around` is what the pipeline puts before and behind a prompt, such as a system's message or a chat's marks; `alone`
+    says that it puts nothing around a negative prompt.
     """
 
     tokenizer: str
     length: int | Callable[[Any], int] | None = None
     name: str = ""
-    before: Callable[[Any], str] | None = None
+    around: Callable[[Any], tuple[str, str]] | None = None
+    alone: bool = False
 
     def tokens(self, pipe: Any) -> int:
         """How many tokens the encoder of a pipeline reads."""
@@ -76,9 +81,9 @@ class Text:
             return int(getattr(pipe, self.tokenizer).model_max_length)
         return self.length if isinstance(self.length, int) else self.length(pipe)
 
-    def prefix(self, pipe: Any) -> str:
-        """What a pipeline puts before a prompt."""
-        return "" if self.before is None else self.before(pipe)
+    def frame(self, pipe: Any, *, negative: bool = False) -> tuple[str, str]:
+        """What a pipeline puts before and behind a prompt."""
+        return ("", "") if self.around is None or (negative and self.alone) else self.around(pipe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,10 @@ class Family(Row):
     become one token with its channels, `patch` that of those that the denoiser cuts itself. `timesteps` is how many of
     the scheduler's make 1 of the denoiser's, whose time is `reversed` where noise is at 0 and the picture at 1.
     `text_layers` of the denoiser see the text alone, `packed` is the mask by which each row's text stands before its
-    picture without padding between. `shared` arguments have no batch axis. `options` join each call of the
+    picture without padding between, `picture_first` says that the picture stands before it. A `ragged` denoiser takes
+    lists: latents one by one, and texts without their padding, of which `sampler.ragged` makes batches and a mask.
+    `precise` latents are float32 whatever the denoiser computes with. `side` is that of the latents where neither the
+    denoiser's settings nor the pipeline say it. `shared` arguments have no batch axis. `options` join each call of the
     pipeline, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
     [n, c, h, w]. `upcast` says that the autoencoder overflows in half precision. `refused` says of a pipeline's
     settings, which its index holds, what it is where the family does not draw it, and nothing elsewhere.
@@ -154,6 +162,10 @@ class Family(Row):
     reversed: bool = False
     text_layers: tuple[str, ...] = ()
     packed: str | None = None
+    picture_first: bool = False
+    ragged: bool = False
+    precise: bool = False
+    side: int = 0
     shared: frozenset[str] = frozenset()
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     loading: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -163,7 +175,8 @@ class Family(Row):
 
     def __post_init__(self) -> None:
         Row.__post_init__(self)
-        if missing := set(self.sites) - set(self.encoded):
+        own = {MASK} if self.ragged else set[str]()
+        if missing := set(self.sites) - set(self.encoded) - own:
             raise AstrogateError(
                 f"the family {self.name!r} has sites for {', '.join(sorted(missing))}, which nothing encodes",
                 "name them in encoded",

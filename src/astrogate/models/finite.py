@@ -55,7 +55,12 @@ def watched(denoise: Callable[[Owner, Sequence[Point], Recipe], Tensor]) -> Call
             if odd := [space for space, tensor in point.tensors.items() if not finite(tensor)]:
                 raise AstrogateError(f"the {odd[0]} of a point are not finite numbers", "make the point anew")
         calls = list[Tensor]()
-        handle = self.denoiser.register_forward_hook(lambda _, __, out: calls.append(out[0].isfinite().all()))
+
+        def look(module: nn.Module, args: Any, out: Any) -> None:
+            rows = [out[0]] if isinstance(out[0], Tensor) else out[0]
+            calls.append(torch.stack([row.isfinite().all() for row in rows]).all())
+
+        handle = self.denoiser.register_forward_hook(look)
         try:
             drawn = denoise(self, points, recipe)
         finally:

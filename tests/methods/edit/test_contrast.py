@@ -26,7 +26,7 @@ from astrogate.ops.contrast import (
     standard_error,
     whiten,
 )
-from tests.checkpoints import edit_of
+from tests.checkpoints import edit_of, made
 
 GRID = {"media": ("painting", "photo"), "subjects": ("dog", "cat", "horse")}
 
@@ -275,12 +275,12 @@ def test_calibrated_scales_reach_their_strengths(tiny: Model) -> None:
         replace(a, calibration=(1.0, 2.0))
 
 
-def test_a_saved_direction_gives_the_same_pictures(model: Model, tmp_path: Path) -> None:
+def test_a_saved_direction_gives_the_same_pictures(model: Model, family: str, tmp_path: Path) -> None:
     a = replace(contrast(model, "fat", "thin", **GRID, roles=("subject", "end")), calibration=(-2.0, 1.0))
     a.save(tmp_path / "fat.safetensors")
     b = Direction.load(tmp_path / "fat.safetensors")
     assert (b.name, b.model, b.origin, b.calibration) == (a.name, a.model, a.origin, a.calibration)
-    point = model.point("a dog", seed=4)
+    point = made(model, family, "a dog", 4)
     pictures = [model.denoise([point.apply(d.at(point), 0.8)], Recipe(3)) for d in (a, b)]
     assert torch.equal(*pictures)
 

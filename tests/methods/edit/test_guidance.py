@@ -17,7 +17,7 @@ from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.edit.guidance import MOMENTUM, guide, toward
 from astrogate.methods.edit.style import style
-from tests.checkpoints import FAMILIES, guided, in_turn, made, row, steered
+from tests.checkpoints import FAMILIES, guided, in_turn, made, row, steered, unguided
 
 WHOLE: dict[str, Any] = {"quantile": 0.0, "window": (0.0, 1.0)}
 PLAIN = Recipe(3, guidance_scale=1.0)
@@ -40,6 +40,11 @@ def predictions(model: Model, points: list[Point], recipe: Recipe) -> list[Tenso
     return seen
 
 
+def plain(family: str) -> Recipe:
+    """A recipe that does not guide."""
+    return replace(PLAIN, **unguided(family))  # type: ignore[arg-type]
+
+
 def by_negative(family: str) -> Recipe:
     return replace(PLAIN, **guided(family, 3.0))  # type: ignore[arg-type]
 
@@ -47,10 +52,10 @@ def by_negative(family: str) -> Recipe:
 def test_a_whole_guide_without_guidance_is_the_edit_itself(model: Model, family: str) -> None:
     """eps + 1 (eps(edit) - eps) = eps(edit), at every step."""
     point = made(model, family)
-    edit = steered(model, point)
-    by_guide = model.denoise([point.apply(guide(point, edit, **WHOLE))], PLAIN)
-    assert torch.allclose(by_guide, model.denoise([point.apply(edit)], PLAIN), atol=1e-4)
-    assert not torch.allclose(by_guide, model.denoise([point], PLAIN), atol=1e-3)
+    edit, free = steered(model, point), plain(family)
+    by_guide = model.denoise([point.apply(guide(point, edit, **WHOLE))], free)
+    assert torch.allclose(by_guide, model.denoise([point.apply(edit)], free), atol=1e-4)
+    assert not torch.allclose(by_guide, model.denoise([point], free), atol=1e-3)
 
 
 @pytest.mark.parametrize("quantile", [0.0, 0.7])
@@ -61,7 +66,7 @@ def test_the_term_is_added_to_the_guided_prediction(model: Model, family: str, q
     base = predictions(model, [point, point], recipe)[0]
     tensors, how = point.tensors, row(family).guidance
     negative = replace(point, tensors={name: tensors.get(f"negative_{name}", value) for name, value in tensors.items()})
-    own, edited, free = (predictions(model, [p], PLAIN)[0][0] for p in (point, point.apply(edit), negative))
+    own, edited, free = (predictions(model, [p], plain(family))[0][0] for p in (point, point.apply(edit), negative))
     term = edited - own
     size = term.abs().mean(1 if row(family).packing > 1 else 0, keepdim=True)
     kept = size >= torch.quantile(size, quantile)
@@ -81,11 +86,12 @@ def test_the_term_is_added_to_the_guided_prediction(model: Model, family: str, q
 def test_toward_measures_against_the_negative_half(model: Model, family: str) -> None:
     point, recipe = made(model, family, negative="a sad cat"), by_negative(family)
     base = predictions(model, [point], recipe)[0]
-    edit, unguided = (predictions(model, [made(model, family, prompt)], PLAIN)[0] for prompt in ("a cat", "a sad cat"))
+    points = [made(model, family, prompt) for prompt in ("a cat", "a sad cat")]
+    edit, away = (predictions(model, [p], plain(family))[0] for p in points)
     moved = predictions(model, [point.apply(toward(model, "a cat", **WHOLE), 1.5)], recipe)[0]
-    assert torch.allclose(moved, base + 1.5 * (edit - unguided), atol=1e-4)
+    assert torch.allclose(moved, base + 1.5 * (edit - away), atol=1e-4)
     with pytest.raises(AstrogateError, match="no negative half"):
-        model.denoise([point.apply(toward(model, "a cat", **WHOLE))], PLAIN)
+        model.denoise([point.apply(toward(model, "a cat", **WHOLE))], plain(family))
 
 
 @pytest.mark.parametrize("momentum", [(0.0, 0.0), MOMENTUM])
@@ -137,7 +143,7 @@ def test_a_half_that_is_not_there_is_refused_before_the_sampling(model: Model, f
     handle = model.denoiser.register_forward_pre_hook(lambda module, args: called.append(1))
     bad = point.apply(toward(model, "a cat", **WHOLE))
     try:
-        for recipe in (PLAIN, *([by_negative(family)] if in_turn(family) else [])):
+        for recipe in (plain(family), *([by_negative(family)] if in_turn(family) else [])):
             with pytest.raises(AstrogateError, match="no negative half to measure against"):
                 model.denoise([bad], recipe)
     finally:
@@ -148,7 +154,7 @@ def test_a_half_that_is_not_there_is_refused_before_the_sampling(model: Model, f
 def test_a_guide_keeps_to_its_window_and_adds_one_row(model: Model, family: str) -> None:
     point, recipe = made(model, family), replace(by_negative(family), num_inference_steps=4)
     rows: list[int] = []
-    handle = model.denoiser.register_forward_hook(lambda m, a, o: rows.append(o[0].shape[0]))
+    handle = model.denoiser.register_forward_hook(lambda m, a, o: rows.append(len(o[0])))
     try:
         model.denoise([point.apply(guide(point, steered(model, point), window=(0.25, 0.75)))], recipe)
     finally:
@@ -173,7 +179,8 @@ def test_guides_go_with_steers(model: Model, family: str) -> None:
     point = made(model, family)
     edit = steered(model, point)
     both = point.apply(edit).apply(guide(point, edit, **WHOLE))
-    assert torch.allclose(model.denoise([both], PLAIN), model.denoise([point.apply(edit, 2.0)], PLAIN), atol=1e-3)
+    twice, free = point.apply(edit, 2.0), plain(family)
+    assert torch.allclose(model.denoise([both], free), model.denoise([twice], free), atol=1e-3)
 
 
 def test_a_guide_moves_by_all_of_the_other_edit_at_its_scale(tiny: Model) -> None:

@@ -21,6 +21,7 @@ from astrogate.methods.edit.style import style
 from astrogate.models.loading.load import load
 from tests.app.test_cli import run
 from tests.app.test_cli_directions import record
+from tests.checkpoints import made
 
 PROMPT, RECIPE = "a painting of a dog", Recipe(2)
 
@@ -91,7 +92,7 @@ def test_it_moves_the_words_alone_where_the_denoiser_listens(
 
 def test_every_family_takes_it_and_scale_zero_is_the_point(tiny_folders: Callable[[str], Path], family: str) -> None:
     model = load(str(tiny_folders(family)), device="cpu")
-    point = model.point(PROMPT, seed=1)
+    point = made(model, family, PROMPT, 1)
     edit = insert(model, point, "fat", before="dog", recipe=RECIPE)
     assert (edit.name, edit.origin["method"], edit.origin["before"]) == ("fat", "insert", "dog")
     assert min(edit.origin["responses"]) > 0

@@ -18,6 +18,7 @@ from astrogate.methods.path.walk import walk, walk_circle
 from astrogate.ops.interpolate import lerp, nlerp, slerp
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
+from tests.checkpoints import made
 
 RECIPE = Recipe(3)
 
@@ -39,14 +40,16 @@ def test_key_points_are_themselves_once(tiny: Model) -> None:
 
 
 @pytest.mark.parametrize(("by", "rule"), [("slerp", slerp), ("lerp", lerp), ("nlerp", nlerp)])
-def test_all_spaces_of_all_families_move(model: Model, by: str, rule: object) -> None:
-    a, b = point(model), point(model, "a cat in snow", 2)
+def test_all_spaces_of_all_families_move(model: Model, family: str, by: str, rule: object) -> None:
+    a, b = made(model, family, "a dog", 1), made(model, family, "a cat in snow", 2)
     middle = walk(a, b, by=by)(0.3)  # type: ignore[arg-type]
     for space in model.spaces:
         assert middle.tensors[space].shape == a.tensors[space].shape
         wanted = rule if space == "latents" else slerp
         if torch.equal(a.tensors[space], b.tensors[space]):
             assert middle.tensors[space] is a.tensors[space]
+        elif not a.tensors[space].is_floating_point():
+            assert torch.equal(middle.tensors[space], a.tensors[space] | b.tensors[space])
         else:
             expected = wanted(a.tensors[space], b.tensors[space], 0.3)  # type: ignore[operator]
             assert torch.allclose(middle.tensors[space], expected, atol=1e-6)
@@ -151,8 +154,8 @@ def test_bad_walks(tiny: Model, tiny_folders: object) -> None:
         with pytest.raises(AstrogateError, match=match):
             walk(*points)
     stranger = replace(point(tiny, seed=2), model="other")
-    for made in (lambda: walk(a, stranger, spaces=("latents",)), lambda: walk_circle(a, stranger)):
+    for make in (lambda: walk(a, stranger, spaces=("latents",)), lambda: walk_circle(a, stranger)):
         with pytest.raises(AstrogateError, match="different models"):
-            made()
+            make()
     with pytest.raises(AstrogateError, match="from 0 to 1"):
         walk(a, point(tiny, seed=2))(1.5)

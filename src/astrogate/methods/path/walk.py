@@ -142,6 +142,8 @@ def _between(a: Point, b: Point, u: float, by: By, others: str) -> Point:
     def moved(space: str, x: Tensor, y: Tensor) -> Tensor:
         if _same(x, y):
             return x
+        if not x.is_floating_point():  # a mask: between two texts, the tokens of both are seen
+            return torch.maximum(x, y)
         if not (x.any() and y.any()):  # some checkpoints take zeros where there is no negative prompt
             return lerp(x, y, u)
         return _RULES[by if space == "latents" else others](x, y, u)

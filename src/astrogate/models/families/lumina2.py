@@ -12,9 +12,9 @@ from astrogate.core.recipe import Recipe
 from astrogate.models.family import WITH_MASK, Family, Guidance, Site, Text
 
 
-def _system(pipe: Any) -> str:
+def _system(pipe: Any) -> tuple[str, str]:
     """The message, and the mark behind it."""
-    return f"{pipe.system_prompt} <Prompt Start> "
+    return f"{pipe.system_prompt} <Prompt Start> ", ""
 
 
 FAMILY = Family(
@@ -22,7 +22,7 @@ FAMILY = Family(
     pipelines=("Lumina2Pipeline",),
     encoders=("text_encoder",),
     denoiser="transformer",
-    texts=(Text("tokenizer", 256, before=_system),),
+    texts=(Text("tokenizer", 256, around=_system, alone=True),),
     encoded=WITH_MASK,
     sites={
         "prompt_embeds": Site(("encoder_hidden_states",)),

@@ -17,6 +17,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Guide, Half
 from astrogate.models.family import Family, Guidance
 from astrogate.models.sampler.edits import Acting, conditioned, kept, moved, terms
+from astrogate.models.sampler.ragged import as_batch, as_lists
 
 #: The share of the sampling that is done at a timestep.
 Progress = Callable[[Tensor | float], float]
@@ -72,6 +73,11 @@ class _Hooks:
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Put what acts now into the arguments of a call."""
+        if not self.family.ragged:
+            return self._edited(args, kwargs)
+        return as_lists(*self._edited(*as_batch(args, kwargs, self.family)))
+
+    def _edited(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         timestep = number(kwargs["timestep"] if "timestep" in kwargs else args[1])
         u, family, rows = self.progress(timestep), self.family, self.acting.rows
         self.done = u
@@ -126,11 +132,11 @@ class _Hooks:
 
     def behind(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Take the guides' rows off, add their terms, and keep held rows near the unedited ones."""
-        predicted: Tensor = out[0]
+        said = predicted = torch.stack(out[0]) if self.family.ragged else out[0]
         if self.now:
             size = len(predicted) - len(self.now)
             axis = 1 if self.family.packing > 1 else 0
-            own = _latents(args, kwargs).shape[axis + 1]  # some predict a variance behind the noise
+            own = _latents(args, kwargs)[0].shape[axis]  # some predict a variance behind the noise
             self.terms = terms(
                 predicted, self.now, self.halves, size, self.done, channel_axis=axis, channels=own, memory=self.memory
             )
@@ -142,9 +148,10 @@ class _Hooks:
                     predicted[start + row] += term
         if self.acting.held:
             predicted = kept(predicted, self.acting.held, self.halves.values())
-        if predicted is out[0]:
+        if predicted is said:
             return out
-        return (predicted, *out[1:]) if isinstance(out, tuple) else type(out)(predicted)
+        given = list(predicted) if self.family.ragged else predicted
+        return (given, *out[1:]) if isinstance(out, tuple) else type(out)(given)
 
 
 @contextmanager
@@ -157,18 +164,19 @@ def looking(
     projected apart.
     """
     count, texts, patch = 0, list[int](), 1 if family is None else family.patch
+    first = family is not None and family.picture_first
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         nonlocal count
-        states = _latents(args, kwargs)
-        count = states.shape[1] if states.ndim == 3 else states[0, 0].numel() // patch**2
+        row = _latents(args, kwargs)[0]
+        count = len(row) if row.ndim == 2 else row[0].numel() // patch**2
         texts[:] = [] if family is None or family.packed is None else kwargs[family.packed].sum(1).tolist()
 
     def look(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
         chosen = pairs()
         if not chosen:
             return None
-        text = max(0, out.shape[1] - count)  # where text and picture are one sequence
+        text = 0 if first else max(0, out.shape[1] - count)  # where text and picture are one sequence
         starts = texts if text and texts else [text] * len(out)
         seen = out.clone()
         for row, source in chosen:
@@ -271,7 +279,7 @@ def _latents_name(kwargs: dict[str, Any]) -> str:
     return "hidden_states" if "hidden_states" in kwargs else "sample"
 
 
-def _latents(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _latents(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return args[0] if args else kwargs[_latents_name(kwargs)]
 
 

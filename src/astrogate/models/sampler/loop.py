@@ -22,6 +22,7 @@ from astrogate.core.seeds import generator, normal
 from astrogate.models.family import Family
 from astrogate.models.sampler.edits import acting, companions
 from astrogate.models.sampler.hooks import editing, nearest_step, replacing
+from astrogate.models.sampler.ragged import cut
 from astrogate.models.sampler.windows import windows
 
 _EMBEDS = "ip_adapter_image_embeds"
@@ -60,8 +61,11 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
             windows(pipe, recipe, latents),
             editing(denoisers, acts, family, progress, guided=guided),
         ):
+            given = {space: _typed(tensor.to(pipe._execution_device), own) for space, tensor in batch.items()}
+            if family.precise:
+                given["latents"] = batch["latents"].to(pipe._execution_device)
             drawn = pipe(
-                **{space: _typed(tensor.to(pipe._execution_device), own) for space, tensor in batch.items()},
+                **(cut(given) if family.ragged else given),
                 **options,
                 num_inference_steps=recipe.num_inference_steps,
                 guidance_scale=recipe.guidance_scale,

@@ -14,6 +14,7 @@ from astrogate.core.segment import Segment
 from astrogate.models.family import Family
 from astrogate.models.finite import check_made
 from astrogate.models.loading.quiet import quiet
+from astrogate.models.sampler.ragged import evened
 from astrogate.models.text.prompts import expanded, segment
 
 
@@ -27,7 +28,7 @@ def encoded(
     accepted = signature(pipe.encode_prompt).parameters
     lengths = [text.tokens(pipe) for text in family.texts if text.length is not None]
     given = {
-        "prompt": prompts,
+        "prompt": list(prompts),  # some write into it
         "prompt_2": None,
         "prompt_3": None,
         "device": pipe._execution_device,
@@ -43,6 +44,8 @@ def encoded(
         for name, value in zip(family.encoded, found, strict=False)
         if name is not None and value is not None
     }
+    if family.ragged:
+        states = evened(states, lengths[-1])
     encoders = {name: getattr(pipe, name) for name in family.encoders}
     if not learning:
         check_made(states.values(), "text states", {name: part for name, part in encoders.items() if part is not None})
@@ -77,10 +80,8 @@ def shortened(pipe: Any, prompts: Sequence[str]) -> Generator[None]:
 def ends(pipe: Any, family: Family, prompts: Sequence[str]) -> Tensor:
     """The index [n] of each prompt's end-of-text token in the first segment."""
     first = family.texts[0]
-    tokenizer = getattr(pipe, first.tokenizer)
-    texts = [first.prefix(pipe) + expanded(prompt, tokenizer)[0] for prompt in prompts]
-    ids = tokenizer(texts, truncation=True, max_length=first.tokens(pipe)).input_ids
-    return torch.tensor([len(row) - (row[-1] == tokenizer.eos_token_id) for row in ids])
+    tokenizer, frame, most = getattr(pipe, first.tokenizer), first.frame(pipe), first.tokens(pipe)
+    return torch.tensor([segment(prompt, tokenizer, length=most, frame=frame).end for prompt in prompts])
 
 
 def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
@@ -90,6 +91,6 @@ def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
         tokenizer = getattr(pipe, text.tokenizer)
         if tokenizer is not None:
             start = found[-1].stop if found else 0
-            options = {"length": text.tokens(pipe), "start": start, "name": text.name, "before": text.prefix(pipe)}
+            options = {"length": text.tokens(pipe), "start": start, "name": text.name, "frame": text.frame(pipe)}
             found.append(segment(prompt, tokenizer, **options))
     return tuple(found)

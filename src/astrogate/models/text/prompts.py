@@ -34,9 +34,9 @@ def check_tokens(model: Model, text: str) -> None:
         raise AstrogateError(f"{text!r} is too long for {model.name}", f"end it before {said[len(segment.words)]!r}")
 
 
-def check_length(text: str, tokenizer: Any, limit: int | None = None, before: str = "") -> None:
-    """Warn about what is cut off of a text behind `before`, at `limit` tokens (None: the tokenizer's)."""
-    spelled, most = before + expanded(text, tokenizer)[0], int(limit or tokenizer.model_max_length)
+def check_length(text: str, tokenizer: Any, limit: int | None = None, frame: tuple[str, str] = ("", "")) -> None:
+    """Warn about what is cut off of a text in its `frame`, at `limit` tokens (None: the tokenizer's)."""
+    spelled, most = expanded(text, tokenizer)[0].join(frame), int(limit or tokenizer.model_max_length)
     ids = tokenizer(spelled, truncation=False, verbose=False).input_ids
     if len(ids) > most:
         cut = tokenizer.decode(ids[most - 1 : -1]).strip()
@@ -96,16 +96,23 @@ def _placed(start: int, end: int, places: Sequence[tuple[int, int, int, int]]) -
 
 
 def segment(
-    prompt: str, tokenizer: Any, *, length: int | None = None, start: int = 0, name: str = "", before: str = ""
+    prompt: str,
+    tokenizer: Any,
+    *,
+    length: int | None = None,
+    start: int = 0,
+    name: str = "",
+    frame: tuple[str, str] = ("", ""),
 ) -> Segment:
     """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's).
 
-    `before` is what stands before it.
+    `frame` is what stands before and behind it.
     """
     size: int = length or tokenizer.model_max_length
     check_text(prompt)
     text, places = expanded(prompt, tokenizer)
-    encoded = tokenizer(before + text, truncation=True, max_length=size, return_offsets_mapping=True)
+    before, behind = frame
+    encoded = tokenizer(text.join(frame), truncation=True, max_length=size, return_offsets_mapping=True)
     ids, offsets = encoded.input_ids, encoded.offset_mapping
     words: list[tuple[str, int, int]] = []
     for match in WORD.finditer(prompt):
@@ -114,6 +121,8 @@ def segment(
         if inside:
             words.append((folded(match.group()), inside[0], inside[-1] + 1))
     end = len(ids) - (ids[-1] == tokenizer.eos_token_id)  # some write no end
+    if behind:
+        end = next((i for i, (a, _) in enumerate(offsets) if a >= len(before + text)), end)
     first = (
         next((i for i, (_, b) in enumerate(offsets) if b > len(before)), end)
         if before

@@ -1,0 +1,44 @@
+"""Z-Image and Z-Image-Turbo (Tongyi-MAI 2025): one sequence of picture and text, in which the picture stands first.
+
+The text is Qwen's states before the last layer, without padding, of the prompt as a user's message of a chat. Time runs
+from noise at 0 to the picture at 1. Guidance is counted from 0, p + g (p - n), and Turbo goes without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from astrogate.core.recipe import Recipe
+from astrogate.models.family import MASK, Family, Guidance, Site, Text
+
+_PROMPT = "PROMPT"
+
+
+def _chat(pipe: Any) -> tuple[str, str]:
+    """What the tokenizer's template puts before and behind a message."""
+    said = [{"role": "user", "content": _PROMPT}]
+    options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": True}
+    before, _, behind = pipe.tokenizer.apply_chat_template(said, **options).partition(_PROMPT)
+    return before, behind
+
+
+FAMILY = Family(
+    name="Z-Image",
+    pipelines=("ZImagePipeline",),
+    encoders=("text_encoder",),
+    denoiser="transformer",
+    texts=(Text("tokenizer", 512, around=_chat),),
+    encoded=("prompt_embeds", "negative_prompt_embeds"),
+    sites={"prompt_embeds": Site((2,)), MASK: Site((MASK,), fixed=True)},
+    guidance=Guidance(order=("positive", "negative"), none=0.0),
+    patch=2,
+    timesteps=1000,
+    reversed=True,
+    text_layers=("context_refiner",),
+    picture_first=True,
+    ragged=True,
+    precise=True,
+    side=128,
+    recipe=Recipe(50, 5.0),
+    can=frozenset({"steer", "guide", "hold", "attend", "offload"}),
+)
