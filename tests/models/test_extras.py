@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from astrogate.core.direction import Direction
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
@@ -190,6 +190,9 @@ def test_an_ip_adapter(tiny_folders: Folders, family: str) -> None:
         model.epsilon([bare], bare.tensors["latents"][None], 1)  # type: ignore[attr-defined]
     with pytest.raises(AstrogateError, match="no IP-Adapter for the picture"):
         load(str(folder), device="cpu").denoise([points[0]], Recipe(2))
+    pipe.set_ip_adapter_scale(0)
+    with pytest.warns(AstrogateWarning, match="the IP-Adapter of the unet has scale 0: no effect"):
+        wrap(pipe, "with a picture")
 
 
 def test_a_lora(tiny_folders: Folders, family: str) -> None:

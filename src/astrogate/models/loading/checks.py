@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from warnings import warn
 
+import numpy as np
+
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.models.loading.trust import plain_name, read_settings
 
@@ -86,8 +88,11 @@ def check_tokenizers(pipe: Any, name: str) -> None:
 
 
 def check_adapters(parts: Mapping[str, Any]) -> None:
-    """Warn of LoRAs that are switched on and have a weight of 0: they change no picture."""
+    """Warn of LoRAs that are switched on and have a weight of 0, and of IP-Adapters of scale 0: they do nothing."""
     for part, module in parts.items():
+        looks = [p for p in getattr(module, "attn_processors", {}).values() if "IPAdapter" in type(p).__name__]
+        if looks and not any(np.any(scale) for look in looks for scale in look.scale):
+            warn(f"the IP-Adapter of the {part} has scale 0: no effect", AstrogateWarning, stacklevel=4)
         layers = [
             layer for layer in module.modules() if hasattr(layer, "active_adapters") and hasattr(layer, "scaling")
         ]
