@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from astrogate.core.direction import Direction
+from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Half, Steer
+from astrogate.core.parts import Guide, Half, Parts, Steer
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
@@ -24,7 +25,7 @@ from astrogate.models.family import ABILITIES
 from astrogate.models.loading.load import load
 from astrogate.models.prediction import with_loss
 from astrogate.models.registry import AbilityError, families
-from astrogate.models.sampler.ragged import evened
+from astrogate.models.sampler.lengths import padded
 from astrogate.models.text.pseudo_word import encoders
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
@@ -111,7 +112,8 @@ def test_spans_hold_their_words_and_nothing_else(model: Any, family: str) -> Non
         for text, segment in zip(row(family).texts, model.segments(prompt), strict=True):
             tokenizer = getattr(model.pipe, text.tokenizer)
             framed = prompt.join(text.frame(model.pipe))
-            ids = tokenizer(framed, truncation=True, max_length=text.tokens(model.pipe)).input_ids
+            ids = tokenizer(framed, truncation=True, max_length=text.tokens(model.pipe) + text.drop).input_ids
+            ids = ids[text.drop :]
             assert [word for word, _, _ in segment.words] == prompt.split()
             for word, low, high in segment.words:
                 assert tokenizer.decode(ids[low - segment.start : high - segment.start]).strip() == word
@@ -130,9 +132,8 @@ def watched(model: Any, points: list[Point], recipe: Recipe) -> list[dict[str, t
                 found[space] = dict(enumerate(args)) | kwargs
                 for step in model.family.sites[space].path:
                     found[space] = found[space][step]
-        if model.family.ragged:
-            length = len(points[0].tensors["prompt_embeds"])
-            found["prompt_embeds"] = evened(found, length)["prompt_embeds"]
+        if model.family.unpadded:
+            found["prompt_embeds"] = padded(found, model.family)["prompt_embeds"]
         seen.append({space: states.clone() for space, states in found.items()})
 
     handle = model.denoiser.register_forward_hook(watch, with_kwargs=True)
@@ -265,6 +266,23 @@ def test_hooks_leave_no_trace(model: Model, family: str, monkeypatch: pytest.Mon
     assert set(counts) == {1}
     assert not module._forward_pre_hooks
     assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
+
+
+def test_prompts_of_other_lengths_leave_a_row_alone(model: Model, family: str) -> None:
+    """Neither a longer prompt beside it, nor a longer phrase that guides it, nor a shorter one."""
+    short, long = (made(model, family, prompt) for prompt in ("a dog", "a painting of a fat happy dog of a thin cat"))
+    guides = [by_phrase(short, long), by_phrase(long, short)]
+    points = [short, long, *(p.apply(edit, 1.5) for p, edit in zip((short, long), guides, strict=True))]
+    together = model.denoise(points, Recipe(2))
+    for point, drawn in zip(points, together, strict=True):
+        assert torch.allclose(model.denoise([point], Recipe(2))[0], drawn, atol=1e-3)
+    assert not torch.allclose(together[0], together[2], atol=1e-3)
+
+
+def by_phrase(point: Point, other: Point) -> Edit:
+    """A guide by what another point says."""
+    tensors = {space: t for space, t in other.tensors.items() if space != "latents" and not space.startswith("neg")}
+    return Edit(Parts(guides=(Guide(tensors, window=(0.0, 1.0)),)), model=point.model)
 
 
 def test_batch_size_hardly_changes_a_picture(model: Model, family: str) -> None:

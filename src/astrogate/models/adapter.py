@@ -18,7 +18,7 @@ from astrogate.core.segment import Segment
 from astrogate.core.values import whole
 from astrogate.models import identity
 from astrogate.models.asked import check_points, check_recipe
-from astrogate.models.codec import Autoencoder
+from astrogate.models.codec import Autoencoder, Frames, codec_of
 from astrogate.models.family import Family
 from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
@@ -86,9 +86,9 @@ class PipelineModel:
         return self.pipe._execution_device
 
     @property
-    def codec(self) -> Autoencoder:
+    def codec(self) -> Autoencoder | Frames:
         """Between its pictures and latents."""
-        return Autoencoder(self.pipe.vae)
+        return codec_of(self.pipe.vae)
 
     @property
     def size(self) -> int:
@@ -140,7 +140,7 @@ class PipelineModel:
         with torch.no_grad():
             for text, half in ((prompt, False), (negative, True)):
                 frame = first.frame(self.pipe, negative=half)
-                check_length(text, getattr(self.pipe, first.tokenizer), first.tokens(self.pipe), frame)
+                check_length(text, getattr(self.pipe, first.tokenizer), first.tokens(self.pipe) + first.drop, frame)
             states = encoded(self.pipe, self.family, [prompt], negative=negative)
             segments = self.segments(prompt)
         channels = self.denoiser.config.in_channels // self.family.packing**2

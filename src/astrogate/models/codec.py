@@ -115,6 +115,43 @@ class Autoencoder:
 
 
 @dataclass(frozen=True, slots=True)
+class Frames:
+    """An autoencoder of videos, of which a picture is the only frame: AutoencoderKLQwenImage."""
+
+    vae: Any
+    enlargement: int = 1
+
+    @property
+    def factor(self) -> int:
+        """See `Coder.factor`."""
+        return self.vae.spatial_compression_ratio
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """See `Coder.latents`."""
+        check_pictures(pictures)
+        found = self.vae.encode((2 * pictures[:, :, None] - 1).to(self.vae.dtype)).latent_dist.mode()
+        mean, std = self._statistics(found)
+        return ((found - mean) * std)[:, :, 0]
+
+    def picture(self, latents: Tensor) -> Tensor:
+        """See `Coder.picture`."""
+        latents = latents[:, :, None].to(self.vae.dtype)
+        mean, std = self._statistics(latents)
+        return _unit(self.vae.decode(latents / std + mean).sample[:, :, 0], self.vae)
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and one over the deviation of the latents, by channel."""
+        config = self.vae.config
+        mean, std = (like.new_tensor(values).view(-1, 1, 1, 1) for values in (config.latents_mean, config.latents_std))
+        return mean, 1.0 / std
+
+
+def codec_of(vae: Any) -> Autoencoder | Frames:
+    """Between pictures and the latents of a pipeline's autoencoder, of whatever class."""
+    return Frames(vae) if hasattr(vae, "temperal_downsample") else Autoencoder(vae)
+
+
+@dataclass(frozen=True, slots=True)
 class Movq:
     """A VQModel whose latents are drawn before they are quantised."""
 

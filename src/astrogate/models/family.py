@@ -45,9 +45,6 @@ WITH_POOLED = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds"
 #: What it returns where the text has a mask.
 WITH_MASK = ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask")
 
-#: The mask that is made where texts come without padding: its name in a point, and in a call while edits act on it.
-MASK = "prompt_attention_mask"
-
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -66,7 +63,7 @@ class Text:
 
     `length` is how many (None: the tokenizer's own), which may depend on the checkpoint. `name` is that of the segment.
     `around` is what the pipeline puts before and behind a prompt, such as a system's message or a chat's marks; `alone`
-    says that it puts nothing around a negative prompt.
+    says that it puts nothing around a negative prompt. The states of the first `drop` tokens are left out.
     """
 
     tokenizer: str
@@ -74,6 +71,7 @@ class Text:
     name: str = ""
     around: Callable[[Any], tuple[str, str]] | None = None
     alone: bool = False
+    drop: int = 0
 
     def tokens(self, pipe: Any) -> int:
         """How many tokens the encoder of a pipeline reads."""
@@ -139,8 +137,8 @@ class Family(Row):
     become one token with its channels, `patch` that of those that the denoiser cuts itself. `timesteps` is how many of
     the scheduler's make 1 of the denoiser's, whose time is `reversed` where noise is at 0 and the picture at 1.
     `text_layers` of the denoiser see the text alone, `packed` is the mask by which each row's text stands before its
-    picture without padding between, `picture_first` says that the picture stands before it. A `ragged` denoiser takes
-    lists: latents one by one, and texts without their padding, of which `sampler.ragged` makes batches and a mask.
+    picture without padding between, `picture_first` says that the picture stands before it. `unpadded` denoisers take
+    texts as long as they are, in one of two ways (`sampler.lengths`), and points say by `mask` how long that is.
     `precise` latents are float32 whatever the denoiser computes with. `side` is that of the latents where neither the
     denoiser's settings nor the pipeline say it. `shared` arguments have no batch axis. `options` join each call of the
     pipeline, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
@@ -163,7 +161,8 @@ class Family(Row):
     text_layers: tuple[str, ...] = ()
     packed: str | None = None
     picture_first: bool = False
-    ragged: bool = False
+    unpadded: Literal["", "lists", "longest"] = ""
+    mask: str = "prompt_attention_mask"
     precise: bool = False
     side: int = 0
     shared: frozenset[str] = frozenset()
@@ -175,7 +174,7 @@ class Family(Row):
 
     def __post_init__(self) -> None:
         Row.__post_init__(self)
-        own = {MASK} if self.ragged else set[str]()
+        own = {self.mask} if self.unpadded else set[str]()
         if missing := set(self.sites) - set(self.encoded) - own:
             raise AstrogateError(
                 f"the family {self.name!r} has sites for {', '.join(sorted(missing))}, which nothing encodes",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from astrogate.core.recipe import Recipe
-from astrogate.models.family import MASK, Family, Guidance, Site, Text
+from astrogate.models.family import Family, Guidance, Site, Text
 
 _PROMPT = "PROMPT"
 
@@ -29,14 +29,14 @@ FAMILY = Family(
     denoiser="transformer",
     texts=(Text("tokenizer", 512, around=_chat),),
     encoded=("prompt_embeds", "negative_prompt_embeds"),
-    sites={"prompt_embeds": Site((2,)), MASK: Site((MASK,), fixed=True)},
+    sites={"prompt_embeds": Site((2,)), "prompt_attention_mask": Site(("prompt_attention_mask",), fixed=True)},
     guidance=Guidance(order=("positive", "negative"), none=0.0),
     patch=2,
     timesteps=1000,
     reversed=True,
     text_layers=("context_refiner",),
     picture_first=True,
-    ragged=True,
+    unpadded="lists",
     precise=True,
     side=128,
     recipe=Recipe(50, 5.0),

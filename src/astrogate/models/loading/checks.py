@@ -78,7 +78,7 @@ def check_tokenizers(pipe: Any, name: str) -> None:
         if len(tokenizer) < 4 or tokenizer.eos_token_id is None:
             raise AstrogateError(f"{name} has an empty {part}", "restore its vocabulary")
         config, most = getattr(pipe, encoder).config, tokenizer.model_max_length
-        if len(tokenizer) > config.vocab_size:
+        if len(tokenizer) > config.get_text_config().vocab_size:
             raise AstrogateError(f"{name}: {part} and {encoder} differ in size", f"restore the matching {part}")
         unsaid = most >= _UNSAID and not str(config.model_type).startswith("clip")  # and the family says it
         if not unsaid and not 2 < most <= getattr(config, "max_position_embeddings", most):

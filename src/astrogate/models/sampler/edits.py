@@ -152,7 +152,8 @@ def moved(
         for half, start in halves.items():
             if steer.half in (half, "both"):
                 delta = torch.zeros_like(states) if delta is None else delta
-                delta[row + start] += strength * steer.vectors[space].to(states)
+                move = steer.vectors[space].to(states)
+                delta[row + start] += strength * (move[: states.shape[1]] if move.ndim > 1 else move)
     return states if delta is None else states + delta
 
 
@@ -161,7 +162,8 @@ def conditioned(states: Tensor, space: str, guides: Sequence[tuple[int, Guide]],
     states = states.clone()
     for i, (_, guide) in enumerate(guides):
         if space in guide.tensors:
-            own, row = guide.tensors[space].to(states), states[start + i]
+            row = states[start + i]
+            own = guide.tensors[space].to(states)[: len(row)]
             row[: len(own)] = row[: len(own)] + own if guide.added else own
     return states
 

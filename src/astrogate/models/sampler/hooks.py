@@ -17,7 +17,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Guide, Half
 from astrogate.models.family import Family, Guidance
 from astrogate.models.sampler.edits import Acting, conditioned, kept, moved, terms
-from astrogate.models.sampler.ragged import as_batch, as_lists
+from astrogate.models.sampler.lengths import as_batch, as_given
 
 #: The share of the sampling that is done at a timestep.
 Progress = Callable[[Tensor | float], float]
@@ -73,9 +73,9 @@ class _Hooks:
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Put what acts now into the arguments of a call."""
-        if not self.family.ragged:
+        if not self.family.unpadded:
             return self._edited(args, kwargs)
-        return as_lists(*self._edited(*as_batch(args, kwargs, self.family)))
+        return as_given(*self._edited(*as_batch(args, kwargs, self.family)), self.family)
 
     def _edited(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         timestep = number(kwargs["timestep"] if "timestep" in kwargs else args[1])
@@ -132,7 +132,7 @@ class _Hooks:
 
     def behind(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
         """Take the guides' rows off, add their terms, and keep held rows near the unedited ones."""
-        said = predicted = torch.stack(out[0]) if self.family.ragged else out[0]
+        said = predicted = torch.stack(out[0]) if self.family.unpadded == "lists" else out[0]
         if self.now:
             size = len(predicted) - len(self.now)
             axis = 1 if self.family.packing > 1 else 0
@@ -150,7 +150,7 @@ class _Hooks:
             predicted = kept(predicted, self.acting.held, self.halves.values())
         if predicted is said:
             return out
-        given = list(predicted) if self.family.ragged else predicted
+        given = list(predicted) if self.family.unpadded == "lists" else predicted
         return (given, *out[1:]) if isinstance(out, tuple) else type(out)(given)
 
 

@@ -22,7 +22,7 @@ from astrogate.core.seeds import generator, normal
 from astrogate.models.family import Family
 from astrogate.models.sampler.edits import acting, companions
 from astrogate.models.sampler.hooks import editing, nearest_step, replacing
-from astrogate.models.sampler.ragged import cut
+from astrogate.models.sampler.lengths import unpadded
 from astrogate.models.sampler.windows import windows
 
 _EMBEDS = "ip_adapter_image_embeds"
@@ -45,7 +45,8 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     more, held = companions(points)
     points = [*points, *(points[row].plain() for row in more)]
     batch = {space: states[[*range(count), *more]] for space, states in batch.items()} if more else batch
-    options = {"height": height, "width": width, **family.options, **_extras(pipe, points), **_eta(recipe, pipe)}
+    options = {"height": height, "width": width, "guidance_scale": recipe.guidance_scale, **family.options}
+    options |= {**_extras(pipe, points), **_eta(recipe, pipe)}
     if family.guidance.scale != "guidance_scale":
         options[family.guidance.scale] = getattr(recipe, family.guidance.scale)
     scheduler = _scheduler(recipe, before)
@@ -65,16 +66,17 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
             if family.precise:
                 given["latents"] = batch["latents"].to(pipe._execution_device)
             drawn = pipe(
-                **(cut(given) if family.ragged else given),
+                **(unpadded(given, family, points) if family.unpadded else given),
                 **options,
                 num_inference_steps=recipe.num_inference_steps,
-                guidance_scale=recipe.guidance_scale,
                 generator=[sampler_generator(point) for point in points],
                 output_type="latent",
             ).images[:count]
     finally:
         pipe.scheduler = before
-    return drawn if family.packing == 1 else pipe._unpack_latents(drawn, height, width, pipe.vae_scale_factor)
+    if family.packing > 1:
+        drawn = pipe._unpack_latents(drawn, height, width, pipe.vae_scale_factor)
+    return drawn if drawn.ndim == 4 else drawn[:, :, 0]  # some count frames
 
 
 def stacked(points: Sequence[Point], spaces: set[str], model: str) -> dict[str, Tensor]:

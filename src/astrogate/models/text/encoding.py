@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from astrogate.core.segment import Segment
-from astrogate.models.family import Family
+from astrogate.models.family import Family, Text
 from astrogate.models.finite import check_made
 from astrogate.models.loading.quiet import quiet
-from astrogate.models.sampler.ragged import evened
+from astrogate.models.sampler.lengths import padded
 from astrogate.models.text.prompts import expanded, segment
 
 
@@ -44,8 +44,8 @@ def encoded(
         for name, value in zip(family.encoded, found, strict=False)
         if name is not None and value is not None
     }
-    if family.ragged:
-        states = evened(states, lengths[-1])
+    if family.unpadded:
+        states = padded(states, family)
     encoders = {name: getattr(pipe, name) for name in family.encoders}
     if not learning:
         check_made(states.values(), "text states", {name: part for name, part in encoders.items() if part is not None})
@@ -80,8 +80,13 @@ def shortened(pipe: Any, prompts: Sequence[str]) -> Generator[None]:
 def ends(pipe: Any, family: Family, prompts: Sequence[str]) -> Tensor:
     """The index [n] of each prompt's end-of-text token in the first segment."""
     first = family.texts[0]
-    tokenizer, frame, most = getattr(pipe, first.tokenizer), first.frame(pipe), first.tokens(pipe)
-    return torch.tensor([segment(prompt, tokenizer, length=most, frame=frame).end for prompt in prompts])
+    tokenizer, how = getattr(pipe, first.tokenizer), _reading(pipe, first)
+    return torch.tensor([segment(prompt, tokenizer, **how).end for prompt in prompts])
+
+
+def _reading(pipe: Any, text: Text) -> dict[str, Any]:
+    """How a pipeline reads a text, for `prompts.segment`."""
+    return {"length": text.tokens(pipe), "frame": text.frame(pipe), "drop": text.drop}
 
 
 def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
@@ -91,6 +96,5 @@ def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
         tokenizer = getattr(pipe, text.tokenizer)
         if tokenizer is not None:
             start = found[-1].stop if found else 0
-            options = {"length": text.tokens(pipe), "start": start, "name": text.name, "frame": text.frame(pipe)}
-            found.append(segment(prompt, tokenizer, **options))
+            found.append(segment(prompt, tokenizer, start=start, name=text.name, **_reading(pipe, text)))
     return tuple(found)
