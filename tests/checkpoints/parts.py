@@ -115,21 +115,22 @@ def qwen_tokenizer() -> Any:
     return tokenizer
 
 
-def qwen_encoder(tokenizer: Any, width: int = 32) -> Any:
-    from transformers import Qwen3Config, Qwen3Model
+def qwen_encoder(tokenizer: Any, width: int = 32, *, layers: int = 2, speaks: bool = False) -> Any:
+    from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3Model
 
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=width,
-        intermediate_size=64,
-        num_hidden_layers=2,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=16,
-        max_window_layers=2,
+        max_window_layers=layers,
+        tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return Qwen3Model(config).eval()
+    return (Qwen3ForCausalLM if speaks else Qwen3Model)(config).eval()
 
 
 def vae(channels: int = 4, widths: tuple[int, ...] = (8, 16), **options: Any) -> Any:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +52,10 @@ def plain(folder: Path, family: str, n: int, dtype: torch.dtype = torch.float32,
     asked = {name: value for name, value in row(family).options.items() if value is not None}
     asked |= {"num_inference_steps": 3, "guidance_scale": 4.0, "height": SIZE[family], "width": SIZE[family]}
     generators = [torch.Generator("cpu").manual_seed(5 + i) for i in range(n)]
-    images = pipeline(folder, dtype)([PROMPT] * n, generator=generators, **{**asked, **options}).images
+    pipe, options = pipeline(folder, dtype), {**asked, **options}
+    if "negative_prompt" in options and "negative_prompt" not in signature(pipe.__call__).parameters:
+        options["negative_prompt_embeds"] = pipe.encode_prompt(options.pop("negative_prompt"))[0]
+    images = pipe(prompt=[PROMPT] * n, generator=generators, **options).images
     return [np.asarray(image) for image in images]
 
 
@@ -234,6 +240,19 @@ def test_guidance_that_a_family_does_not_take_is_refused(model: Model, family: s
         return
     with pytest.raises(AstrogateError, match=r"true_cfg_scale 2 does nothing in .*: use guidance_scale"):
         model.denoise([point], recipe)
+
+
+def test_a_distilled_checkpoint_goes_without_guidance(tiny_folders: Folders, tmp_path: Path) -> None:
+    folder = tmp_path / "distilled"
+    shutil.copytree(tiny_folders("flux2_klein"), folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "is_distilled": True}))
+    model = load(str(folder), device="cpu")
+    assert model.recipe == Recipe(4, 1.0)
+    point = made(model, "flux2_klein")
+    with pytest.raises(AstrogateError, match="guidance_scale 4 does nothing in a distilled checkpoint: use 1"):
+        model.denoise([point], Recipe(2))
+    assert model.denoise([point], model.recipe).isfinite().all()
 
 
 def test_what_is_asked_of_the_scheduler_waits_for_its_turn(model: Any, family: str) -> None:

@@ -18,7 +18,7 @@ from astrogate.core.segment import Segment
 from astrogate.core.values import whole
 from astrogate.models import identity
 from astrogate.models.asked import check_points, check_recipe
-from astrogate.models.codec import Autoencoder, Frames, codec_of
+from astrogate.models.codec import Coder, codec_of
 from astrogate.models.family import Family
 from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
@@ -44,7 +44,7 @@ class PipelineModel:
         recipe: Recipe | None = None,
     ) -> None:
         self.family, self.pipe, self.name, self.language = family, pipe, name, language
-        self.recipe = recipe or family.recipe
+        self.recipe = recipe or (family.recipe if family.drawn is None else family.drawn(pipe))
         self.lock = Turn(lambda: pipe.components.values())
         pipe.set_progress_bar_config(disable=True)
         if family.upcast and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
@@ -86,7 +86,7 @@ class PipelineModel:
         return self.pipe._execution_device
 
     @property
-    def codec(self) -> Autoencoder | Frames:
+    def codec(self) -> Coder:
         """Between its pictures and latents."""
         return codec_of(self.pipe.vae)
 
@@ -99,12 +99,12 @@ class PipelineModel:
 
     def _side(self) -> int:
         """The side of its pictures; 0 where its settings do not say it."""
-        return (own_side(self.denoiser, self.pipe) or self.family.side) * self.factor
+        return (own_side(self.denoiser, self.pipe) // self.family.fold or self.family.side) * self.factor
 
     @property
     def factor(self) -> int:
         """See `core.protocols.Model`."""
-        return self.pipe.vae_scale_factor
+        return self.pipe.vae_scale_factor * self.family.fold
 
     @property
     @alone

@@ -146,8 +146,43 @@ class Frames:
         return mean, 1.0 / std
 
 
-def codec_of(vae: Any) -> Autoencoder | Frames:
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """An autoencoder whose latents become channels by patches, and are normalised by running statistics: FLUX.2's."""
+
+    vae: Any
+    enlargement: int = 1
+
+    @property
+    def factor(self) -> int:
+        """See `Coder.factor`."""
+        return _factor(self.vae) * self.vae.config.patch_size[0]
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """See `Coder.latents`."""
+        check_pictures(pictures)
+        found = self.vae.encode((2 * pictures - 1).to(self.vae.dtype)).latent_dist.mode()
+        mean, std = self._statistics(found)
+        return (F.pixel_unshuffle(found, self.vae.config.patch_size[0]) - mean) / std
+
+    def picture(self, latents: Tensor) -> Tensor:
+        """See `Coder.picture`."""
+        latents = latents.to(self.vae.dtype)
+        mean, std = self._statistics(latents)
+        whole = F.pixel_shuffle(latents * std + mean, self.vae.config.patch_size[0])
+        return _unit(self.vae.decode(whole).sample, self.vae)
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the folded latents, by channel."""
+        seen = self.vae.bn
+        mean, variance = (x.view(1, -1, 1, 1) for x in (seen.running_mean, seen.running_var))
+        return mean.to(like), torch.sqrt(variance + self.vae.config.batch_norm_eps).to(like)
+
+
+def codec_of(vae: Any) -> Coder:
     """Between pictures and the latents of a pipeline's autoencoder, of whatever class."""
+    if hasattr(vae, "bn"):
+        return Folded(vae)
     return Frames(vae) if hasattr(vae, "temperal_downsample") else Autoencoder(vae)
 
 

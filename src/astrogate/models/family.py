@@ -90,7 +90,8 @@ class Guidance:
 
     "joined" is one call with a batch of both, in `order`; "in turn" a call for each, in `order`. `scale` names the
     setting of a recipe that asks for them, `none` the scale up to which there is but the positive half. `rescaled`
-    predictions are brought to the norm of the positive half along the last axis, edits and all.
+    predictions are brought to the norm of the positive half along the last axis, edits and all. `never` says of a
+    pipeline that it has but the positive half, whatever is asked for: a distilled one.
     """
 
     layout: Literal["joined", "in turn"] = "joined"
@@ -98,10 +99,15 @@ class Guidance:
     scale: str = "guidance_scale"
     none: float = 1.0
     rescaled: bool = False
+    never: Callable[[Any], bool] | None = None
 
-    def on(self, recipe: Recipe) -> bool:
-        """Whether a recipe guides."""
-        return float(getattr(recipe, self.scale)) > self.none
+    def on(self, recipe: Recipe, pipe: Any) -> bool:
+        """Whether a recipe guides a pipeline. Raises AstrogateError where it asks for what the pipeline never does."""
+        asked = float(getattr(recipe, self.scale)) > self.none
+        if asked and self.never is not None and self.never(pipe):
+            found = f"{self.scale} {getattr(recipe, self.scale):g} does nothing in a distilled checkpoint"
+            raise AstrogateError(found, f"use {self.none:g}")
+        return asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +140,8 @@ class Family(Row):
     `texts` the tokens of "prompt_embeds", `encoded` the names of what `encode_prompt` returns (None: not needed).
     `sites` say where tensors enter the denoiser; the negative half has them by names that start with "negative_".
     `causal` encoders need no padding for states up to the end. `packing` is the side of the patches of latents that
-    become one token with its channels, `patch` that of those that the denoiser cuts itself. `timesteps` is how many of
+    become one token with its channels, `patch` that of those that the denoiser cuts itself, `fold` that of those of the
+    autoencoder's latents that the noise has as channels. `timesteps` is how many of
     the scheduler's make 1 of the denoiser's, whose time is `reversed` where noise is at 0 and the picture at 1.
     `text_layers` of the denoiser see the text alone, `packed` is the mask by which each row's text stands before its
     picture without padding between, `picture_first` says that the picture stands before it. `unpadded` denoisers take
@@ -143,7 +150,8 @@ class Family(Row):
     denoiser's settings nor the pipeline say it. `shared` arguments have no batch axis. `options` join each call of the
     pipeline, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
     [n, c, h, w]. `upcast` says that the autoencoder overflows in half precision. `refused` says of a pipeline's
-    settings, which its index holds, what it is where the family does not draw it, and nothing elsewhere.
+    settings, which its index holds, what it is where the family does not draw it, and nothing elsewhere. `drawn` is the
+    recipe of a pipeline, where that depends on its settings.
     """
 
     wraps: tuple[str, ...] = ()
@@ -156,6 +164,7 @@ class Family(Row):
     guidance: Guidance = Guidance()
     packing: int = 1
     patch: int = 1
+    fold: int = 1
     timesteps: int = 1
     reversed: bool = False
     text_layers: tuple[str, ...] = ()
@@ -171,6 +180,7 @@ class Family(Row):
     added: Callable[[Any, Tensor], Mapping[str, Any]] | None = None
     upcast: bool = False
     refused: Callable[[Mapping[str, Any]], str] | None = None
+    drawn: Callable[[Any], Recipe] | None = None
 
     def __post_init__(self) -> None:
         Row.__post_init__(self)

@@ -6,28 +6,16 @@ from noise at 0 to the picture at 1. Guidance is counted from 0, p + g (p - n), 
 
 from __future__ import annotations
 
-from typing import Any
-
 from astrogate.core.recipe import Recipe
 from astrogate.models.family import Family, Guidance, Site, Text
-
-_PROMPT = "PROMPT"
-
-
-def _chat(pipe: Any) -> tuple[str, str]:
-    """What the tokenizer's template puts before and behind a message."""
-    said = [{"role": "user", "content": _PROMPT}]
-    options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": True}
-    before, _, behind = pipe.tokenizer.apply_chat_template(said, **options).partition(_PROMPT)
-    return before, behind
-
+from astrogate.models.text.chat import chat
 
 FAMILY = Family(
     name="Z-Image",
     pipelines=("ZImagePipeline",),
     encoders=("text_encoder",),
     denoiser="transformer",
-    texts=(Text("tokenizer", 512, around=_chat),),
+    texts=(Text("tokenizer", 512, around=lambda pipe: chat(pipe.tokenizer, enable_thinking=True)),),
     encoded=("prompt_embeds", "negative_prompt_embeds"),
     sites={"prompt_embeds": Site((2,)), "prompt_attention_mask": Site(("prompt_attention_mask",), fixed=True)},
     guidance=Guidance(order=("positive", "negative"), none=0.0),

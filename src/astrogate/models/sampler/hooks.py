@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -135,8 +136,9 @@ class _Hooks:
         said = predicted = torch.stack(out[0]) if self.family.unpadded == "lists" else out[0]
         if self.now:
             size = len(predicted) - len(self.now)
-            axis = 1 if self.family.packing > 1 else 0
-            own = _latents(args, kwargs)[0].shape[axis]  # some predict a variance behind the noise
+            row = _latents(args, kwargs)[0]
+            axis = 1 if row.ndim == 2 else 0
+            own = row.shape[axis]  # some predict a variance behind the noise
             self.terms = terms(
                 predicted, self.now, self.halves, size, self.done, channel_axis=axis, channels=own, memory=self.memory
             )
@@ -172,7 +174,7 @@ def looking(
         count = len(row) if row.ndim == 2 else row[0].numel() // patch**2
         texts[:] = [] if family is None or family.packed is None else kwargs[family.packed].sum(1).tolist()
 
-    def look(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor | None:
+    def look(module: nn.Module, args: tuple[Any, ...], out: Tensor, part: slice = slice(None)) -> Tensor | None:
         chosen = pairs()
         if not chosen:
             return None
@@ -181,7 +183,7 @@ def looking(
         seen = out.clone()
         for row, source in chosen:
             own, other = starts[row], starts[source]
-            seen[row, own : own + count] = out[source, other : other + count]
+            seen[row, own : own + count, part] = out[source, other : other + count, part]
         return seen
 
     layers = list(_self_attention(denoiser, () if family is None else family.text_layers))
@@ -190,6 +192,10 @@ def looking(
     with ExitStack() as stack:
         stack.callback(denoiser.register_forward_pre_hook(note, with_kwargs=True).remove)
         for layer in layers:
+            if (fused := getattr(layer, "to_qkv_mlp_proj", None)) is not None:
+                part = slice(layer.inner_dim, 3 * layer.inner_dim)
+                stack.callback(fused.register_forward_hook(partial(look, part=part)).remove)
+                continue
             for projection in (layer.to_k, layer.to_v):
                 stack.callback(projection.register_forward_hook(look).remove)
         yield
@@ -198,13 +204,14 @@ def looking(
 def _self_attention(denoiser: nn.Module, without: tuple[str, ...]) -> Iterator[Any]:
     """The layers in which places of the picture look at one another, whatever their names, `without` some.
 
-    Where they look at the text too, its keys and values have projections of their own.
+    Where they look at the text too, its keys and values have projections of their own, or one with the picture's.
     """
     for name, module in denoiser.named_modules():
         if name.startswith(without):
             continue
         alone = getattr(module, "add_k_proj", None) is not None or not getattr(module, "is_cross_attention", False)
-        if alone and getattr(module, "to_k", None) is not None and getattr(module, "to_v", None) is not None:
+        apart = getattr(module, "to_k", None) is not None and getattr(module, "to_v", None) is not None
+        if alone and (apart or getattr(module, "to_qkv_mlp_proj", None) is not None):
             yield module
 
 

@@ -34,12 +34,12 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     Raises AstrogateError for points that can't be drawn together, or not by this model.
     """
     denoiser = getattr(pipe, family.denoiser)
-    guided, own, count, before = family.guidance.on(recipe), denoiser.dtype, len(points), pipe.scheduler
+    guided, own, count, before = family.guidance.on(recipe, pipe), denoiser.dtype, len(points), pipe.scheduler
     in_turn = family.guidance.layout == "in turn"
     spaces = {s for s in family.spaces if guided or not in_turn or not s.startswith("negative_")}
     batch = stacked(points, spaces, model)
     latents = batch["latents"]
-    height, width = (side * pipe.vae_scale_factor for side in latents.shape[-2:])
+    height, width = (side * pipe.vae_scale_factor * family.fold for side in latents.shape[-2:])
     if family.packing > 1:
         batch["latents"] = pipe._pack_latents(latents, *latents.shape)
     more, held = companions(points)
@@ -47,6 +47,9 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     batch = {space: states[[*range(count), *more]] for space, states in batch.items()} if more else batch
     options = {"height": height, "width": width, "guidance_scale": recipe.guidance_scale, **family.options}
     options |= {**_extras(pipe, points), **_eta(recipe, pipe)}
+    last = list[Tensor]()
+    if family.fold > 1:  # what the pipeline gives is unfolded, for its decoder
+        options["callback_on_step_end"] = lambda _, __, ___, state: last.append(state["latents"]) or {}
     if family.guidance.scale != "guidance_scale":
         options[family.guidance.scale] = getattr(recipe, family.guidance.scale)
     scheduler = _scheduler(recipe, before)
@@ -76,6 +79,8 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
         pipe.scheduler = before
     if family.packing > 1:
         drawn = pipe._unpack_latents(drawn, height, width, pipe.vae_scale_factor)
+    if family.fold > 1:
+        drawn = last[-1][:count].mT.reshape(count, *latents.shape[1:])
     return drawn if drawn.ndim == 4 else drawn[:, :, 0]  # some count frames
 
 
