@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +12,12 @@ import torch
 from torch import Tensor
 
 from astrogate.core.protocols import Model
-from astrogate.models.codec import Autoencoder, Pixels
+from astrogate.models.codec import Autoencoder, Folded, Frames, Pixels, codec_of
+from astrogate.models.loading.load import load
 from tests.checkpoints import FAMILIES, PROMPT, made
 from tests.checkpoints.parts import vae
 
+Folders = Callable[[str], Path]
 STATISTICS: dict[str, dict[str, Any]] = {
     "scale": {"scaling_factor": 0.5},
     "scale and shift": {"scaling_factor": 0.36, "shift_factor": 0.1},
@@ -46,6 +50,28 @@ def test_encoding_undoes_what_decoding_does(kind: str) -> None:
     assert torch.allclose(means, latents, atol=1e-6)
     scale = coder.latents(pictures) - coder.latents(torch.zeros_like(pictures))
     assert torch.allclose(scale[:, :3], 2 * pictures * deviations[:, :3], atol=1e-5)
+
+
+def test_a_frame_and_folded_latents_come_back() -> None:
+    pictures = torch.rand(2, 3, 4, 4)
+    frames = mirror(latents_mean=[1.0, 0, -1, 2], latents_std=[0.5, 2, 1, 3])
+    frames.temperal_downsample, frames.spatial_compression_ratio = [], 1
+    folded = mirror(patch_size=(2, 2), batch_norm_eps=1e-4)
+    folded.bn = torch.nn.BatchNorm2d(16, affine=False)
+    folded.bn.running_mean.normal_()
+    folded.bn.running_var.uniform_(0.5, 2)
+    for coded, kind, shape in ((frames, Frames, (2, 4, 4, 4)), (folded, Folded, (2, 16, 2, 2))):
+        coder = codec_of(coded)
+        latents = coder.latents(pictures)
+        assert (type(coder), latents.shape, coder.factor) == (kind, shape, 4 // shape[-1])
+        assert torch.allclose(coder.picture(latents), pictures, atol=1e-6)
+
+
+def test_flux2_encodes_as_its_pipeline_does(tiny_folders: Folders, pictures: Tensor) -> None:
+    model: Any = load(str(tiny_folders("flux2_klein")), device="cpu")
+    with torch.no_grad():
+        expected = model.pipe._encode_vae_image(2 * pictures - 1, torch.Generator())
+        assert torch.equal(model.latents(pictures), expected)
 
 
 def test_a_real_autoencoder_by_channel(pictures: Tensor) -> None:
