@@ -24,6 +24,7 @@ from astrogate.models.loading.locate import shipped_folder
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 from astrogate.rendering.strip import spaced
+from astrogate.studies.world.card import agreement
 from astrogate.studies.world.scenes import drawings, held_out_scenes, reconstruct, truth_scores
 from astrogate.studies.world.strips import score_strips
 from tests.menagerie.test_world import PROMPTS
@@ -60,6 +61,32 @@ def test_sizes() -> None:
     assert sum(path.stat().st_size for path in files) <= 40 * 2**20
     assert max(path.stat().st_size for path in files) <= 16 * 2**20
     assert not [path for path in files if path.suffix in (".bin", ".pt", ".py", ".ckpt")]
+
+
+def test_the_student_draws_in_four_steps_as_plain_diffusers_does_with_its_lora() -> None:
+    from diffusers import LCMScheduler, StableDiffusionPipeline
+
+    student = load("menagerie", device="cpu", student=True)
+    assert student.recipe == Recipe(num_inference_steps=4, guidance_scale=1.0)
+    pipe = StableDiffusionPipeline.from_pretrained(shipped_folder(), torch_dtype=torch.float32, safety_checker=None)
+    pipe.load_lora_weights(shipped_folder() / "student")
+    pipe.fuse_lora()
+    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
+    pipe.set_progress_bar_config(disable=True)
+    prompt, generator = "a painting of a fat dog", torch.Generator("cpu").manual_seed(3)
+    theirs = pipe(prompt, num_inference_steps=4, guidance_scale=1.0, generator=generator).images[0]
+    ours = next(render(student, student.point(prompt, seed=3), recipe=student.recipe))
+    assert np.array_equal(ours.image, theirs)
+    assert (shipped_folder() / "student" / "pytorch_lora_weights.safetensors").stat().st_size <= 3_000_000
+
+
+def test_the_student_draws_what_captions_say() -> None:
+    scenes, captions = held_out_scenes(60)
+    student = load("menagerie-64", device="cpu", student=True)
+    points = [student.point(caption.text, seed=i) for i, caption in enumerate(captions)]
+    read = load_oracle().read(to_tensor(render(student, points, recipe=student.recipe, batch_size=20)))
+    found = agreement(read, scenes, captions)
+    assert min(found[name].value for name in ("subject", "colour", "scene", "medium")) >= 0.9
 
 
 @pytest.mark.parametrize("name", ["menagerie", "menagerie-64", "menagerie-unclip", "menagerie-unclip-64"])

@@ -64,19 +64,25 @@ class Sampling(Loading):
     size: int | None = option(None, "Side of a picture in pixels.  [default: the model's own]")
     steps: int | None = option(None, "Denoising steps.  [default: the model's own]")
     guidance: float | None = option(None, "Guidance scale; 1 is none.  [default: the model's own]")
-    true_cfg: float = option(1.0, "For Flux: guidance by the negative prompt.")
+    true_cfg: float | None = option(
+        None, "For Flux and Qwen-Image: guidance by the negative prompt.  [default: the model's own]"
+    )
     scheduler: str | None = option(None, "A diffusers scheduler, e.g. DPMSolverMultistep.")
     batch_size: int | None = option(None, "Pictures drawn at once.  [default: 8, or what suits the run]", ge=1, le=1000)
 
     def recipe(self, model: Model | None = None) -> Recipe:
         """The sampler settings, what is not given being the model's own; checked."""
         own = Recipe() if model is None else model.recipe
-        given = {"num_inference_steps": self.steps, "guidance_scale": self.guidance, "scheduler": self.scheduler}
+        given = {
+            "num_inference_steps": self.steps,
+            "guidance_scale": self.guidance,
+            "true_cfg_scale": self.true_cfg,
+            "scheduler": self.scheduler,
+        }
         return replace(
             own,
             height=self.size,
             width=self.size,
-            true_cfg_scale=self.true_cfg,
             **{name: value for name, value in given.items() if value is not None},
         )
 
