@@ -28,7 +28,7 @@ from astrogate.train.kit.data import Batches
 from astrogate.train.kit.loop import Schedule
 from astrogate.train.kit.pairs import Pairs, drawn_pairs, picture_pairs, prompts_in
 from astrogate.train.parts import student as parts
-from astrogate.train.parts.student import save_student, train_student
+from astrogate.train.parts.student import read_student, save_student, train_student
 from tests.app.test_cli import run
 from tests.checkpoints import able, made
 
@@ -48,9 +48,9 @@ def pairs_of(model: PipelineModel, n: int = 4) -> Pairs:
     return Pairs(moments, [TEXTS] * n)
 
 
-def trained(folder: Path, run: Path, **options: Any) -> dict[str, torch.Tensor]:
+def trained(folder: Path, run: Path, schedule: Schedule = SHORT, **options: Any) -> dict[str, torch.Tensor]:
     model = opened(folder)
-    return train_student(model, pairs_of(model), SHORT, folder=run, seed=0, rank=2, **options)
+    return train_student(model, pairs_of(model), schedule, folder=run, seed=0, rank=2, **options)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,24 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     again = trained(tiny_folder, tmp_path / "cut")
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_student_goes_on_from_another(tiny_folder: Path, tmp_path: Path) -> None:
+    """It starts as that one is, its checkpoint is of that one, and weights of another rank are refused."""
+    first = trained(tiny_folder, tmp_path / "first")
+    save_student(first, tmp_path / "lora")
+    begun = read_student(tmp_path / "lora")
+    assert begun.keys() == first.keys()
+    same = trained(tiny_folder, tmp_path / "same", replace(SHORT, steps=1, lr=1e-12), begun=begun)
+    assert all(torch.equal(same[name], begun[name]) for name in begun)
+    further = trained(tiny_folder, tmp_path / "on", begun=begun)
+    assert not all(torch.equal(further[name], first[name]) for name in first)
+    with pytest.raises(AstrogateError, match="of another training"):
+        trained(tiny_folder, tmp_path / "first", begun=begun)
+    with pytest.raises(AstrogateError, match="of other layers, or of another rank"):
+        trained(tiny_folder, tmp_path / "rank", begun={name: value[:1] for name, value in begun.items()})
+    with pytest.raises(AstrogateError, match="holds no student: name the folder of one that"):
+        read_student(tmp_path)
 
 
 def test_the_teacher_steps_as_ddim_does_and_the_student_starts_from_it(tiny_folder: Path) -> None:

@@ -247,6 +247,7 @@ def stack(output: Path, shipped: bool, made: Run) -> None:
 @click.option("--drawings", default=None, type=COUNT, help="With --prompts: how many pictures.  [default: 2000]")
 @click.option("--guidance", default=None, type=float, help="Guidance that it learns.  [default: the model's own]")
 @click.option("--rank", default=16, show_default=True, type=click.IntRange(1, 1024), help="Rank of the LoRA.")
+@click.option("--init", default=None, type=PATH, help="Go on from this student: the folder of its LoRA.")
 @click.option("-o", "--output", default="student", show_default=True, type=PATH, help="Folder of the LoRA.")
 @click.option("--run", "folder", default=None, type=PATH, help="Folder of the run.  [default: below runs/]")
 @click.option("--minutes", default=None, type=float, help="Minutes of training, at most.  [default: 90]")
@@ -262,6 +263,7 @@ def student(
     drawings: int | None,
     guidance: float | None,
     rank: int,
+    init: Path | None,
     output: Path,
     folder: Path | None,
     seed: int,
@@ -272,7 +274,7 @@ def student(
     An interrupted run resumes. Draw with it by `--model MODEL+FOLDER`.
     """
     from astrogate.train.kit.pairs import drawn_pairs, picture_pairs, prompts_in
-    from astrogate.train.parts.student import SCHEDULE, save_student, train_student
+    from astrogate.train.parts.student import SCHEDULE, read_student, save_student, train_student
 
     if data is not None and prompts is not None:
         raise AstrogateError("pictures and prompts", "give one of --data and --prompts")
@@ -280,7 +282,7 @@ def student(
         raise AstrogateError(f"{drawings} drawings of no prompts", "give --prompts, too")
     check_output(output / "lora.safetensors", *TENSORS)
     schedule = _lengthened(SCHEDULE, length)
-    texts = None if prompts is None else prompts_in(prompts)
+    texts, begun = None if prompts is None else prompts_in(prompts), None if init is None else read_student(init)
     model = loading.load()
     folder = folder or Path("runs") / f"student-{key_of([loading.model, model.weights, data, texts])}"
     recipe = model.recipe if guidance is None else replace(model.recipe, guidance_scale=guidance)
@@ -290,7 +292,8 @@ def student(
         pairs = drawn_pairs(model, texts, recipe, folder, count=drawings or 2000, seed=seed)
     else:
         pairs = _world_pairs(loading.model, model, folder)
-    weights = train_student(model, pairs, schedule, folder=folder, seed=seed, rank=rank, guidance=recipe.guidance_scale)
+    how: Any = {"seed": seed, "rank": rank, "guidance": recipe.guidance_scale, "begun": begun}
+    weights = train_student(model, pairs, schedule, folder=folder, **how)
     click.echo(f"{save_student(weights, output)} is finished")
 
 

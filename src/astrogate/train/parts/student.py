@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
+from astrogate.core.keys import key_of
 from astrogate.core.packages import need
 from astrogate.core.protocols import Model
 from astrogate.models.adapter import PipelineModel
@@ -55,14 +56,17 @@ def train_student(
     rank: int = 16,
     guidance: float = 4.0,
     decay: float = 0.95,
+    begun: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """The LoRA's weights by name, of a student of `model` that draws as it does at `guidance`, in few steps.
 
-    `decay` is that of the average, per step. The model is left as it was. Raises AstrogateError for a model without a
-    loss of its own, and for a U-Net that has a LoRA.
+    `decay` is that of the average, per step. It goes on from the weights `begun`, if there are any. The model is left
+    as it was. Raises AstrogateError for a model without a loss of its own, for a U-Net that has a LoRA, and for weights
+    of another rank or other layers.
     """
     need("peft", "lora")
     from peft import LoraConfig
+    from peft.utils import set_peft_model_state_dict
 
     trained = with_loss(model)
     unet = trained.denoiser
@@ -76,6 +80,10 @@ def train_student(
             with quiet():
                 for name in (_STUDENT, _AVERAGE):
                     unet.add_adapter(config, name)
+            if begun is not None:
+                _check_begun(begun, _weights(unet))
+                set_peft_model_state_dict(unet, {k: v.float() for k, v in begun.items()}, adapter_name=_STUDENT)
+                of += f", on from {key_of(dict(begun))}"
             student, average = _layers(unet, _STUDENT), _layers(unet, _AVERAGE)
             average.load_state_dict(student.state_dict())
             order, free = Batches(len(pairs.moments), schedule.batch, seed), model.point(pairs.captions[0][0]).tensors
@@ -192,6 +200,24 @@ def _weights(unet: Any) -> dict[str, Tensor]:
     from peft.utils import get_peft_model_state_dict
 
     return {k: v.detach().cpu().half() for k, v in get_peft_model_state_dict(unet, adapter_name=_STUDENT).items()}
+
+
+def _check_begun(begun: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Raise AstrogateError for weights that are not those of the student's own layers."""
+    found, wanted = ({name: value.shape for name, value in weights.items()} for weights in (begun, own))
+    if found != wanted:
+        raise AstrogateError("the weights to start from are of other layers, or of another rank", "leave them out")
+
+
+def read_student(folder: Path) -> dict[str, Tensor]:
+    """The weights of a student that `save_student` wrote into a folder. Raises AstrogateError for anything else."""
+    from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
+
+    path = folder / LORA_WEIGHT_NAME_SAFE
+    if not path.is_file():
+        raise AstrogateError(f"{folder} holds no student", "name the folder of one that `train student` made")
+    weights, _ = archive.read(path, what="a LoRA", remedy="name the folder of one that `train student` made")
+    return {name.removeprefix("unet."): value for name, value in weights.items()}
 
 
 def save_student(weights: Mapping[str, Tensor], folder: Path) -> Path:

@@ -26,7 +26,7 @@ from astrogate.train.kit.loop import Schedule
 from astrogate.train.kit.pairs import Pairs
 from astrogate.train.kit.stages import keep_stage
 from astrogate.train.parts.clip import train_clip
-from astrogate.train.parts.student import save_student, train_student
+from astrogate.train.parts.student import read_student, save_student, train_student
 from astrogate.train.parts.unet import train_unet
 from astrogate.train.parts.vae import train_vae
 from astrogate.train.parts.vae_decoder import train_vae_decoder, vision_layers
@@ -210,12 +210,15 @@ def _student(stage: Stage) -> None:
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPModel
 
+    begun, start, unet = None, stage.start, needed(stage.run, "student", "unet")
+    if start is not None and (start / "student").is_dir() and digest(start / "unet") == digest(unet):
+        begun = read_student(start / "student")
     (vae, key), device = stage.vae(), stage.preset.device
     pipe = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder(CLIPModel.from_pretrained(stage.run / "clip")).float(),
         tokenizer=stage.tokenizer,
-        unet=_unet_of(needed(stage.run, "student", "unet")),
+        unet=_unet_of(unet),
         scheduler=build_scheduler(),
         safety_checker=None,  # pyright: ignore[reportArgumentType]
         feature_extractor=None,  # pyright: ignore[reportArgumentType]
@@ -224,7 +227,7 @@ def _student(stage: Stage) -> None:
     model = wrap(pipe.to(device), SHIPPED)
     moments = cache_moments(vae, stage.data, key=key, device=device)
     pairs = Pairs(moments, [captions_of(item, 1, 6) for item in range(len(stage.data))])
-    weights = train_student(model, pairs, stage.schedule, folder=stage.run, seed=stage.seed)
+    weights = train_student(model, pairs, stage.schedule, folder=stage.run, seed=stage.seed, begun=begun)
     stage.keep(lambda folder: save_student(weights, folder))
 
 
