@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,7 +48,8 @@ def timesteps(model: Model) -> int:
 def moments(model: Model, pictures: Tensor, *, batch_size: int = 8) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the latents [n, c, h, w] of pictures [n, 3, H, W] in [0, 1], on the model's device."""
     trained = with_loss(model)
-    found = [trained.codec.moments(part.to(trained.device)) for part in pictures.split(batch_size)]
+    coder: Any = trained.codec  # of those with a loss, an AutoencoderKL's
+    found = [coder.moments(part.to(trained.device)) for part in pictures.split(batch_size)]
     means, deviations = zip(*found, strict=True)
     return torch.cat(means), torch.cat(deviations)
 

@@ -55,10 +55,10 @@ def as_batch(args: tuple[Any, ...], kwargs: dict[str, Any], family: Family) -> C
         latents, time, texts, *rest = args
         states, mask = _padded(texts, _length(family))
         return (torch.stack(list(latents)), time, states, *rest), {**kwargs, family.mask: mask}
-    (name,), (mask,) = family.sites[_STATES].path, family.sites[family.mask].path
-    if family.unpadded == "longest" and kwargs[mask] is None:
-        return args, {**kwargs, mask: kwargs[name].new_ones(kwargs[name].shape[:2], dtype=torch.long)}
-    return args, kwargs
+    told, said = _sites(family)
+    if kwargs[told] is not None:
+        return args, kwargs
+    return args, {**kwargs, told: kwargs[said].new_ones(kwargs[said].shape[:2], dtype=torch.long)}
 
 
 def as_given(args: tuple[Any, ...], kwargs: dict[str, Any], family: Family) -> Call:
@@ -67,8 +67,13 @@ def as_given(args: tuple[Any, ...], kwargs: dict[str, Any], family: Family) -> C
         latents, time, states, *rest = args
         others = {name: value for name, value in kwargs.items() if name != family.mask}
         return (list(latents), time, _cut(states, kwargs[family.mask]), *rest), others
-    mask: Any = family.sites[family.mask].path[0]
-    return args, {**kwargs, mask: None} if kwargs[mask].all() else kwargs
+    told, _ = _sites(family)
+    return args, {**kwargs, told: None} if kwargs[told].all() else kwargs
+
+
+def _sites(family: Family) -> tuple[str, str]:
+    """The denoiser's arguments for the mask and for the states."""
+    return str(family.sites[family.mask].path[0]), str(family.sites[_STATES].path[0])
 
 
 def _length(family: Family) -> int:
