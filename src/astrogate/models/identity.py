@@ -123,7 +123,8 @@ def _found(module: nn.Module, state: Mapping[str, Tensor], stored: Mapping[str, 
     """See `_held`."""
     prefix, found = f"{getattr(module, 'base_model_prefix', '') or 'text_model'}.", dict[str, Tensor]()
     for name, tensor in state.items():
-        names = (name, prefix + name, name.removeprefix(prefix))
+        bare = name.replace("language_model.", "")  # a part of encoders that see, too, whose files go without
+        names = (name, prefix + name, name.removeprefix(prefix), bare)
         other = next((stored[n] for n in names if n in stored), None)
         if other is not None:
             if not _agrees(tensor, other):
