@@ -115,7 +115,8 @@ class Imagine(Stacked):
 
         stack = unclip(model)
         if self.upscale:
-            require(stack, "upscale")
+            large = "draw without: its decoder makes them as large" if stack.stack.upsamplers else ""
+            require(stack, "upscale", remedy=large)
         seeds = [self.seed + i for i in range(self.n)]
         points = imagine(
             stack,
