@@ -34,13 +34,18 @@ def able(ability: str) -> list[str]:
 
 
 def guided(family: str, scale: float) -> dict[str, float]:
-    """The settings that guide a family's pictures by their negative prompt."""
-    return {row(family).guidance.scale: scale}
+    """The settings that guide a family's pictures by their negative prompt, if there are any."""
+    return {row(family).guidance.scale: scale} if halved(family) else {}
 
 
 def unguided(family: str) -> dict[str, float]:
     """The settings by which a family's pictures are not guided."""
     return guided(family, row(family).guidance.none)
+
+
+def halved(family: str) -> bool:
+    """Whether a family's guidance has two halves."""
+    return row(family).guidance.layout != "none"
 
 
 def in_turn(family: str) -> bool:

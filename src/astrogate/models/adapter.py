@@ -134,14 +134,18 @@ class PipelineModel:
         """
         check_prompt(prompt)
         check_words((prompt, negative), self.language)
+        lacks = self.family.guidance.layout == "none"
+        if lacks and negative:
+            raise AstrogateError(f"{self.name} takes no negative prompt", "leave it out")
         factor, unit = self.factor, self.family.packing * self.family.patch
         height, width = sides(height, width, lambda: self.size, factor * unit)
         first = self.family.texts[0]
         with torch.no_grad():
             for text, half in ((prompt, False), (negative, True)):
-                frame = first.frame(self.pipe, negative=half)
-                check_length(text, getattr(self.pipe, first.tokenizer), first.tokens(self.pipe) + first.drop, frame)
-            states = encoded(self.pipe, self.family, [prompt], negative=negative)
+                frame, omitted = first.frame(self.pipe, negative=half), first.omitted(self.pipe, negative=half)
+                limit = first.tokens(self.pipe) + omitted.stop - omitted.start
+                check_length(first.read(text), getattr(self.pipe, first.tokenizer), limit, frame)
+            states = encoded(self.pipe, self.family, [prompt], negative=None if lacks else negative)
             segments = self.segments(prompt)
         channels = self.denoiser.config.in_channels // self.family.packing**2
         drawn = noise((channels, height // factor, width // factor), seed)

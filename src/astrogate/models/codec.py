@@ -179,10 +179,34 @@ class Folded:
         return mean.to(like), torch.sqrt(variance + self.vae.config.batch_norm_eps).to(like)
 
 
+@dataclass(frozen=True, slots=True)
+class Compressed:
+    """An autoencoder without a distribution of latents: AutoencoderDC."""
+
+    vae: Any
+    enlargement: int = 1
+
+    @property
+    def factor(self) -> int:
+        """See `Coder.factor`."""
+        return self.vae.spatial_compression_ratio
+
+    def latents(self, pictures: Tensor) -> Tensor:
+        """See `Coder.latents`."""
+        check_pictures(pictures)
+        return self.vae.encode((2 * pictures - 1).to(self.vae.dtype)).latent * self.vae.config.scaling_factor
+
+    def picture(self, latents: Tensor) -> Tensor:
+        """See `Coder.picture`."""
+        return _unit(self.vae.decode(latents.to(self.vae.dtype) / self.vae.config.scaling_factor).sample, self.vae)
+
+
 def codec_of(vae: Any) -> Coder:
     """Between pictures and the latents of a pipeline's autoencoder, of whatever class."""
     if hasattr(vae, "bn"):
         return Folded(vae)
+    if "encoder_block_out_channels" in vae.config:
+        return Compressed(vae)
     return Frames(vae) if hasattr(vae, "temperal_downsample") else Autoencoder(vae)
 
 

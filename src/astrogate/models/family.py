@@ -63,7 +63,8 @@ class Text:
 
     `length` is how many (None: the tokenizer's own), which may depend on the checkpoint. `name` is that of the segment.
     `around` is what the pipeline puts before and behind a prompt, such as a system's message or a chat's marks; `alone`
-    says that it puts nothing around a negative prompt. The states of the first `drop` tokens are left out.
+    says that it puts nothing around a negative prompt, `lowered` that it reads prompts in lower case, without spaces at
+    their ends. The states of `drop` tokens are left out, from `kept` on.
     """
 
     tokenizer: str
@@ -71,7 +72,9 @@ class Text:
     name: str = ""
     around: Callable[[Any], tuple[str, str]] | None = None
     alone: bool = False
-    drop: int = 0
+    lowered: bool = False
+    drop: int | Callable[[Any], int] = 0
+    kept: int = 0
 
     def tokens(self, pipe: Any) -> int:
         """How many tokens the encoder of a pipeline reads."""
@@ -83,18 +86,28 @@ class Text:
         """What a pipeline puts before and behind a prompt."""
         return ("", "") if self.around is None or (negative and self.alone) else self.around(pipe)
 
+    def read(self, prompt: str) -> str:
+        """A prompt as it is tokenised."""
+        return prompt.lower().strip() if self.lowered else prompt
+
+    def omitted(self, pipe: Any, *, negative: bool = False) -> slice:
+        """The tokens whose states a pipeline leaves out."""
+        drop = self.drop if isinstance(self.drop, int) else self.drop(pipe)
+        return slice(self.kept, self.kept + (0 if negative and self.alone else drop))
+
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
     """How the halves of classifier-free guidance reach the denoiser.
 
-    "joined" is one call with a batch of both, in `order`; "in turn" a call for each, in `order`. `scale` names the
+    "joined" is one call with a batch of both, in `order`; "in turn" a call for each, in `order`; "none" says that there
+    is but the positive half, and no negative prompt. `scale` names the
     setting of a recipe that asks for them, `none` the scale up to which there is but the positive half. `rescaled`
     predictions are brought to the norm of the positive half along the last axis, edits and all. `never` says of a
     pipeline that it has but the positive half, whatever is asked for: a distilled one.
     """
 
-    layout: Literal["joined", "in turn"] = "joined"
+    layout: Literal["joined", "in turn", "none"] = "joined"
     order: tuple[Literal["negative", "positive"], Literal["negative", "positive"]] = ("negative", "positive")
     scale: str = "guidance_scale"
     none: float = 1.0
@@ -103,7 +116,7 @@ class Guidance:
 
     def on(self, recipe: Recipe, pipe: Any) -> bool:
         """Whether a recipe guides a pipeline. Raises AstrogateError where it asks for what the pipeline never does."""
-        asked = float(getattr(recipe, self.scale)) > self.none
+        asked = self.layout != "none" and float(getattr(recipe, self.scale)) > self.none
         if asked and self.never is not None and self.never(pipe):
             found = f"{self.scale} {getattr(recipe, self.scale):g} does nothing in a distilled checkpoint"
             raise AstrogateError(found, f"use {self.none:g}")
@@ -142,13 +155,15 @@ class Family(Row):
     `causal` encoders need no padding for states up to the end. `packing` is the side of the patches of latents that
     become one token with its channels, `patch` that of those that the denoiser cuts itself, `fold` that of those of the
     autoencoder's latents that the noise has as channels. `timesteps` is how many of
-    the scheduler's make 1 of the denoiser's, whose time is `reversed` where noise is at 0 and the picture at 1.
+    the scheduler's make 1 of the denoiser's, whose time is `reversed` where noise is at 0 and the picture at 1. Times
+    of `angles` a are sin a / (sin a + cos a) for the denoiser, and behind the last step there is one more.
     `text_layers` of the denoiser see the text alone, `packed` is the mask by which each row's text stands before its
     picture without padding between, `picture_first` says that the picture stands before it. `unpadded` denoisers take
     texts as long as they are, in one of two ways (`sampler.lengths`), and points say by `mask` how long that is.
     `precise` latents are float32 whatever the denoiser computes with. `side` is that of the latents where neither the
     denoiser's settings nor the pipeline say it. `shared` arguments have no batch axis. `options` join each call of the
-    pipeline, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
+    pipeline, `asked` each of its encoder, `by_steps` each of both the pipeline and the scheduler's times, for a number
+    of steps, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
     [n, c, h, w]. `upcast` says that the autoencoder overflows in half precision. `refused` says of a pipeline's
     settings, which its index holds, what it is where the family does not draw it, and nothing elsewhere. `drawn` is the
     recipe of a pipeline, where that depends on its settings.
@@ -167,6 +182,7 @@ class Family(Row):
     fold: int = 1
     timesteps: int = 1
     reversed: bool = False
+    angles: bool = False
     text_layers: tuple[str, ...] = ()
     packed: str | None = None
     picture_first: bool = False
@@ -176,6 +192,8 @@ class Family(Row):
     side: int = 0
     shared: frozenset[str] = frozenset()
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    asked: Callable[[Any], Mapping[str, Any]] | None = None
+    by_steps: Callable[[int], Mapping[str, Any]] | None = None
     loading: Mapping[str, Any] = field(default_factory=dict[str, Any])
     added: Callable[[Any, Tensor], Mapping[str, Any]] | None = None
     upcast: bool = False
@@ -202,7 +220,8 @@ class Family(Row):
     @property
     def spaces(self) -> frozenset[str]:
         """The tensors of a point."""
-        return frozenset({"latents", *self.sites, *(f"negative_{space}" for space in self.sites)})
+        others = () if self.guidance.layout == "none" else self.sites
+        return frozenset({"latents", *self.sites, *(f"negative_{space}" for space in others)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

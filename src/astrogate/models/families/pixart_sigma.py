@@ -13,7 +13,7 @@ FAMILY = Family(
     pipelines=("PixArtSigmaPipeline",),
     encoders=("text_encoder",),
     denoiser="transformer",
-    texts=(Text("tokenizer", 300),),
+    texts=(Text("tokenizer", 300, lowered=True),),
     encoded=WITH_MASK,
     sites={
         "prompt_embeds": Site(("encoder_hidden_states",)),

@@ -6,6 +6,7 @@ conditioning moved as the denoiser does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -262,16 +263,14 @@ def replacing(denoiser: nn.Module, path: Sequence[str | int], value: Any) -> Gen
         handle.remove()
 
 
-def nearest_step(timesteps: Callable[[], Tensor], unit: int = 1, *, backwards: bool = False) -> Progress:
-    """The share of the sampling that is done at a timestep, by its place among the scheduler's `timesteps`.
-
-    `unit` is how many of the scheduler's make 1 of the denoiser's (Flux's transformer takes thousandths), `backwards`
-    says that the denoiser's are what is left to 1.
-    """
+def nearest_step(timesteps: Callable[[], Tensor], family: Family) -> Progress:
+    """The share of the sampling that is done at a time of the denoiser's, by its place among the scheduler's."""
 
     def progress(timestep: Tensor | float) -> float:
         steps, time = timesteps(), number(timestep)
-        wanted = unit * (1 - time if backwards else time)
+        wanted = family.timesteps * (1 - time if family.reversed else time)
+        if family.angles:
+            steps, wanted = steps[:-1], math.atan2(time, 1 - time)
         return float((steps.to("cpu", torch.float64) - wanted).abs().argmin()) / len(steps)
 
     return progress

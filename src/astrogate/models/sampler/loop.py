@@ -6,7 +6,7 @@ is left as it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from inspect import signature
@@ -35,8 +35,8 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     """
     denoiser = getattr(pipe, family.denoiser)
     guided, own, count, before = family.guidance.on(recipe, pipe), denoiser.dtype, len(points), pipe.scheduler
-    in_turn = family.guidance.layout == "in turn"
-    spaces = {s for s in family.spaces if guided or not in_turn or not s.startswith("negative_")}
+    joined = family.guidance.layout == "joined"
+    spaces = {s for s in family.spaces if guided or joined or not s.startswith("negative_")}
     batch = stacked(points, spaces, model)
     latents = batch["latents"]
     height, width = (side * pipe.vae_scale_factor * family.fold for side in latents.shape[-2:])
@@ -46,15 +46,15 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     points = [*points, *(points[row].plain() for row in more)]
     batch = {space: states[[*range(count), *more]] for space, states in batch.items()} if more else batch
     options = {"height": height, "width": width, "guidance_scale": recipe.guidance_scale, **family.options}
-    options |= {**_extras(pipe, points), **_eta(recipe, pipe)}
+    options |= {**_by_steps(recipe, family), **_extras(pipe, points), **_eta(recipe, pipe, family)}
     last = list[Tensor]()
     if family.fold > 1:  # what the pipeline gives is unfolded, for its decoder
         options["callback_on_step_end"] = lambda _, __, ___, state: last.append(state["latents"]) or {}
     if family.guidance.scale != "guidance_scale":
         options[family.guidance.scale] = getattr(recipe, family.guidance.scale)
-    scheduler = _scheduler(recipe, before)
-    progress = nearest_step(lambda: scheduler.timesteps, family.timesteps, backwards=family.reversed)
-    acts = acting(points, family.sites, held, guided=guided, joined=not in_turn)
+    scheduler = _scheduler(recipe, before, family)
+    progress = nearest_step(lambda: scheduler.timesteps, family)
+    acts = acting(points, family.sites, held, guided=guided, joined=joined)
     control = getattr(pipe, "controlnet", None)
     denoisers = [denoiser] if control is None else [denoiser, control]
     try:
@@ -116,11 +116,15 @@ def _typed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-def _eta(recipe: Recipe, pipe: Any) -> dict[str, float]:
+def _by_steps(recipe: Recipe, family: Family) -> Mapping[str, Any]:
+    return {} if family.by_steps is None else family.by_steps(recipe.num_inference_steps)
+
+
+def _eta(recipe: Recipe, pipe: Any, family: Family) -> dict[str, float]:
     """The share of DDPM's noise, where there is any. Raises AstrogateError for a sampler that takes none."""
     if not recipe.eta:
         return {}
-    scheduler = _scheduler(recipe, pipe.scheduler)
+    scheduler = _scheduler(recipe, pipe.scheduler, family)
     if "eta" not in signature(scheduler.step).parameters:
         raise AstrogateError(f"{type(scheduler).__name__} takes no eta", "use the scheduler DDIM")
     return {"eta": recipe.eta}
@@ -158,7 +162,7 @@ def _own_images(pipe: Any, points: Sequence[Point], *, guided: bool) -> Abstract
     return replacing(pipe.unet, ("added_cond_kwargs", "image_embeds"), value)
 
 
-def _scheduler(recipe: Recipe, own: Any) -> Any:
+def _scheduler(recipe: Recipe, own: Any, family: Family) -> Any:
     """The checkpoint's scheduler, or the named one with its settings; raises for what cannot sample here."""
     name = (recipe.scheduler or type(own).__name__).removesuffix("Scheduler")
     known: dict[str, Any] = {}
@@ -167,10 +171,10 @@ def _scheduler(recipe: Recipe, own: Any) -> Any:
         known = {name: kind for name, kind in kinds.items() if "Inverse" not in name}
         if name not in known:
             raise AstrogateError(f"unknown scheduler {recipe.scheduler!r}", f"choose one of {', '.join(sorted(known))}")
-    shift = {"mu": 1.0} if own.config.get("use_dynamic_shifting") else {}
+    times = {**_by_steps(recipe, family), **({"mu": 1.0} if own.config.get("use_dynamic_shifting") else {})}
     try:
         scheduler = copy(own) if recipe.scheduler is None else of_kind(known[name], own)
-        scheduler.set_timesteps(recipe.num_inference_steps, **shift)
+        scheduler.set_timesteps(recipe.num_inference_steps, **times)
     except (ValueError, TypeError, LookupError, ImportError) as error:
         raise AstrogateError(
             f"{name} does not take {recipe.num_inference_steps} steps here ({str(error).splitlines()[0][:120]})",

@@ -36,6 +36,7 @@ def encoded(
         "do_classifier_free_guidance": negative is not None,
         **({"negative_prompt": [negative] * len(prompts)} if negative else {}),
         **({"max_sequence_length": lengths[-1]} if lengths else {}),
+        **({} if family.asked is None else family.asked(pipe)),
     }
     with quiet():
         found = pipe.encode_prompt(**{name: value for name, value in given.items() if name in accepted})
@@ -81,12 +82,12 @@ def ends(pipe: Any, family: Family, prompts: Sequence[str]) -> Tensor:
     """The index [n] of each prompt's end-of-text token in the first segment."""
     first = family.texts[0]
     tokenizer, how = getattr(pipe, first.tokenizer), _reading(pipe, first)
-    return torch.tensor([segment(prompt, tokenizer, **how).end for prompt in prompts])
+    return torch.tensor([segment(first.read(prompt), tokenizer, **how).end for prompt in prompts])
 
 
 def _reading(pipe: Any, text: Text) -> dict[str, Any]:
     """How a pipeline reads a text, for `prompts.segment`."""
-    return {"length": text.tokens(pipe), "frame": text.frame(pipe), "drop": text.drop}
+    return {"length": text.tokens(pipe), "frame": text.frame(pipe), "omitted": text.omitted(pipe)}
 
 
 def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
@@ -96,5 +97,5 @@ def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
         tokenizer = getattr(pipe, text.tokenizer)
         if tokenizer is not None:
             start = found[-1].stop if found else 0
-            found.append(segment(prompt, tokenizer, start=start, name=text.name, **_reading(pipe, text)))
+            found.append(segment(text.read(prompt), tokenizer, start=start, name=text.name, **_reading(pipe, text)))
     return tuple(found)

@@ -103,18 +103,20 @@ def segment(
     start: int = 0,
     name: str = "",
     frame: tuple[str, str] = ("", ""),
-    drop: int = 0,
+    omitted: slice = slice(0, 0),
 ) -> Segment:
     """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's).
 
-    `frame` is what stands before and behind it; the first `drop` tokens are no part of the segment.
+    `frame` is what stands before and behind it; the tokens `omitted` are no part of the segment.
     """
     size: int = length or tokenizer.model_max_length
     check_text(prompt)
     text, places = expanded(prompt, tokenizer)
     before, behind = frame
-    encoded = tokenizer(text.join(frame), truncation=True, max_length=size + drop, return_offsets_mapping=True)
-    ids, offsets = encoded.input_ids[drop:], encoded.offset_mapping[drop:]
+    most = size + omitted.stop - omitted.start
+    encoded = tokenizer(text.join(frame), truncation=True, max_length=most, return_offsets_mapping=True)
+    ids, offsets = list(encoded.input_ids), list(encoded.offset_mapping)
+    del ids[omitted], offsets[omitted]
     words: list[tuple[str, int, int]] = []
     for match in WORD.finditer(prompt):
         low, high = (len(before) + place for place in _placed(match.start(), match.end(), places))

@@ -3,8 +3,9 @@
     f(x, t) = c_skip(t) x + c_out(t) x_0(x, t)        x_0: what the predicted noise leaves of x; f(x, 0) = x
     L       = h(f_student(x_s, s), f_average(x_e, e))  h(d) = sqrt(d^2 + c^2) - c
 
-x_s is a noisy latent at one of `LEVELS` steps, e lies one of them below s, and x_e is where one step of DDIM with the
-guided teacher leads from x_s. The teacher is the U-Net without the LoRA, guided at one fixed scale, so that the student
+x_s is a noisy latent at one of `LEVELS` steps, e lies `SKIP` of them below s, and x_e is where one step of DDIM with the
+guided teacher leads from x_s. What the average knows of a picture climbs SKIP levels at a time: the fewer the hops, the
+fewer the steps of training. The teacher is the U-Net without the LoRA, guided at one fixed scale, so that the student
 draws without guidance; f_average is the student with a moving average of its weights.
 """
 
@@ -36,8 +37,8 @@ from astrogate.train.kit.precision import reduced
 
 #: How long and how fast, by default.
 SCHEDULE = Schedule(steps=6_000, batch=32, lr=1e-3, minutes=90, warmup=100, decay=0.5, ema=0.99, weight_decay=0)
-#: Steps of DDIM that are skipped between, as `LCMScheduler` counts them; the Huber loss's c.
-LEVELS, HUBER = 50, 1e-3
+#: Levels of noise, as `LCMScheduler` counts them; how many one step of DDIM skips; the Huber loss's c.
+LEVELS, SKIP, HUBER = 50, 2, 1e-3
 _STUDENT, _AVERAGE = "student", "average"
 #: The layers of a U-Net that the LoRA changes: attention, feed-forward, convolutions, time embeddings.
 _LAYERS = (
@@ -55,7 +56,7 @@ def train_student(
     seed: int,
     rank: int = 16,
     guidance: float = 4.0,
-    decay: float = 0.95,
+    decay: float = 0.9,
     begun: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """The LoRA's weights by name, of a student of `model` that draws as it does at `guidance`, in few steps.
@@ -128,7 +129,7 @@ class _Distillation:
         x, texts = drawn_latents(self.pairs.moments, index, str(device)), self.pairs.texts(index, rng)
         stride = len(self._alphas) // LEVELS
         start = torch.from_numpy(rng.integers(1, LEVELS + 1, len(index)) * stride - 1).to(device)
-        end = (start - stride).clamp(min=0)
+        end = (start - SKIP * stride).clamp(min=0)
         a, b = self._root(start)
         noisy = a * x + b * torch.randn_like(x)
         with reduced(device):
