@@ -101,11 +101,11 @@ _CHAT = (
 
 
 def qwen_tokenizer() -> Any:
-    """Bytes, and the words of the others as merges of them."""
+    """Bytes, and the words of the others as merges of them; a chat's next speaker is one token, as in the real one."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import Qwen2Tokenizer
 
-    words = [mark + word for word in WORDS for mark in ("\u0120", "")]
+    words = ["assistant", *(mark + word for word in WORDS for mark in ("\u0120", ""))]
     merges = list(dict.fromkeys((word[:i], word[i]) for word in words for i in range(1, len(word))))
     vocabulary = dict.fromkeys([*sorted(ByteLevel.alphabet()), *(a + b for a, b in merges), "<|endoftext|>"])
     tokenizer = Qwen2Tokenizer(

@@ -142,8 +142,7 @@ class PipelineModel:
         first = self.family.texts[0]
         with torch.no_grad():
             for text, half in ((prompt, False), (negative, True)):
-                frame, omitted = first.frame(self.pipe, negative=half), first.omitted(self.pipe, negative=half)
-                limit = first.tokens(self.pipe) + omitted.stop - omitted.start
+                frame, limit = first.frame(self.pipe, negative=half), first.limit(self.pipe, negative=half)
                 check_length(first.read(text), getattr(self.pipe, first.tokenizer), limit, frame)
             states = encoded(self.pipe, self.family, [prompt], negative=None if lacks else negative)
             segments = self.segments(prompt)

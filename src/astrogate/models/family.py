@@ -64,7 +64,7 @@ class Text:
     `length` is how many (None: the tokenizer's own), which may depend on the checkpoint. `name` is that of the segment.
     `around` is what the pipeline puts before and behind a prompt, such as a system's message or a chat's marks; `alone`
     says that it puts nothing around a negative prompt, `lowered` that it reads prompts in lower case, without spaces at
-    their ends. The states of `drop` tokens are left out, from `kept` on.
+    their ends. The states of `drop` tokens are left out, from `kept` on; `tail` of the `length` stand behind the padding.
     """
 
     tokenizer: str
@@ -75,6 +75,7 @@ class Text:
     lowered: bool = False
     drop: int | Callable[[Any], int] = 0
     kept: int = 0
+    tail: int = 0
 
     def tokens(self, pipe: Any) -> int:
         """How many tokens the encoder of a pipeline reads."""
@@ -85,6 +86,11 @@ class Text:
     def frame(self, pipe: Any, *, negative: bool = False) -> tuple[str, str]:
         """What a pipeline puts before and behind a prompt."""
         return ("", "") if self.around is None or (negative and self.alone) else self.around(pipe)
+
+    def limit(self, pipe: Any, *, negative: bool = False) -> int:
+        """How many tokens of a prompt in its frame a pipeline reads."""
+        omitted = self.omitted(pipe, negative=negative)
+        return self.tokens(pipe) - self.tail + omitted.stop - omitted.start
 
     def read(self, prompt: str) -> str:
         """A prompt as it is tokenised."""
@@ -157,7 +163,8 @@ class Family(Row):
     autoencoder's latents that the noise has as channels. `timesteps` is how many of
     the scheduler's make 1 of the denoiser's, whose time is `reversed` where noise is at 0 and the picture at 1. Times
     of `angles` a are sin a / (sin a + cos a) for the denoiser, and behind the last step there is one more.
-    `text_layers` of the denoiser see the text alone, `packed` is the mask by which each row's text stands before its
+    `stacked` is how many layers of the encoder the text has, on an axis behind that of its tokens; points have them side
+    by side. `text_layers` of the denoiser see the text alone, `packed` is the mask by which each row's text stands before its
     picture without padding between, `picture_first` says that the picture stands before it. `unpadded` denoisers take
     texts as long as they are, in one of two ways (`sampler.lengths`), and points say by `mask` how long that is.
     `precise` latents are float32 whatever the denoiser computes with. `side` is that of the latents where neither the
@@ -183,6 +190,7 @@ class Family(Row):
     timesteps: int = 1
     reversed: bool = False
     angles: bool = False
+    stacked: Callable[[Any], int] | None = None
     text_layers: tuple[str, ...] = ()
     packed: str | None = None
     picture_first: bool = False

@@ -96,6 +96,8 @@ def check_classes(index: Mapping[str, Any], name: str) -> None:
     """Raise AstrogateError for an index that names classes of other libraries: they would be imported."""
     for part, told in index.items():
         if not part.startswith("_") and isinstance(told, list):
+            if told and all(isinstance(value, (int, float)) for value in told):  # pyright: ignore[reportUnknownVariableType]
+                continue  # a setting, such as a choice of layers
             _class_named(name, part, told)  # pyright: ignore[reportUnknownArgumentType]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
@@ -23,6 +24,7 @@ from astrogate.models.family import Family
 from astrogate.models.sampler.edits import acting, companions
 from astrogate.models.sampler.hooks import editing, nearest_step, replacing
 from astrogate.models.sampler.lengths import unpadded
+from astrogate.models.sampler.stacks import stacked as layered
 from astrogate.models.sampler.windows import windows
 
 _EMBEDS = "ip_adapter_image_embeds"
@@ -41,7 +43,7 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     latents = batch["latents"]
     height, width = (side * pipe.vae_scale_factor * family.fold for side in latents.shape[-2:])
     if family.packing > 1:
-        batch["latents"] = pipe._pack_latents(latents, *latents.shape)
+        batch["latents"] = F.pixel_unshuffle(latents, family.packing).flatten(2).mT.contiguous()
     more, held = companions(points)
     points = [*points, *(points[row].plain() for row in more)]
     batch = {space: states[[*range(count), *more]] for space, states in batch.items()} if more else batch
@@ -66,6 +68,8 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
             editing(denoisers, acts, family, progress, guided=guided),
         ):
             given = {space: _typed(tensor.to(pipe._execution_device), own) for space, tensor in batch.items()}
+            if family.stacked is not None:
+                given = layered(given, family.stacked(pipe))
             if family.precise:
                 given["latents"] = batch["latents"].to(pipe._execution_device)
             drawn = pipe(
@@ -78,10 +82,11 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     finally:
         pipe.scheduler = before
     if family.packing > 1:
-        drawn = pipe._unpack_latents(drawn, height, width, pipe.vae_scale_factor)
+        grid = [side // family.packing for side in latents.shape[-2:]]
+        drawn = F.pixel_shuffle(drawn.mT.unflatten(2, grid), family.packing)
     if family.fold > 1:
         drawn = last[-1][:count].mT.reshape(count, *latents.shape[1:])
-    return drawn if drawn.ndim == 4 else drawn[:, :, 0]  # some count frames
+    return drawn
 
 
 def stacked(points: Sequence[Point], spaces: set[str], model: str) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from astrogate.models.family import Family, Text
 from astrogate.models.finite import check_made
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.sampler.lengths import padded
+from astrogate.models.sampler.stacks import side_by_side
 from astrogate.models.text.prompts import expanded, segment
 
 
@@ -47,6 +48,8 @@ def encoded(
     }
     if family.unpadded:
         states = padded(states, family)
+    if family.stacked is not None:
+        states = side_by_side(states)
     encoders = {name: getattr(pipe, name) for name in family.encoders}
     if not learning:
         check_made(states.values(), "text states", {name: part for name, part in encoders.items() if part is not None})
@@ -87,7 +90,8 @@ def ends(pipe: Any, family: Family, prompts: Sequence[str]) -> Tensor:
 
 def _reading(pipe: Any, text: Text) -> dict[str, Any]:
     """How a pipeline reads a text, for `prompts.segment`."""
-    return {"length": text.tokens(pipe), "frame": text.frame(pipe), "omitted": text.omitted(pipe)}
+    own = {"length": text.tokens(pipe), "most": text.limit(pipe)}
+    return {**own, "frame": text.frame(pipe), "omitted": text.omitted(pipe)}
 
 
 def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:

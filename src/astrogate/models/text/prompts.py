@@ -100,6 +100,7 @@ def segment(
     tokenizer: Any,
     *,
     length: int | None = None,
+    most: int | None = None,
     start: int = 0,
     name: str = "",
     frame: tuple[str, str] = ("", ""),
@@ -107,14 +108,14 @@ def segment(
 ) -> Segment:
     """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's).
 
-    `frame` is what stands before and behind it; the tokens `omitted` are no part of the segment.
+    `most` is how many of them are read, `frame` what stands before and behind the prompt; the tokens `omitted` are no
+    part of the segment.
     """
     size: int = length or tokenizer.model_max_length
     check_text(prompt)
     text, places = expanded(prompt, tokenizer)
     before, behind = frame
-    most = size + omitted.stop - omitted.start
-    encoded = tokenizer(text.join(frame), truncation=True, max_length=most, return_offsets_mapping=True)
+    encoded = tokenizer(text.join(frame), truncation=True, max_length=most or size, return_offsets_mapping=True)
     ids, offsets = list(encoded.input_ids), list(encoded.offset_mapping)
     del ids[omitted], offsets[omitted]
     words: list[tuple[str, int, int]] = []
