@@ -143,7 +143,7 @@ class PipelineModel:
         with torch.no_grad():
             for text, half in ((prompt, False), (negative, True)):
                 frame, limit = first.frame(self.pipe, negative=half), first.limit(self.pipe, negative=half)
-                check_length(first.read(text), getattr(self.pipe, first.tokenizer), limit, frame)
+                check_length(first.read(text), first.reader(self.pipe), limit, frame)
             states = encoded(self.pipe, self.family, [prompt], negative=None if lacks else negative)
             segments = self.segments(prompt)
         channels = self.denoiser.config.in_channels // self.family.packing**2

@@ -77,10 +77,15 @@ class Text:
     kept: int = 0
     tail: int = 0
 
+    def reader(self, pipe: Any) -> Any:
+        """The tokenizer of a pipeline, or that inside its processor; None where it is missing."""
+        part = getattr(pipe, self.tokenizer)
+        return getattr(part, "tokenizer", part)
+
     def tokens(self, pipe: Any) -> int:
         """How many tokens the encoder of a pipeline reads."""
         if self.length is None:
-            return int(getattr(pipe, self.tokenizer).model_max_length)
+            return int(self.reader(pipe).model_max_length)
         return self.length if isinstance(self.length, int) else self.length(pipe)
 
     def frame(self, pipe: Any, *, negative: bool = False) -> tuple[str, str]:

@@ -84,13 +84,14 @@ def shortened(pipe: Any, prompts: Sequence[str]) -> Generator[None]:
 def ends(pipe: Any, family: Family, prompts: Sequence[str]) -> Tensor:
     """The index [n] of each prompt's end-of-text token in the first segment."""
     first = family.texts[0]
-    tokenizer, how = getattr(pipe, first.tokenizer), _reading(pipe, first)
+    tokenizer, how = first.reader(pipe), _reading(pipe, family, first)
     return torch.tensor([segment(first.read(prompt), tokenizer, **how).end for prompt in prompts])
 
 
-def _reading(pipe: Any, text: Text) -> dict[str, Any]:
+def _reading(pipe: Any, family: Family, text: Text) -> dict[str, Any]:
     """How a pipeline reads a text, for `prompts.segment`."""
-    own = {"length": text.tokens(pipe), "most": text.limit(pipe)}
+    left = text.reader(pipe).padding_side == "left" and not family.unpadded
+    own = {"length": text.tokens(pipe), "most": text.limit(pipe), "left": left}
     return {**own, "frame": text.frame(pipe), "omitted": text.omitted(pipe)}
 
 
@@ -98,8 +99,9 @@ def segments(pipe: Any, family: Family, prompt: str) -> tuple[Segment, ...]:
     """A prompt's tokens, a segment for each of the family's texts whose tokenizer is there."""
     found: list[Segment] = []
     for text in family.texts:
-        tokenizer = getattr(pipe, text.tokenizer)
+        tokenizer = text.reader(pipe)
         if tokenizer is not None:
             start = found[-1].stop if found else 0
-            found.append(segment(text.read(prompt), tokenizer, start=start, name=text.name, **_reading(pipe, text)))
+            how = _reading(pipe, family, text)
+            found.append(segment(text.read(prompt), tokenizer, start=start, name=text.name, **how))
     return tuple(found)

@@ -105,11 +105,12 @@ def segment(
     name: str = "",
     frame: tuple[str, str] = ("", ""),
     omitted: slice = slice(0, 0),
+    left: bool = False,
 ) -> Segment:
     """Where a prompt's words, its end and its padding lie in `length` tokens from `start` (None: the tokenizer's).
 
     `most` is how many of them are read, `frame` what stands before and behind the prompt; the tokens `omitted` are no
-    part of the segment.
+    part of the segment. Padding stands behind it, or on the `left`.
     """
     size: int = length or tokenizer.model_max_length
     check_text(prompt)
@@ -118,10 +119,11 @@ def segment(
     encoded = tokenizer(text.join(frame), truncation=True, max_length=most or size, return_offsets_mapping=True)
     ids, offsets = list(encoded.input_ids), list(encoded.offset_mapping)
     del ids[omitted], offsets[omitted]
+    begin = start + (size - len(ids) if left else 0)
     words: list[tuple[str, int, int]] = []
     for match in WORD.finditer(prompt):
         low, high = (len(before) + place for place in _placed(match.start(), match.end(), places))
-        inside = [start + i for i, (a, b) in enumerate(offsets) if a < high and b > low]
+        inside = [begin + i for i, (a, b) in enumerate(offsets) if a < high and b > low]
         if inside:
             words.append((folded(match.group()), inside[0], inside[-1] + 1))
     end = len(ids) - (ids[-1] == tokenizer.eos_token_id)  # some write no end
@@ -132,7 +134,7 @@ def segment(
         if before
         else int(ids[0] == tokenizer.bos_token_id)
     )
-    return Segment(start, start + first, start + end, start + size, tuple(words), name)
+    return Segment(start, begin + first, begin + end, start + size, tuple(words), name)
 
 
 def tokenized(tokenizer: Any, prompts: Sequence[str], padding: str = "max_length") -> Any:
