@@ -285,6 +285,14 @@ def test_guidance_that_a_family_does_not_take_is_refused(model: Model, family: s
         model.denoise([point], recipe)
 
 
+@pytest.mark.parametrize("family", [name for name in FAMILIES if row(name).samplers])
+def test_a_sampler_that_a_pipeline_cant_use_is_refused(model: Model, family: str) -> None:
+    (own,) = row(family).samplers
+    with pytest.raises(AstrogateError, match=f"unknown scheduler 'DDIM': choose one of {own}"):
+        model.denoise([made(model, family)], Recipe(2, scheduler="DDIM"))
+    assert model.denoise([made(model, family)], Recipe(2, scheduler=own)).isfinite().all()
+
+
 def test_a_distilled_checkpoint_goes_without_guidance(tiny_folders: Folders, tmp_path: Path) -> None:
     folder = tmp_path / "distilled"
     shutil.copytree(tiny_folders("flux2_klein"), folder)

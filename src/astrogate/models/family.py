@@ -178,7 +178,8 @@ class Family(Row):
     of steps, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
     [n, c, h, w]. `upcast` says that the autoencoder overflows in half precision. `refused` says of a pipeline's
     settings, which its index holds, what it is where the family does not draw it, and nothing elsewhere. `drawn` is the
-    recipe of a pipeline, where that depends on its settings.
+    recipe of a pipeline, where that depends on its settings. `samplers` are all that a pipeline draws by, where it asks
+    more of them than others do.
     """
 
     wraps: tuple[str, ...] = ()
@@ -212,6 +213,7 @@ class Family(Row):
     upcast: bool = False
     refused: Callable[[Mapping[str, Any]], str] | None = None
     drawn: Callable[[Any], Recipe] | None = None
+    samplers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         Row.__post_init__(self)

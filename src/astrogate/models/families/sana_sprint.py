@@ -26,6 +26,7 @@ FAMILY = Family(
     asked=asked,
     guidance=Guidance("none"),
     angles=True,
+    samplers=("SCM",),
     precise=True,
     options={"use_resolution_binning": False},
     by_steps=_by_steps,

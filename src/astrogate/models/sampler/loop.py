@@ -173,7 +173,7 @@ def _scheduler(recipe: Recipe, own: Any, family: Family) -> Any:
     known: dict[str, Any] = {}
     if recipe.scheduler is not None:
         kinds = {kind.__name__.removesuffix("Scheduler"): kind for kind in [type(own), *own.compatibles]}
-        known = {name: kind for name, kind in kinds.items() if "Inverse" not in name}
+        known = {k: v for k, v in kinds.items() if "Inverse" not in k and (not family.samplers or k in family.samplers)}
         if name not in known:
             raise AstrogateError(f"unknown scheduler {recipe.scheduler!r}", f"choose one of {', '.join(sorted(known))}")
     times = {**_by_steps(recipe, family), **({"mu": 1.0} if own.config.get("use_dynamic_shifting") else {})}
