@@ -33,7 +33,21 @@ from astrogate.models.sampler.stacks import side_by_side
 from astrogate.models.text.pseudo_word import encoders
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
-from tests.checkpoints import FAMILIES, PROMPT, SIZE, WORDS, able, edit_of, guided, halved, in_turn, made, row, steered, unguided
+from tests.checkpoints import (
+    FAMILIES,
+    PROMPT,
+    SIZE,
+    WORDS,
+    able,
+    edit_of,
+    guided,
+    halved,
+    in_turn,
+    made,
+    row,
+    steered,
+    unguided,
+)
 
 NEGATIVE = "a sad cat"
 Folders = Callable[[str], Path]
@@ -57,6 +71,9 @@ def plain(folder: Path, family: str, n: int, dtype: torch.dtype = torch.float32,
     pipe, options = pipeline(folder, dtype), {**asked, **options}
     if "negative_prompt" in options and "negative_prompt" not in signature(pipe.__call__).parameters:
         options["negative_prompt_embeds"] = pipe.encode_prompt(options.pop("negative_prompt"))[0]
+    if argument := row(family).guidance.argument:  # it guides by a negative prompt alone
+        options = {"negative_prompt": [""] * n, **options, argument: options["guidance_scale"]}
+        options |= row(family).options
     images = pipe(prompt=[PROMPT] * n, generator=generators, **options).images
     return [np.asarray(image) for image in images]
 
@@ -157,7 +174,9 @@ def test_spans_hold_their_words_and_nothing_else(model: Any, family: str) -> Non
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if row(name).texts[0].lowered])
-def test_capitals_and_spaces_around_a_prompt_move_no_span_where_a_pipeline_drops_them(model: Model, family: str) -> None:
+def test_capitals_and_spaces_around_a_prompt_move_no_span_where_a_pipeline_drops_them(
+    model: Model, family: str
+) -> None:
     for prompt in ("  A Fat Dog", "a FAT dog\n", "\tA fat DOG  "):
         assert model.segments(prompt) == model.segments("a fat dog")
         ours = model.point(prompt, seed=5).tensors["prompt_embeds"]

@@ -64,9 +64,7 @@ class Sampling(Loading):
     size: int | None = option(None, "Side of a picture in pixels.  [default: the model's own]")
     steps: int | None = option(None, "Denoising steps.  [default: the model's own]")
     guidance: float | None = option(None, "Guidance scale; 1 is none.  [default: the model's own]")
-    true_cfg: float | None = option(
-        None, "For Flux and Qwen-Image: guidance by the negative prompt.  [default: the model's own]"
-    )
+    true_cfg: float | None = option(None, "For Flux.1: guidance by the negative prompt.  [default: the model's own]")
     scheduler: str | None = option(None, "A diffusers scheduler, e.g. DPMSolverMultistep.")
     batch_size: int | None = option(None, "Pictures drawn at once.  [default: 8, or what suits the run]", ge=1, le=1000)
 

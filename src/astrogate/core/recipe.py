@@ -25,10 +25,9 @@ class Recipe:
     """Sampler settings. `scheduler` is a diffusers class name (None: the checkpoint's own); sizes are pixels.
 
     `eta` is the share of DDPM's noise that DDIM adds at every step (Song et al. 2021): 0 is none, 1 is all.
-    `true_cfg_scale` guides Flux.1, which was distilled, and Qwen-Image by the negative prompt; 1 is none. `dtype` None
-    is the model's own; a reduced one on a float32 model runs the denoiser under autocast. With `stride`, pictures
-    larger than the model's own are denoised in overlapping windows of that size, `stride` pixels apart, and are joined
-    left to right.
+    `true_cfg_scale` guides Flux.1, which was distilled, by the negative prompt; 1 is none. `dtype` None is the model's
+    own; a reduced one on a float32 model runs the denoiser under autocast. With `stride`, pictures larger than the
+    model's own are denoised in overlapping windows of that size, `stride` pixels apart, and are joined left to right.
 
     Raises AstrogateError for settings that no sampler takes.
     """

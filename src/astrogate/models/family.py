@@ -64,7 +64,8 @@ class Text:
     `length` is how many (None: the tokenizer's own), which may depend on the checkpoint. `name` is that of the segment.
     `around` is what the pipeline puts before and behind a prompt, such as a system's message or a chat's marks; `alone`
     says that it puts nothing around a negative prompt, `lowered` that it reads prompts in lower case, without spaces at
-    their ends. The states of `drop` tokens are left out, from `kept` on; `tail` of the `length` stand behind the padding.
+    their ends. The states of `drop` tokens are left out, from `kept` on; `tail` of the `length` stand behind the
+    padding.
     """
 
     tokenizer: str
@@ -112,15 +113,16 @@ class Guidance:
     """How the halves of classifier-free guidance reach the denoiser.
 
     "joined" is one call with a batch of both, in `order`; "in turn" a call for each, in `order`; "none" says that there
-    is but the positive half, and no negative prompt. `scale` names the
-    setting of a recipe that asks for them, `none` the scale up to which there is but the positive half. `rescaled`
-    predictions are brought to the norm of the positive half along the last axis, edits and all. `never` says of a
-    pipeline that it has but the positive half, whatever is asked for: a distilled one.
+    is but the positive half, and no negative prompt. `scale` names the setting of a recipe that asks for them,
+    `argument` the pipeline's own, where it has another name, `none` the scale up to which there is but the positive
+    half. `rescaled` predictions are brought to the norm of the positive half along the last axis, edits and all.
+    `never` says of a pipeline that it has but the positive half, whatever is asked for: a distilled one.
     """
 
     layout: Literal["joined", "in turn", "none"] = "joined"
     order: tuple[Literal["negative", "positive"], Literal["negative", "positive"]] = ("negative", "positive")
     scale: str = "guidance_scale"
+    argument: str = ""
     none: float = 1.0
     rescaled: bool = False
     never: Callable[[Any], bool] | None = None
@@ -158,61 +160,62 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family(Row):
-    """A family whose pictures a pipeline of diffusers draws: the first of `pipelines`.
+    """A family whose pictures a pipeline of diffusers draws: the first of `pipelines`."""
 
-    `wraps` are further pipelines that its rows fit, with one condition more. `encoders` and `denoiser` are its parts,
-    `texts` the tokens of "prompt_embeds", `encoded` the names of what `encode_prompt` returns (None: not needed).
-    `sites` say where tensors enter the denoiser; the negative half has them by names that start with "negative_".
-    `causal` encoders need no padding for states up to the end. `packing` is the side of the patches of latents that
-    become one token with its channels, `patch` that of those that the denoiser cuts itself, `fold` that of those of the
-    autoencoder's latents that the noise has as channels. `timesteps` is how many of
-    the scheduler's make 1 of the denoiser's, whose time is `reversed` where noise is at 0 and the picture at 1. Times
-    of `angles` a are sin a / (sin a + cos a) for the denoiser, and behind the last step there is one more.
-    `stacked` is how many layers of the encoder the text has, on an axis behind that of its tokens; points have them side
-    by side. `text_layers` of the denoiser see the text alone, `packed` is the mask by which each row's text stands before its
-    picture without padding between, `picture_first` says that the picture stands before it. `unpadded` denoisers take
-    texts as long as they are, in one of two ways (`sampler.lengths`), and points say by `mask` how long that is.
-    `precise` latents are float32 whatever the denoiser computes with. `side` is that of the latents where neither the
-    denoiser's settings nor the pipeline say it. `shared` arguments have no batch axis. `options` join each call of the
-    pipeline, `asked` each of its encoder, `by_steps` each of both the pipeline and the scheduler's times, for a number
-    of steps, `loading` its making. `added` is what each call of the denoiser needs beside the sites, for latents
-    [n, c, h, w]. `upcast` says that the autoencoder overflows in half precision. `refused` says of a pipeline's
-    settings, which its index holds, what it is where the family does not draw it, and nothing elsewhere. `drawn` is the
-    recipe of a pipeline, where that depends on its settings. `samplers` are all that a pipeline draws by, where it asks
-    more of them than others do.
-    """
-
+    #: Further pipelines that its rows fit, with one condition more.
     wraps: tuple[str, ...] = ()
+    #: Its parts, by their names in the pipeline.
     encoders: tuple[str, ...]
     denoiser: str
+    #: The tokens of "prompt_embeds", and the names of what `encode_prompt` returns (None: not needed).
     texts: tuple[Text, ...]
     encoded: tuple[str | None, ...]
+    #: Where tensors enter the denoiser; the negative half has them by names that start with "negative_".
     sites: Mapping[str, Site]
+    #: States up to the end need no padding.
     causal: bool = False
     guidance: Guidance = Guidance()
+    #: The side of the patches of latents that become one token with its channels, of those that the denoiser cuts
+    #: itself, and of those of the autoencoder's latents that the noise has as channels.
     packing: int = 1
     patch: int = 1
     fold: int = 1
+    #: How many of the scheduler's timesteps make 1 of the denoiser's; whether its time is 0 at noise and 1 at the
+    #: picture; whether times are angles a, which are sin a / (sin a + cos a) to it, with one more behind the last step.
     timesteps: int = 1
     reversed: bool = False
     angles: bool = False
+    #: How many layers of the encoder the text has, on an axis behind that of its tokens; points have them side by side.
     stacked: Callable[[Any], int] | None = None
+    #: The denoiser's layers that see the text alone; the mask by which each row's text stands before its picture
+    #: without padding between; whether the picture stands before the text.
     text_layers: tuple[str, ...] = ()
     packed: str | None = None
     picture_first: bool = False
+    #: Texts as long as they are, in one of two ways (`sampler.lengths`), and the space that says how long that is.
     unpadded: Literal["", "lists", "longest"] = ""
     mask: str = "prompt_attention_mask"
+    #: Latents are float32, whatever the denoiser computes with.
     precise: bool = False
+    #: The side of the latents, where neither the denoiser's settings nor the pipeline say it.
     side: int = 0
+    #: Arguments of the denoiser without a batch axis.
     shared: frozenset[str] = frozenset()
+    #: What joins each call of the pipeline, of its encoder, of both it and the scheduler's times for a number of steps,
+    #: and its making.
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     asked: Callable[[Any], Mapping[str, Any]] | None = None
     by_steps: Callable[[int], Mapping[str, Any]] | None = None
     loading: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    #: What each call of the denoiser needs beside the sites, for latents [n, c, h, w].
     added: Callable[[Any, Tensor], Mapping[str, Any]] | None = None
+    #: The autoencoder overflows in half precision.
     upcast: bool = False
+    #: Of a pipeline's settings, which its index holds: what it is where the family does not draw it, else nothing.
     refused: Callable[[Mapping[str, Any]], str] | None = None
+    #: The recipe of a pipeline, where that depends on its settings.
     drawn: Callable[[Any], Recipe] | None = None
+    #: All samplers that a pipeline draws by, where it asks more of them than others do.
     samplers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -52,8 +52,8 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     last = list[Tensor]()
     if family.fold > 1:  # what the pipeline gives is unfolded, for its decoder
         options["callback_on_step_end"] = lambda _, __, ___, state: last.append(state["latents"]) or {}
-    if family.guidance.scale != "guidance_scale":
-        options[family.guidance.scale] = getattr(recipe, family.guidance.scale)
+    if family.guidance.argument or family.guidance.scale != "guidance_scale":
+        options[family.guidance.argument or family.guidance.scale] = getattr(recipe, family.guidance.scale)
     scheduler = _scheduler(recipe, before, family)
     progress = nearest_step(lambda: scheduler.timesteps, family)
     acts = acting(points, family.sites, held, guided=guided, joined=joined)

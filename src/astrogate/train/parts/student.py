@@ -3,10 +3,10 @@
     f(x, t) = c_skip(t) x + c_out(t) x_0(x, t)        x_0: what the predicted noise leaves of x; f(x, 0) = x
     L       = h(f_student(x_s, s), f_average(x_e, e))  h(d) = sqrt(d^2 + c^2) - c
 
-x_s is a noisy latent at one of `LEVELS` steps, e lies `SKIP` of them below s, and x_e is where one step of DDIM with the
-guided teacher leads from x_s. What the average knows of a picture climbs SKIP levels at a time: the fewer the hops, the
-fewer the steps of training. The teacher is the U-Net without the LoRA, guided at one fixed scale, so that the student
-draws without guidance; f_average is the student with a moving average of its weights.
+x_s is a noisy latent at one of `LEVELS` steps, e lies `SKIP` of them below s, and x_e is where one step of DDIM with
+the guided teacher leads from x_s. What the average knows of a picture climbs SKIP levels at a time: the fewer the hops,
+the fewer the steps of training. The teacher is the U-Net without the LoRA, guided at one fixed scale, so that the
+student draws without guidance; f_average is the student with a moving average of its weights.
 """
 
 from __future__ import annotations
