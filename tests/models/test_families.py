@@ -122,6 +122,17 @@ def test_points_hold_what_the_spaces_say(model: Model, family: str) -> None:
     assert encoded["end"].tolist() == [point.segments[0].end, model.segments("a cat")[0].end]
 
 
+@pytest.mark.parametrize("family", [name for name in FAMILIES if row(name).short])
+def test_states_up_to_the_end_need_no_padding(model: Model, family: str) -> None:
+    prompts = ["a dog", "a painting of a fat cat"]
+    long, short = (model.encode(prompts, padding=padding) for padding in ("max_length", "longest"))
+    assert torch.equal(long["end"], short["end"])
+    for i, end in enumerate(long["end"].tolist()):
+        assert torch.allclose(long["prompt_embeds"][i, :end], short["prompt_embeds"][i, :end], atol=1e-4)
+    if not row(family).unpadded:  # those are padded behind the encoder
+        assert short["prompt_embeds"].shape[1] < long["prompt_embeds"].shape[1]
+
+
 def test_segments_cover_the_sequence(model: Model, family: str) -> None:
     point = made(model, family)
     stops = [0, *(segment.stop for segment in point.segments)]

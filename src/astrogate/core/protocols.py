@@ -98,8 +98,8 @@ class Model(Protocol):
         """Text states by space name: "prompt_embeds" [n, tokens, width], where there is one the pooled text [n, width].
 
         `end` [n] is the index of each end-of-text token in the first segment. `padding` is "max_length", what the
-        denoiser takes, or "longest", which suffices for states up to the end in causal encoders. With `gradient` the
-        states can be differentiated, and stay on the model's device.
+        denoiser takes, or "longest", which suffices for states up to the end, and is less where an encoder is causal or
+        sees a mask. With `gradient` the states can be differentiated, and stay on the model's device.
         """
         ...
 

@@ -156,15 +156,15 @@ class PipelineModel:
     def encode(
         self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False
     ) -> Mapping[str, Tensor]:
-        """Text states by space, and `end` [n]; padding "longest" drops what no state of a causal encoder needs.
+        """Text states by space, and `end` [n]; padding "longest" drops what no state needs where the encoder allows it.
 
         See `core.protocols.Model`.
         """
         check_words(prompts, self.language)
-        short = padding == "longest" and self.family.causal
+        short = padding == "longest" and self.family.short
         with torch.set_grad_enabled(gradient):
             with shortened(self.pipe, prompts) if short else nullcontext():
-                states = encoded(self.pipe, self.family, list(prompts), learning=gradient)
+                states = encoded(self.pipe, self.family, list(prompts), learning=gradient, short=short)
             end = ends(self.pipe, self.family, prompts)
         return {**{space: value if gradient else value.cpu() for space, value in states.items()}, "end": end}
 

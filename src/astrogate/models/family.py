@@ -172,8 +172,8 @@ class Family(Row):
     encoded: tuple[str | None, ...]
     #: Where tensors enter the denoiser; the negative half has them by names that start with "negative_".
     sites: Mapping[str, Site]
-    #: States up to the end need no padding.
-    causal: bool = False
+    #: States up to the end need no padding behind it: the encoder is causal, or sees a mask.
+    short: bool = False
     guidance: Guidance = Guidance()
     #: The side of the patches of latents that become one token with its channels, of those that the denoiser cuts
     #: itself, and of those of the autoencoder's latents that the noise has as channels.

@@ -19,6 +19,7 @@ FAMILY = Family(
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "prompt_attention_mask": Site(("encoder_attention_mask",), fixed=True),  # which its pipeline alone reads
     },
+    short=True,
     patch=2,
     timesteps=1000,
     upcast=True,

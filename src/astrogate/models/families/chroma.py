@@ -26,6 +26,7 @@ FAMILY = Family(
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "prompt_attention_mask": Site(("attention_mask",), fixed=True),
     },
+    short=True,
     guidance=Guidance("in turn", ("positive", "negative")),
     packing=2,
     timesteps=1000,

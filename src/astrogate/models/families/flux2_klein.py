@@ -25,6 +25,7 @@ FAMILY = Family(
     texts=(Text("tokenizer", 512, around=lambda pipe: chat(pipe.tokenizer, enable_thinking=False)),),
     encoded=("prompt_embeds", None),
     sites={"prompt_embeds": Site(("encoder_hidden_states",))},
+    short=True,
     guidance=Guidance("in turn", ("positive", "negative"), never=_distilled),
     fold=2,
     timesteps=1000,

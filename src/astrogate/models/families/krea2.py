@@ -27,6 +27,7 @@ FAMILY = Family(
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "prompt_embeds_mask": Site(("encoder_attention_mask",), fixed=True),
     },
+    short=True,
     guidance=Guidance("in turn", ("positive", "negative"), none=0.0),
     packing=2,
     timesteps=1000,

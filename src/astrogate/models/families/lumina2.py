@@ -28,6 +28,7 @@ FAMILY = Family(
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "prompt_attention_mask": Site(("encoder_attention_mask",), fixed=True),
     },
+    short=True,
     guidance=Guidance("in turn", ("positive", "negative"), rescaled=True),
     patch=2,
     timesteps=1000,

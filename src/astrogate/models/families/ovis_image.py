@@ -27,6 +27,7 @@ FAMILY = Family(
     texts=(Text("tokenizer", 256, around=_told, drop=28),),
     encoded=("prompt_embeds", "negative_prompt_embeds"),
     sites={"prompt_embeds": Site(("encoder_hidden_states",))},
+    short=True,
     guidance=Guidance("in turn", ("positive", "negative")),
     packing=2,
     timesteps=1000,

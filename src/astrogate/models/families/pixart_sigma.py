@@ -19,6 +19,7 @@ FAMILY = Family(
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "prompt_attention_mask": Site(("encoder_attention_mask",), fixed=True),
     },
+    short=True,
     patch=2,
     options={"negative_prompt": None, "use_resolution_binning": False},
     recipe=Recipe(20, 4.5),

@@ -42,6 +42,7 @@ FAMILY = Family(
     texts=(TEXT,),
     encoded=WITH_MASK,
     sites=SITES,
+    short=True,
     asked=asked,
     precise=True,
     options={"negative_prompt": None, "use_resolution_binning": False},

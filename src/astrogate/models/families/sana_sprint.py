@@ -23,6 +23,7 @@ FAMILY = Family(
     texts=(TEXT,),
     encoded=("prompt_embeds", "prompt_attention_mask"),
     sites=SITES,
+    short=True,
     asked=asked,
     guidance=Guidance("none"),
     angles=True,

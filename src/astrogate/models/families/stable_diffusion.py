@@ -16,7 +16,7 @@ FAMILY = Family(
     texts=(Text("tokenizer"),),
     encoded=("prompt_embeds", "negative_prompt_embeds"),
     sites={"prompt_embeds": Site(("encoder_hidden_states",))},
-    causal=True,
+    short=True,
     loading={"safety_checker": None, "requires_safety_checker": False},
     can=frozenset(
         {"steer", "guide", "hold", "attend", "step", "invert", "pan", "loss"}

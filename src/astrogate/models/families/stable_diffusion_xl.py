@@ -40,7 +40,7 @@ FAMILY = Family(
         "prompt_embeds": Site(("encoder_hidden_states",)),
         "pooled_prompt_embeds": Site(("added_cond_kwargs", "text_embeds")),
     },
-    causal=True,
+    short=True,
     added=_sizes,
     upcast=True,
     refused=_refused,

@@ -18,6 +18,7 @@ FAMILY = Family(
     texts=(Text("tokenizer", 512, around=lambda pipe: chat(pipe.tokenizer, enable_thinking=True)),),
     encoded=("prompt_embeds", "negative_prompt_embeds"),
     sites={"prompt_embeds": Site((2,)), "prompt_attention_mask": Site(("prompt_attention_mask",), fixed=True)},
+    short=True,
     guidance=Guidance(order=("positive", "negative"), none=0.0),
     patch=2,
     timesteps=1000,

@@ -20,14 +20,23 @@ from astrogate.models.text.prompts import expanded, segment
 
 
 def encoded(
-    pipe: Any, family: Family, prompts: list[str], *, negative: str | None = None, learning: bool = False
+    pipe: Any,
+    family: Family,
+    prompts: list[str],
+    *,
+    negative: str | None = None,
+    learning: bool = False,
+    short: bool = False,
 ) -> dict[str, Tensor]:
     """States [n, ...] by space for prompts and, unless it is None, a negative prompt ("" is none).
+
+    Those of `short` texts have no more padding than the longest of the prompts needs.
 
     Raises AstrogateError for states that are not finite, unless something is `learning`, which looks at its own loss.
     """
     accepted = signature(pipe.encode_prompt).parameters
-    lengths = [text.tokens(pipe) for text in family.texts if text.length is not None]
+    counted = [text for text in family.texts if text.length is not None]
+    lengths = [needed(pipe, text, prompts) if short else text.tokens(pipe) for text in counted]
     given = {
         "prompt": list(prompts),  # some write into it
         "prompt_2": None,
@@ -60,9 +69,18 @@ def encoded(
     return states
 
 
+def needed(pipe: Any, text: Text, prompts: Sequence[str]) -> int:
+    """How many tokens an encoder must read for the longest of the prompts."""
+    frame, omitted, tokenizer = text.frame(pipe), text.omitted(pipe), text.reader(pipe)
+    spelled = [expanded(text.read(prompt), tokenizer)[0].join(frame) for prompt in prompts]
+    with quiet():
+        read = [len(ids) for ids in tokenizer(spelled).input_ids]
+    return min(max(read) - (omitted.stop - omitted.start) + text.tail, text.tokens(pipe))
+
+
 @contextmanager
 def shortened(pipe: Any, prompts: Sequence[str]) -> Generator[None]:
-    """While open, tokenizers pad to the longest of the prompts, which suffices for states of causal encoders."""
+    """While open, tokenizers that cut at a length of their own pad to the longest of the prompts."""
     found = [getattr(pipe, name) for name in pipe.components if name.startswith("tokenizer")]
     tokenizers = {id(tokenizer): tokenizer for tokenizer in found if tokenizer is not None}.values()
     before = [(tokenizer, tokenizer.model_max_length) for tokenizer in tokenizers]

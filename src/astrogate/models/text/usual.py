@@ -45,7 +45,7 @@ class Usual:
         """Those of a model, by its fingerprint: its text encoder reads `PROMPTS` once."""
         if model.fingerprint not in _known:
             batches = (PROMPTS[i : i + _BATCH] for i in range(0, len(PROMPTS), _BATCH))
-            states = [x.float() for batch in batches for x in model.encode(batch)["prompt_embeds"]]
+            states = [x.float() for batch in batches for x in model.encode(batch, padding="longest")["prompt_embeds"]]
             parts = [_spoken(x, model.segments(p)) for x, p in zip(states, PROMPTS, strict=True)]
             every = torch.cat(parts)
             found = cls(every.mean(0), every.std(0).clamp(min=1e-6), 0.0)
