@@ -128,7 +128,7 @@ def test_states_up_to_the_end_need_no_padding(model: Model, family: str) -> None
     long, short = (model.encode(prompts, padding=padding) for padding in ("max_length", "longest"))
     assert torch.equal(long["end"], short["end"])
     for i, end in enumerate(long["end"].tolist()):
-        assert torch.allclose(long["prompt_embeds"][i, :end], short["prompt_embeds"][i, :end], atol=1e-4)
+        assert torch.allclose(long["prompt_embeds"][i, : end + 1], short["prompt_embeds"][i, : end + 1], atol=1e-4)
     if not row(family).unpadded:  # those are padded behind the encoder
         assert short["prompt_embeds"].shape[1] < long["prompt_embeds"].shape[1]
 

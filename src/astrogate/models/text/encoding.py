@@ -70,12 +70,12 @@ def encoded(
 
 
 def needed(pipe: Any, text: Text, prompts: Sequence[str]) -> int:
-    """How many tokens an encoder must read for the longest of the prompts."""
+    """How many tokens an encoder must read for the longest of the prompts, and what stands behind it."""
     frame, omitted, tokenizer = text.frame(pipe), text.omitted(pipe), text.reader(pipe)
     spelled = [expanded(text.read(prompt), tokenizer)[0].join(frame) for prompt in prompts]
     with quiet():
         read = [len(ids) for ids in tokenizer(spelled).input_ids]
-    return min(max(read) - (omitted.stop - omitted.start) + text.tail, text.tokens(pipe))
+    return min(max(read) + 1 - (omitted.stop - omitted.start) + text.tail, text.tokens(pipe))
 
 
 @contextmanager
