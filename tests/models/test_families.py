@@ -28,8 +28,8 @@ from astrogate.models.family import ABILITIES
 from astrogate.models.loading.load import load
 from astrogate.models.prediction import with_loss
 from astrogate.models.registry import AbilityError, families
+from astrogate.models.sampler.layers import side_by_side
 from astrogate.models.sampler.lengths import padded
-from astrogate.models.sampler.stacks import side_by_side
 from astrogate.models.text.pseudo_word import encoders
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render

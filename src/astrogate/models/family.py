@@ -186,7 +186,7 @@ class Family(Row):
     reversed: bool = False
     angles: bool = False
     #: How many layers of the encoder the text has, on an axis behind that of its tokens; points have them side by side.
-    stacked: Callable[[Any], int] | None = None
+    layers: Callable[[Any], int] | None = None
     #: The denoiser's layers that see the text alone; the mask by which each row's text stands before its picture
     #: without padding between; whether the picture stands before the text.
     text_layers: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ FAMILY = Family(
     guidance=Guidance("in turn", ("positive", "negative"), none=0.0),
     packing=2,
     timesteps=1000,
-    stacked=lambda pipe: len(pipe.text_encoder_select_layers),
+    layers=lambda pipe: len(pipe.text_encoder_select_layers),
     text_layers=("text_fusion",),
     shared=frozenset({"position_ids"}),
     side=128,

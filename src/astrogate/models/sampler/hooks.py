@@ -19,8 +19,8 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Guide, Half
 from astrogate.models.family import Family, Guidance
 from astrogate.models.sampler.edits import Acting, conditioned, kept, moved, terms
+from astrogate.models.sampler.layers import flat, unflat
 from astrogate.models.sampler.lengths import as_batch, as_given
-from astrogate.models.sampler.stacks import flat, unflat
 
 #: The share of the sampling that is done at a timestep.
 Progress = Callable[[Tensor | float], float]
@@ -76,7 +76,7 @@ class _Hooks:
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Put what acts now into the arguments of a call."""
-        if self.family.stacked is not None:
+        if self.family.layers is not None:
             (args, kwargs), layers = flat(args, kwargs, self.family)
             return unflat(*self._edited(args, kwargs), self.family, layers)
         if not self.family.unpadded:

@@ -23,8 +23,8 @@ from astrogate.core.seeds import generator, normal
 from astrogate.models.family import Family
 from astrogate.models.sampler.edits import acting, companions
 from astrogate.models.sampler.hooks import editing, nearest_step, replacing
+from astrogate.models.sampler.layers import apart
 from astrogate.models.sampler.lengths import unpadded
-from astrogate.models.sampler.stacks import stacked as layered
 from astrogate.models.sampler.windows import windows
 
 _EMBEDS = "ip_adapter_image_embeds"
@@ -68,8 +68,8 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
             editing(denoisers, acts, family, progress, guided=guided),
         ):
             given = {space: _typed(tensor.to(pipe._execution_device), own) for space, tensor in batch.items()}
-            if family.stacked is not None:
-                given = layered(given, family.stacked(pipe))
+            if family.layers is not None:
+                given = apart(given, family.layers(pipe))
             if family.precise:
                 given["latents"] = batch["latents"].to(pipe._execution_device)
             drawn = pipe(

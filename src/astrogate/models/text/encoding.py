@@ -14,8 +14,8 @@ from astrogate.core.segment import Segment
 from astrogate.models.family import Family, Text
 from astrogate.models.finite import check_made
 from astrogate.models.loading.quiet import quiet
+from astrogate.models.sampler.layers import side_by_side
 from astrogate.models.sampler.lengths import padded
-from astrogate.models.sampler.stacks import side_by_side
 from astrogate.models.text.prompts import expanded, segment
 
 
@@ -57,7 +57,7 @@ def encoded(
     }
     if family.unpadded:
         states = padded(states, family)
-    if family.stacked is not None:
+    if family.layers is not None:
         states = side_by_side(states)
     encoders = {name: getattr(pipe, name) for name in family.encoders}
     if not learning:

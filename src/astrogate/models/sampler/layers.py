@@ -22,7 +22,7 @@ def side_by_side(states: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.flatten(2) if value.ndim == 4 else value for name, value in states.items()}
 
 
-def stacked(states: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+def apart(states: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
     """What a pipeline is given for the states of points, by space."""
     return {name: x.unflatten(-1, (layers, -1)) if name.endswith(_STATES) else x for name, x in states.items()}
 
