@@ -122,6 +122,36 @@ def test_points_hold_what_the_spaces_say(model: Model, family: str) -> None:
     assert encoded["end"].tolist() == [point.segments[0].end, model.segments("a cat")[0].end]
 
 
+def test_the_points_of_several_seeds_are_those_of_each_and_their_text_is_encoded_once(model: Any, family: str) -> None:
+    calls: list[int] = []
+    name = row(family).texts[0].tokenizer.replace("tokenizer", "text_encoder")
+    handle = getattr(model.pipe, name).register_forward_pre_hook(lambda *_: calls.append(1))
+    try:
+        each = [made(model, family, seed=seed) for seed in (5, 6, 7)]
+        alone, calls[:] = len(calls) // 3, []
+        points = model.points(PROMPT, (5, 6, 7), height=SIZE[family], width=SIZE[family])
+        assert len(calls) == alone
+    finally:
+        handle.remove()
+    for one, other in zip(points, each, strict=True):
+        assert (one.seed, one.origin, one.segments, one.model) == (
+            other.seed,
+            other.origin,
+            other.segments,
+            other.model,
+        )
+        assert all(torch.equal(one.tensors[space], other.tensors[space]) for space in model.spaces)
+    assert not torch.equal(points[0].tensors["latents"], points[1].tensors["latents"])
+
+
+def test_spans_are_the_same_before_and_after_a_pipeline_has_encoded(tiny_folders: Folders, family: str) -> None:
+    """Some say only then on which side their tokenizer pads."""
+    model = load(str(tiny_folders(family)), device="cpu")
+    before = model.segments(PROMPT)
+    model.encode([PROMPT])
+    assert model.segments(PROMPT) == before
+
+
 @pytest.mark.parametrize("family", [name for name in FAMILIES if row(name).short])
 def test_states_up_to_the_end_need_no_padding(model: Model, family: str) -> None:
     prompts = ["a dog", "a painting of a fat cat"]

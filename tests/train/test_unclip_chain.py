@@ -43,6 +43,7 @@ TINY = UnclipPreset(
     decoder=(16, 32),
     upsampler=(8, 8),
     large=(8, 8),
+    crops=(4, 8),
     schedules={name: Schedule(steps=3, batch=4, lr=1e-3, warmup=1) for name in PARTS},
     device="cpu",
 )

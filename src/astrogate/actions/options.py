@@ -122,7 +122,8 @@ class Seeded(Sampling):
 
     def points(self, model: Model, prompt: str) -> list[Point]:
         """The prompt's points, one per seed."""
-        return [self.point(model, prompt, seed) for seed in self.chosen()]
+        sizes = {"height": self.size, "width": self.size}
+        return model.points(prompt, self.chosen(), negative=self.negative, **sizes)
 
     def chosen(self) -> range:
         """The seeds."""

@@ -92,6 +92,18 @@ class Model(Protocol):
         """All that the denoiser starts from, for one prompt and one seed."""
         ...
 
+    def points(
+        self,
+        prompt: str,
+        seeds: Sequence[int],
+        *,
+        negative: str = "",
+        height: int | None = None,
+        width: int | None = None,
+    ) -> list[Point]:
+        """The points of a prompt, one per seed: the same as `point` makes, with the text encoded once."""
+        ...
+
     def encode(
         self, prompts: Sequence[str], *, padding: str = "max_length", gradient: bool = False
     ) -> Mapping[str, Tensor]:

@@ -124,7 +124,6 @@ class PipelineModel:
         """See `core.protocols.Model`."""
         return identity.weights(self.parts, self.pipe.scheduler)
 
-    @alone
     def point(
         self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None
     ) -> Point:
@@ -132,6 +131,19 @@ class PipelineModel:
 
         Without a negative prompt its states are those that the pipeline takes then: zeros for some checkpoints.
         """
+        return self.points(prompt, [seed], negative=negative, height=height, width=width)[0]
+
+    @alone
+    def points(
+        self,
+        prompt: str,
+        seeds: Sequence[int],
+        *,
+        negative: str = "",
+        height: int | None = None,
+        width: int | None = None,
+    ) -> list[Point]:
+        """See `core.protocols.Model`."""
         check_prompt(prompt)
         check_words((prompt, negative), self.language)
         lacks = self.family.guidance.layout == "none"
@@ -147,10 +159,11 @@ class PipelineModel:
             states = encoded(self.pipe, self.family, [prompt], negative=None if lacks else negative)
             segments = self.segments(prompt)
         channels = self.denoiser.config.in_channels // self.family.packing**2
-        drawn = noise((channels, height // factor, width // factor), seed)
+        shape = (channels, height // factor, width // factor)
         origin = {"model": self.name, "prompt": prompt, "negative": negative}
-        tensors = {"latents": drawn, **{space: value[0].cpu() for space, value in states.items()}}
-        return Point(tensors, self.fingerprint, segments, prompt, seed=seed, origin=origin)
+        texts = {space: value[0].cpu() for space, value in states.items()}
+        own: Any = {"segments": segments, "prompt": prompt, "origin": origin}
+        return [Point({"latents": noise(shape, s), **texts}, self.fingerprint, **own, seed=s) for s in seeds]
 
     @alone
     def encode(

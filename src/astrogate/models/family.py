@@ -65,7 +65,7 @@ class Text:
     `around` is what the pipeline puts before and behind a prompt, such as a system's message or a chat's marks; `alone`
     says that it puts nothing around a negative prompt, `lowered` that it reads prompts in lower case, without spaces at
     their ends. The states of `drop` tokens are left out, from `kept` on; `tail` of the `length` stand behind the
-    padding.
+    padding, which is on the `right` where the pipeline has it there, and else where the tokenizer says.
     """
 
     tokenizer: str
@@ -77,6 +77,7 @@ class Text:
     drop: int | Callable[[Any], int] = 0
     kept: int = 0
     tail: int = 0
+    right: bool = False
 
     def reader(self, pipe: Any) -> Any:
         """The tokenizer of a pipeline, or that inside its processor; None where it is missing."""
@@ -97,6 +98,10 @@ class Text:
         """How many tokens of a prompt in its frame a pipeline reads."""
         omitted = self.omitted(pipe, negative=negative)
         return self.tokens(pipe) - self.tail + omitted.stop - omitted.start
+
+    def left(self, pipe: Any) -> bool:
+        """Whether padding stands before a prompt."""
+        return not self.right and self.reader(pipe).padding_side == "left"
 
     def read(self, prompt: str) -> str:
         """A prompt as it is tokenised."""

@@ -109,7 +109,7 @@ def bias(
         apart = range(900_000, 900_000 + count)
         drawn = method.mixtures(model, basis, named, reader, seeds=apart, recipe=recipe, cache=cache)
         rows["as such mixtures are drawn"] = _told(method.response_to(drawn, named).detected(by_words))
-    rows[f"in {count} pictures of the word"] = counted([model.point(prompt, seed=s) for s in seeds])
+    rows[f"in {count} pictures of the word"] = counted(model.points(prompt, seeds))
     rows[f"in {count} of its words"] = counted(basis_points(model, basis, seeds))
     if even or shares is not None:
         given: Any = {"target": shares, "seeds": range(count), "recipe": recipe, "cache": cache, "tell": click.echo}

@@ -210,7 +210,7 @@ def _shown(
     mine, judges = (folder is not None and gallery.is_own(folder) for folder in (pictures, validation))
 
     def of_model(folder: Path | None, chosen: range) -> tuple[Tensor, str]:
-        points = [model.point(place.prompt, seed=seed) for seed in chosen]
+        points = model.points(place.prompt, chosen)
         where = folder or gallery.shared_folder(model, points, plan.recipe, root)
         return gallery.drawn(model, points, plan.recipe, where, batch_size=plan.batch_size, tell=tell)
 

@@ -97,7 +97,7 @@ def concept_points(
     """
     check_place(model, place)
     encoded = {space: value[0].detach().cpu() for space, value in states(model, place, vectors).items()}
-    points = [model.point(place.text, seed=seed) if make is None else make(place.text, seed) for seed in seeds]
+    points = model.points(place.text, seeds) if make is None else [make(place.text, seed) for seed in seeds]
     said = {"prompt": place.prompt, "concept": place.concept}
     return [replace(p, tensors={**p.tensors, **encoded}, origin={**p.origin, **said}) for p in points]
 

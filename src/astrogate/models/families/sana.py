@@ -28,7 +28,7 @@ def _left_out(pipe: Any) -> int:
 
 
 #: The prompt, 298 tokens at most, behind the two.
-TEXT = Text("tokenizer", 300, around=_instruction, alone=True, lowered=True, drop=_left_out, kept=1)
+TEXT = Text("tokenizer", 300, around=_instruction, alone=True, lowered=True, drop=_left_out, kept=1, right=True)
 SITES = {
     "prompt_embeds": Site(("encoder_hidden_states",)),
     "prompt_attention_mask": Site(("encoder_attention_mask",), fixed=True),

@@ -108,8 +108,7 @@ def ends(pipe: Any, family: Family, prompts: Sequence[str]) -> Tensor:
 
 def _reading(pipe: Any, family: Family, text: Text) -> dict[str, Any]:
     """How a pipeline reads a text, for `prompts.segment`."""
-    left = text.reader(pipe).padding_side == "left" and not family.unpadded
-    own = {"length": text.tokens(pipe), "most": text.limit(pipe), "left": left}
+    own = {"length": text.tokens(pipe), "most": text.limit(pipe), "left": text.left(pipe) and not family.unpadded}
     return {**own, "frame": text.frame(pipe), "omitted": text.omitted(pipe)}
 
 

@@ -140,6 +140,10 @@ class UnCLIP:
         missing = self.imagine([negative], seeds=[seed], kind=kind, negative=through)[0]
         return replace(point, tensors={**point.tensors, f"negative_{_IMAGE}": missing})
 
+    def points(self, prompt: str, seeds: Sequence[int], **options: Any) -> list[Point]:
+        """See `core.protocols.Model`: the prior imagines another picture for each seed."""
+        return [self.point(prompt, seed=seed, **options) for seed in seeds]
+
     @alone
     @torch.no_grad()
     def point_at(
@@ -192,9 +196,8 @@ class UnCLIP:
         Of the `candidates` the one with the largest z_i.z_t is kept. `guidance_scale` None is the stack's own,
         `negative` is the prompt to guide away from. Raises AstrogateError for a kind of prior that the stack misses.
         """
-        return imagined(
-            self.stack, self.name, prompts, seeds, kind, candidates, guidance_scale, num_inference_steps, negative
-        )
+        asked = (kind, candidates, guidance_scale, num_inference_steps, negative)
+        return imagined(self.stack, self.name, prompts, seeds, *asked)
 
     @torch.no_grad()
     def embed(self, pictures: Tensor) -> Tensor:
@@ -216,8 +219,7 @@ class UnCLIP:
         num_inference_steps: int | None = None,
         stages: Sequence[int] | None = None,
     ) -> Tensor:
-        """Pictures [n, 3, h, w] in [0, 1], enlarged by those of the upsamplers that pictures of the stack need, or by
-        some; one seed per picture.
+        """Pictures [n, 3, h, w] in [0, 1], enlarged by the upsamplers that they need, or by some; one seed per picture.
 
         Raises AstrogateError for a stage that there is not, and where pictures and seeds differ in number.
         """

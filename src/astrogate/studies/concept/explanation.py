@@ -47,7 +47,7 @@ def sections(
     small = [
         frame.image for frame in render(model, [model.point(text, seed=SEEDS[0]) for text in texts], recipe=recipe)
     ]
-    own = [model.point(place.prompt, seed=seed) for seed in SEEDS]
+    own = model.points(place.prompt, SEEDS)
     frames = list(render(model, [*own, *basis_points(model, basis, SEEDS)], recipe=recipe))
     frames = [replace(frame, image=_small(frame.image, _TILE)) for frame in frames]
     pictures = sheet(frames, columns=len(SEEDS), rows=["the word", "its words"], labels=[f"seed {s}" for s in SEEDS])

@@ -142,7 +142,7 @@ class Cell:
             words=self._words(way, seed),
             folder=self.folder,
         )
-        prompts = [self.model.point(basis_place(basis).prompt, seed=s) for s in _FRESH]
+        prompts = self.model.points(basis_place(basis).prompt, _FRESH)
         pictures = to_tensor(render(self.model, [*prompts, *basis_points(self.model, basis, _FRESH)], recipe=RECIPE))
         whole, made = self.clip.images(pictures).chunk(2)
         look = basis.origin["history"][-1]
@@ -171,7 +171,7 @@ class Cell:
         if of_text:
             features = word_features(self.clip, [concept]) - origin
         else:
-            points = [self.model.point(prompt, seed=seed) for seed in range(PLAIN.pictures)]
+            points = self.model.points(prompt, range(PLAIN.pictures))
             folder = shared_folder(self.model, points, RECIPE, self.folder)
             features = self.clip.images(drawn(self.model, points, RECIPE, folder)[0])
         weights = convex(words.features - origin, features)

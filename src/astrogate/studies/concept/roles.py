@@ -85,7 +85,7 @@ def role_of(model: Model, reader: Reader, clip: Clip, folder: Path, name: str, w
     bases = [
         explain(model, prompt, plan=replace(plan, fit_seed=s), clip=clip, words=words, folder=folder) for s in seeds
     ]
-    pictures = pictures_of(model, [model.point(prompt, seed=seed) for seed in _COUNTED], folder)
+    pictures = pictures_of(model, model.points(prompt, _COUNTED), folder)
     labels = labels_of(reader, pictures, "subject", GROUPS)
     shares = [word_shares(basis, GROUPS)["man"] for basis in bases]
     return Role(name, bases, shares, picture_shares(labels, GROUPS)["man"], neither(labels, GROUPS))

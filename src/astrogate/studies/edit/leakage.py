@@ -93,7 +93,7 @@ class Bench:
 
     def starts(self, subject: str) -> tuple[list[Point], Tensor, Readings]:
         """The unedited points of a subject, their pictures and readings."""
-        points = [self.model.point(self.prompt.format(subject=subject), seed=s) for s in self.seeds]
+        points = self.model.points(self.prompt.format(subject=subject), self.seeds)
         pictures = to_tensor(render(self.model, points, recipe=self.recipe))
         return points, pictures, self.reader.read(pictures)
 

@@ -119,7 +119,7 @@ def strips(
     """A strip for every method and seed."""
     out: dict[str, list[Strip]] = {}
     for name, (make, strengths) in methods(model, case.phrase).items():
-        starts = [model.point(case.prompt, seed=seed) for seed in seeds]
+        starts = model.points(case.prompt, seeds)
         points = [make(start, s) for start in starts for s in strengths]
         frames = list(render(model, points, recipe=recipe, batch_size=32))
         pictures = to_tensor(frames)

@@ -123,7 +123,7 @@ def _spread(stack: UnCLIP, text_model: Model, oracle: Oracle, *, captions: int =
     found = {
         name: measures.spread_over_guidance(
             model,
-            [[model.point(text.text, seed=seed) for seed in range(each)] for text in texts],
+            [model.points(text.text, range(each)) for text in texts],
             oracle,
             _GUIDANCES,
         )

@@ -117,7 +117,7 @@ class PathWork:
     def __call__(self, spec: Spec) -> dict[str, Any]:
         """The scores of one path."""
         recipe = Recipe(spec["steps"], spec["guidance"], dtype=spec["dtype"])
-        start, end = (self.model.point(spec["prompt"], seed=seed) for seed in spec["seeds"])
+        start, end = self.model.points(spec["prompt"], spec["seeds"])
         way = walk(start, end, by=spec["by"])
         times, jumps = self._times(way, spec, recipe)
         points = list(map(way, times))

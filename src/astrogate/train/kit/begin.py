@@ -62,7 +62,12 @@ def begin_decoder(unet: Any, projection: Any, model: Path) -> None:
 
 
 def starting_weights(model: Path, part: str) -> list[dict[str, Tensor]]:
-    """The weights that a part of a stack starts from; behind a decoder's those of its projection, if it has one."""
+    """The weights that a part of a stack starts from; behind a decoder's those of its projection, if it has one.
+
+    A second upsampler starts from the first of a stack that has one alone.
+    """
+    if part == "upsampler_2" and not (model / part).is_dir():
+        part = "upsampler"  # of the same layout
     if part != "decoder":
         return [weights_of(model, part)]
     if not (model / part).is_dir():

@@ -2,9 +2,9 @@
 
     loss = E |v(x_t, up(low), t) - (sqrt(a_t) n - sqrt(1 - a_t) x)|^2
 
-x is a random crop of a quarter of the side, `low` the crop reduced by four and then blurred, or degraded as BSR does;
-neither caption nor attention, so it works above its crop's size. It predicts v (Salimans & Ho 2022), which stays stable
-over the few steps that it is sampled with.
+x is a random crop, of a quarter of the side by default, `low` the crop reduced by four and then blurred, or degraded as
+BSR does; neither caption nor attention, so it works above its crop's size. It predicts v (Salimans & Ho 2022), which
+stays stable over the few steps that it is sampled with.
 """
 
 from __future__ import annotations
@@ -48,13 +48,14 @@ def train_upsampler(
     *,
     kind: Corruption = "blur",
     corrupted: float = 0.5,
+    crop: int = 4,
     folder: Path,
     seed: int,
     device: str,
     name: str = "upsampler",
     of: str = "",
 ) -> Any:
-    """Train a `UNet2DModel` of 6 channels in (noisy, condition) and 3 out on quarter crops of `data`.
+    """Train a `UNet2DModel` of 6 channels in (noisy, condition) and 3 out, on crops of 1 in `crop` of a picture's side.
 
     A share `corrupted` of the crops is given as `kind` says, the others clean. `of` as in `loop.fit`.
     """
@@ -62,7 +63,7 @@ def train_upsampler(
     unet = unet.to(device, memory_format=torch.channels_last)
     order, scheduler = Batches(len(data), schedule.batch, seed), upsampler_scheduler(kind)
     height = int(data.arrays["images"].shape[1])
-    side, steps = height // 4, scheduler.config.num_train_timesteps
+    side, steps = height // crop, scheduler.config.num_train_timesteps
     places = (height - side) // FACTOR + 1
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:

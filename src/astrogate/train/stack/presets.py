@@ -17,8 +17,8 @@ from astrogate.train.kit.loop import Schedule
 class UnclipPreset:
     """`prior` is layers, heads and width of a head, `ar` layers and heads; `decoder` and `upsampler` are widths.
 
-    `buckets` and `levels` are those of the symbols and of the dot product; `large` is how many pictures train each of
-    the upsamplers.
+    `buckets` and `levels` are those of the symbols and of the dot product. `large` is how many pictures train each of
+    the upsamplers, on crops of one in `crops` of their side.
     """
 
     prior: tuple[int, int, int]
@@ -28,6 +28,7 @@ class UnclipPreset:
     decoder: tuple[int, ...]
     upsampler: tuple[int, ...]
     large: tuple[int, int]
+    crops: tuple[int, int]
     schedules: dict[str, Schedule]
     device: str
 
@@ -40,12 +41,13 @@ _CPU = UnclipPreset(
     decoder=(48, 96, 144),
     upsampler=(32, 64, 64),
     large=(6_000, 400),
+    crops=(4, 8),
     schedules={
         "prior": Schedule(steps=14_000, batch=64, lr=1e-3, minutes=35, warmup=200, decay=0.6, ema=0.999),
         "ar_prior": Schedule(steps=8_000, batch=64, lr=1e-3, minutes=25, warmup=200, decay=0.6, ema=0.998),
         "decoder": Schedule(steps=24_000, batch=64, lr=8e-4, minutes=70, warmup=300, decay=0.5, ema=0.999),
         "upsampler": Schedule(steps=8_000, batch=8, lr=8e-4, minutes=40, warmup=100, decay=0.6, ema=0.998),
-        "upsampler_2": Schedule(steps=4_000, batch=4, lr=8e-4, minutes=40, warmup=100, decay=0.6, ema=0.998),
+        "upsampler_2": Schedule(steps=8_000, batch=4, lr=8e-4, minutes=40, warmup=100, decay=0.6, ema=0.998),
     },
     device="cpu",
 )
@@ -54,6 +56,7 @@ _CUDA = replace(
     device="cuda",
     upsampler=(24, 48, 48),
     large=(20_000, 1_500),
+    crops=(4, 4),
     schedules={
         "prior": Schedule(steps=60_000, batch=1024, lr=1e-3, minutes=4, warmup=500, decay=0.6, ema=0.9995),
         "ar_prior": Schedule(steps=30_000, batch=512, lr=1e-3, minutes=4, warmup=500, decay=0.6, ema=0.9995),

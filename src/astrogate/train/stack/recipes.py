@@ -16,7 +16,7 @@ from astrogate.models.loading.checks import digest
 from astrogate.models.unclip.conditions import ImageConditions
 from astrogate.models.unclip.load import save_codebook
 from astrogate.ops.quantise import fit_codebook
-from astrogate.train.kit.begin import begin, begin_decoder, starting_weights, weights_of
+from astrogate.train.kit.begin import begin, begin_decoder, starting_weights
 from astrogate.train.kit.data import PictureData
 from astrogate.train.kit.denoising import cache_moments, load_vae
 from astrogate.train.kit.loop import Schedule
@@ -67,7 +67,7 @@ class Training:
     def started(self, model: Any) -> Any:
         """The model with the weights that it starts from."""
         if self.init is not None:
-            begin(model, weights_of(self.init, self.name))
+            begin(model, starting_weights(self.init, self.name)[0])
         return model
 
     def embedded(self) -> Embedded:
@@ -148,14 +148,15 @@ def _decoder(on: Training) -> Save:
 
 def _upsampler(on: Training, *, kind: Corruption, factor: int) -> Save:
     """An upsampler to `factor` times the side of the decoder's pictures."""
-    side = on.source.size * factor
+    side, crop = on.source.size * factor, on.preset.crops[factor > FACTOR]
     with on.crew.main_process_first():
         data = on.source.pictures(on.folder / f"data-{side}", side)
     unet = train_upsampler(
-        on.started(build_upsampler(on.preset, side // FACTOR)),
+        on.started(build_upsampler(on.preset, side // crop)),
         data,
         on.schedule,
         kind=kind,
+        crop=crop,
         folder=on.folder,
         seed=on.seed,
         device=on.device,
