@@ -353,6 +353,18 @@ def test_a_sampler_that_a_pipeline_cant_use_is_refused(model: Model, family: str
     assert model.denoise([made(model, family)], Recipe(2, scheduler=own)).isfinite().all()
 
 
+def test_a_processor_is_not_needed_for_its_tokenizer(tiny_folders: Folders, tmp_path: Path) -> None:
+    """The published FLUX.2 names one that asks for torchvision."""
+    folder = tmp_path / "processor"
+    shutil.copytree(tiny_folders("flux2"), folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    processor = {"tokenizer": ["transformers", "PixtralProcessor"]}
+    (folder / "model_index.json").write_text(json.dumps({**index, **processor}))
+    ours, plain = (load(str(path), device="cpu") for path in (folder, tiny_folders("flux2")))
+    assert ours.segments(PROMPT) == plain.segments(PROMPT)
+    assert torch.equal(ours.encode([PROMPT])["prompt_embeds"], plain.encode([PROMPT])["prompt_embeds"])
+
+
 def test_a_distilled_checkpoint_goes_without_guidance(tiny_folders: Folders, tmp_path: Path) -> None:
     folder = tmp_path / "distilled"
     shutil.copytree(tiny_folders("flux2_klein"), folder)

@@ -73,6 +73,7 @@ def check_tokenizers(pipe: Any, name: str) -> None:
     pairs = (("tokenizer", "text_encoder"), ("prior_tokenizer", "prior_text_encoder"))
     for part, encoder in (*pairs, *((f"tokenizer_{i}", f"text_encoder_{i}") for i in (2, 3))):
         tokenizer = getattr(pipe, part, None)
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # that of a processor
         if tokenizer is None:
             continue
         if len(tokenizer) < 4 or tokenizer.eos_token_id is None:

@@ -22,7 +22,7 @@ from astrogate.models.family import Family, Row, StackFamily
 from astrogate.models.loading.checks import check_adapters, check_parts, check_tokenizers, latents_vae
 from astrogate.models.loading.index import check_drawn, family_named, index_of
 from astrogate.models.loading.locate import SHIPPED, is_file, is_shipped, is_small, is_unclip, locate, shipped_folder
-from astrogate.models.loading.parts import check_classes, check_layers, load_module, modules_of
+from astrogate.models.loading.parts import check_classes, check_layers, load_module, modules_of, tokenizers_of
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import as_student, lora_file, parted
 from astrogate.models.loading.trust import check_folder
@@ -170,10 +170,12 @@ def _pipeline(family: Family, folder: Path, dtype: Any, *, small: bool) -> Any:
         index = {k: v for k, v in index_of(folder, str(folder)).items() if k not in family.loading}
         if small:
             index = {k: v for k, v in index.items() if k != "vae"}
-        parts = modules_of(folder, index, pipeline, dtype)
+        parts, readers = modules_of(folder, index, pipeline, dtype), tokenizers_of(folder, index)
         if small:
             parts["vae"] = load_module(diffusers.AutoencoderKL, latents_vae(folder), dtype)
-        return pipeline.from_pretrained(folder, **kept, **family.loading, **parts)
+        pipe = pipeline.from_pretrained(folder, **kept, **family.loading, **parts, **dict.fromkeys(readers))
+        pipe.register_modules(**readers)
+        return pipe
 
 
 def _check_offload(family: Row, offload: bool) -> None:

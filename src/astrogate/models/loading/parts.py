@@ -66,6 +66,18 @@ def load_module(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     return module
 
 
+def tokenizers_of(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokenizers of what an index names as processors, which ask for torchvision: no picture is read by them."""
+    from transformers import AutoTokenizer
+
+    named = (name for name, told in index.items() if name.startswith("tokenizer") and isinstance(told, list))
+    return {
+        name: AutoTokenizer.from_pretrained(folder / name, local_files_only=True)
+        for name in named
+        if str(index[name][1]).endswith("Processor")
+    }
+
+
 def _is_of_another(folder: Path, kind: Any) -> bool:
     """Whether the folder is that of a model of which `kind` is a part, as a CLIP is of two towers."""
     told = read_settings(folder / "config.json").get("architectures")
