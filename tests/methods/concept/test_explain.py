@@ -22,6 +22,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.measure.clip import Clip
 from astrogate.methods.concept import explain as conceptor
 from astrogate.methods.concept import run as optimisation
+from astrogate.methods.concept import vocabulary as words_of_clip
 from astrogate.methods.concept.cutoffs import Cutoffs, alike, cutoffs
 from astrogate.methods.concept.dictionary import dictionary
 from astrogate.methods.concept.explain import RESULT, concepts, explain
@@ -415,6 +416,34 @@ def test_many_concepts_share_words_and_pictures(
     assert basis_place(found["happy"]).text.endswith("dog")
     assert len(list((tmp_path / "pictures").iterdir())) == 2
     assert len(list(tmp_path.glob("vocabulary-*"))) == 1
+
+
+def test_a_vocabulary_that_was_cut_off_goes_on_and_is_the_same(
+    tiny: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, templates = (
+        ["dog", "cat", "horse"],
+        [f"{head} {{}}" for head in ("a", "of a", "painting of", "a photo", "3 d")],
+    )
+    whole = vocabulary(tiny, clip, words=words, templates=templates).features
+    monkeypatch.setattr(words_of_clip, "_TEXTS", 6)  # two templates at once
+    told: list[str] = []
+
+    def cut(text: str) -> None:
+        told.append(text)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vocabulary(tiny, clip, words=words, templates=templates, folder=tmp_path, tell=cut)
+    (begun,) = tmp_path.iterdir()
+    again = vocabulary(tiny, clip, words=words, templates=templates, folder=tmp_path, tell=told.append)
+    assert [text.split(",")[0] for text in told] == [f"3 words in {n} of 5 templates" for n in (2, 4, 5)]
+    assert torch.allclose(again.features, whole, atol=1e-6)
+    assert [path.name for path in tmp_path.iterdir()] == [begun.name.replace("-begun", "")]
+    begun.write_bytes(b"no tensors")  # a broken one is not gone on from
+    vocabulary(tiny, clip, words=words, templates=templates[::-1], folder=tmp_path, tell=told.append)
+    assert told[3].startswith("3 words in 2 of 5")
 
 
 def test_what_cannot_be_explained_is_refused(tiny: Model, tiny_folders: Any, clip: Clip) -> None:

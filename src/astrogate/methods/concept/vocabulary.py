@@ -12,8 +12,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -38,6 +40,7 @@ _HEADS = (
 TEMPLATES = tuple(f"{head}{joint} {{}}" for head in _HEADS for joint in (" of a", " of", ","))
 #: How many texts are held at once.
 _TEXTS = 20_000
+_BEGUN = "astrogate-words-begun-1"
 #: A whole word of two letters or more.
 PATTERN = r"[a-z]{2,}"
 
@@ -148,10 +151,15 @@ def _features(
     key = key_of(digest_of(clip.model), words, templates)
     path = None if folder is None else folder / f"vocabulary-{key}.safetensors"
 
-    def made() -> dict[str, Tensor]:
-        return {"features": word_features(clip, words, templates, tell=tell)}
+    part = None if path is None else path.with_name(f"{path.stem}-begun{path.suffix}")
 
-    return archive.kept(path, made, ("features",), len(words))["features"]
+    def made() -> dict[str, Tensor]:
+        return {"features": word_features(clip, words, templates, part=part, tell=tell)}
+
+    found = archive.kept(path, made, ("features",), len(words))["features"]
+    if part is not None:
+        part.unlink(missing_ok=True)
+    return found
 
 
 @usual()
@@ -160,13 +168,30 @@ def word_features(
     words: Sequence[str],
     templates: Sequence[str] = TEMPLATES,
     *,
+    part: Path | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Tensor:
-    """t_v [n, d] of words, without a cache."""
-    at_once = max(1, _TEXTS // len(words))
-    total = torch.zeros(())
-    for start in range(0, len(templates), at_once):
+    """t_v [n, d] of words. Where they are many, `part` keeps the sum of what is done, and goes on from it."""
+    at_once, many = max(1, _TEXTS // len(words)), len(words) * len(templates) > _TEXTS
+    first, total = _begun(part, len(words)) if many else (0, torch.zeros(()))
+    began = monotonic()
+    for start in range(first, len(templates), at_once):
         total = total + clip.filled(templates[start : start + at_once], words).sum(0)
-        if len(words) * len(templates) > _TEXTS:
-            tell(f"{len(words)} words in {min(start + at_once, len(templates))} of {len(templates)} templates")
+        done = min(start + at_once, len(templates))
+        if many and part is not None:
+            archive.write(part, {"total": total}, {"name": part.name, "done": done}, format=_BEGUN)
+        if many:
+            left = (monotonic() - began) / (done - first) * (len(templates) - done)
+            tell(f"{len(words)} words in {done} of {len(templates)} templates, {left / 60:.0f} min left")
     return F.normalize(total, dim=1)
+
+
+def _begun(part: Path | None, count: int) -> tuple[int, Tensor]:
+    """How many templates an earlier run had done, and their sum [count, d]; nothing where there is no such file."""
+    if part is not None and part.exists():
+        asked: Any = {"what": "words begun", "remedy": "delete it", "format": _BEGUN, "tensors": ("total",)}
+        with suppress(AstrogateError):
+            found, told = archive.read(part, fields={"name": str, "done": int}, **asked)
+            if told["name"] == part.name and found["total"].ndim == 2 and len(found["total"]) == count:
+                return told["done"], found["total"]
+    return 0, torch.zeros(())
