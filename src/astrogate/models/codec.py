@@ -205,7 +205,7 @@ def codec_of(vae: Any) -> Coder:
     """Between pictures and the latents of a pipeline's autoencoder, of whatever class."""
     if hasattr(vae, "bn"):
         return Folded(vae)
-    if "encoder_block_out_channels" in vae.config:
+    if hasattr(vae.config, "encoder_block_out_channels"):
         return Compressed(vae)
     return Frames(vae) if hasattr(vae, "temperal_downsample") else Autoencoder(vae)
 

@@ -123,8 +123,9 @@ def _found(module: nn.Module, state: Mapping[str, Tensor], stored: Mapping[str, 
     """See `_held`."""
     prefix, found = f"{getattr(module, 'base_model_prefix', '') or 'text_model'}.", dict[str, Tensor]()
     for name, tensor in state.items():
-        bare = name.replace("language_model.", "")  # a part of encoders that see, too, whose files go without
-        names = (name, prefix + name, name.removeprefix(prefix), bare)
+        bare = name.replace("language_model.", "")  # a part of encoders that see, too, whose files go without,
+        turned = name.replace("model.language_model.", "language_model.model.")  # or have it the other way round
+        names = (name, prefix + name, name.removeprefix(prefix), bare, turned)
         other = next((stored[n] for n in names if n in stored), None)
         if other is not None:
             if not _agrees(tensor, other):

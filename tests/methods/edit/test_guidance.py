@@ -49,6 +49,12 @@ def by_negative(family: str) -> Recipe:
     return replace(PLAIN, **guided(family, 3.0))  # type: ignore[arg-type]
 
 
+def of_negative(point: Point) -> Point:
+    """The point of a point's negative prompt, as that is encoded."""
+    tensors = point.tensors
+    return replace(point, tensors={name: tensors.get(f"negative_{name}", value) for name, value in tensors.items()})
+
+
 def test_a_whole_guide_without_guidance_is_the_edit_itself(model: Model, family: str) -> None:
     """eps + 1 (eps(edit) - eps) = eps(edit), at every step."""
     point = made(model, family)
@@ -64,8 +70,7 @@ def test_the_term_is_added_to_the_guided_prediction(model: Model, family: str, q
     point, recipe = made(model, family), by_negative(family)
     edit = steered(model, point)
     base = predictions(model, [point, point], recipe)[0]
-    tensors, how = point.tensors, row(family).guidance
-    negative = replace(point, tensors={name: tensors.get(f"negative_{name}", value) for name, value in tensors.items()})
+    how, negative = row(family).guidance, of_negative(point)
     own, edited, free = (predictions(model, [p], plain(family))[0][0] for p in (point, point.apply(edit), negative))
     term = edited - own
     size = term.abs().mean(1 if term.ndim == 2 else 0, keepdim=True)
@@ -86,7 +91,7 @@ def test_the_term_is_added_to_the_guided_prediction(model: Model, family: str, q
 def test_toward_measures_against_the_negative_half(model: Model, family: str) -> None:
     point, recipe = made(model, family, negative="a sad cat"), by_negative(family)
     base = predictions(model, [point], recipe)[0]
-    points = [made(model, family, prompt) for prompt in ("a cat", "a sad cat")]
+    points = [made(model, family, "a cat"), of_negative(point)]
     edit, away = (predictions(model, [p], plain(family))[0] for p in points)
     moved = predictions(model, [point.apply(toward(model, "a cat", **WHOLE), 1.5)], recipe)[0]
     assert torch.allclose(moved, base + 1.5 * (edit - away), atol=1e-4)

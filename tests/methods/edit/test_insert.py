@@ -95,7 +95,7 @@ def test_every_family_takes_it_and_scale_zero_is_the_point(tiny_folders: Callabl
     point = made(model, family, PROMPT, 1)
     edit = insert(model, point, "fat", before="dog", recipe=RECIPE)
     assert (edit.name, edit.origin["method"], edit.origin["before"]) == ("fat", "insert", "dog")
-    assert min(edit.origin["responses"]) > 0
+    assert edit.origin["responses"][0] > 0  # what stands behind the words may be masked
     if edit.origin["moved"] == "all":
         assert ("pooled_prompt_embeds" in edit.above.spaces()) == ("pooled_prompt_embeds" in model.spaces)
     plain, zero, moved = (model.denoise([p], RECIPE) for p in (point, *(point.apply(edit, s) for s in (0, 1))))
