@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 
-from tests.checkpoints.parts import qwen_tokenizer
+from tests.checkpoints.parts import frames_vae, qwen_tokenizer
 
 SIZE = 32
 
 
 def build(folder: Path) -> None:
     from diffusers import (
-        AutoencoderKLQwenImage,
         FlowMatchEulerDiscreteScheduler,
         Krea2Pipeline,
         Krea2Transformer2DModel,
@@ -22,7 +21,6 @@ def build(folder: Path) -> None:
 
     torch.manual_seed(0)
     tokenizer = qwen_tokenizer()
-    statistics: Any = {"latents_mean": [0.1, -0.2, 0.3, 0.0], "latents_std": [1.1, 0.9, 1.3, 0.8]}
     transformer = Krea2Transformer2DModel(
         in_channels=16,
         num_layers=2,
@@ -40,13 +38,10 @@ def build(folder: Path) -> None:
         num_refiner_text_blocks=1,
         axes_dims_rope=(4, 6, 6),
     )
-    vae = AutoencoderKLQwenImage(
-        base_dim=8, z_dim=4, dim_mult=[1, 2], num_res_blocks=1, temperal_downsample=[False], **statistics
-    )
     Krea2Pipeline(
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
-        vae=vae,
+        vae=frames_vae(),
         text_encoder=_encoder(tokenizer),
         tokenizer=tokenizer,
         text_encoder_select_layers=(1, 2),

@@ -148,6 +148,16 @@ def vae(channels: int = 4, widths: tuple[int, ...] = (8, 16), **options: Any) ->
     )
 
 
+def frames_vae() -> Any:
+    """An autoencoder of videos, as Qwen-Image and Krea 2 have it."""
+    from diffusers import AutoencoderKLQwenImage
+
+    statistics: Any = {"latents_mean": [0.1, -0.2, 0.3, 0.0], "latents_std": [1.1, 0.9, 1.3, 0.8]}
+    return AutoencoderKLQwenImage(
+        base_dim=8, z_dim=4, dim_mult=[1, 2], num_res_blocks=1, temperal_downsample=[False], **statistics
+    )
+
+
 def unet(width: int = 32, **options: Any) -> Any:
     from diffusers import UNet2DConditionModel
 

@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 
-from tests.checkpoints.parts import qwen_tokenizer
+from tests.checkpoints.parts import frames_vae, qwen_tokenizer
 
 SIZE = 32
 
 
 def build(folder: Path) -> None:
     from diffusers import (
-        AutoencoderKLQwenImage,
         FlowMatchEulerDiscreteScheduler,
         QwenImagePipeline,
         QwenImageTransformer2DModel,
@@ -22,7 +21,6 @@ def build(folder: Path) -> None:
 
     torch.manual_seed(0)
     tokenizer = qwen_tokenizer()
-    statistics: Any = {"latents_mean": [0.1, -0.2, 0.3, 0.0], "latents_std": [1.1, 0.9, 1.3, 0.8]}
     transformer = QwenImageTransformer2DModel(
         in_channels=16,
         out_channels=4,
@@ -32,13 +30,10 @@ def build(folder: Path) -> None:
         joint_attention_dim=32,
         axes_dims_rope=(4, 6, 6),
     )
-    vae = AutoencoderKLQwenImage(
-        base_dim=8, z_dim=4, dim_mult=[1, 2], num_res_blocks=1, temperal_downsample=[False], **statistics
-    )
     QwenImagePipeline(
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=vae,
+        vae=frames_vae(),
         text_encoder=_encoder(tokenizer),
         tokenizer=tokenizer,
     ).save_pretrained(folder)

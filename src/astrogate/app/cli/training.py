@@ -218,7 +218,7 @@ def decoder(training: Training) -> None:
 @click.option("--second", is_flag=True, help="The one after the first, with stronger corruption.")
 @_trains
 def upsampler(second: bool, training: Training) -> None:
-    """Train an upsampler: four times the side, on random crops of a quarter of it."""
+    """Train an upsampler: four times the side, on random crops."""
     training.train("upsampler_2" if second else "upsampler")
 
 
