@@ -169,6 +169,8 @@ class Family(Row):
 
     #: Further pipelines that its rows fit, with one condition more.
     wraps: tuple[str, ...] = ()
+    #: A control picture goes through the autoencoder: it is "control_image", from -1 to 1, instead of "image".
+    encoded_control: bool = False
     #: Its parts, by their names in the pipeline.
     encoders: tuple[str, ...]
     denoiser: str

@@ -19,6 +19,8 @@ def _length(pipe: Any) -> int:
 FAMILY = Family(
     name="Flux.1",
     pipelines=("FluxPipeline",),
+    wraps=("FluxControlNetPipeline",),
+    encoded_control=True,
     encoders=("text_encoder", "text_encoder_2"),
     denoiser="transformer",
     texts=(Text("tokenizer_2", _length),),
@@ -31,5 +33,5 @@ FAMILY = Family(
     packing=2,
     timesteps=1000,
     shared=frozenset({"img_ids", "txt_ids"}),
-    can=frozenset({"steer", "pooled", "guide", "hold", "attend", "offload"}),
+    can=frozenset({"steer", "pooled", "guide", "hold", "attend", "control", "offload"}),
 )

@@ -21,6 +21,8 @@ def _chat(pipe: Any) -> tuple[str, str]:
 FAMILY = Family(
     name="Qwen-Image",
     pipelines=("QwenImagePipeline",),
+    wraps=("QwenImageControlNetPipeline",),
+    encoded_control=True,
     encoders=("text_encoder",),
     denoiser="transformer",
     texts=(Text("tokenizer", 512, around=_chat, drop=34),),
@@ -36,5 +38,5 @@ FAMILY = Family(
     mask="prompt_embeds_mask",
     options={"guidance_scale": None},
     recipe=Recipe(50, 4.0),
-    can=frozenset({"steer", "guide", "hold", "attend", "offload"}),
+    can=frozenset({"steer", "guide", "hold", "attend", "control", "offload"}),
 )

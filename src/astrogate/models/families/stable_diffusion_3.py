@@ -11,6 +11,8 @@ from astrogate.models.family import WITH_POOLED, Family, Site, Text
 FAMILY = Family(
     name="Stable Diffusion 3",
     pipelines=("StableDiffusion3Pipeline",),
+    wraps=("StableDiffusion3ControlNetPipeline",),
+    encoded_control=True,
     encoders=("text_encoder", "text_encoder_2", "text_encoder_3"),
     denoiser="transformer",
     texts=(Text("tokenizer"), Text("tokenizer_3", 256, "t5")),
@@ -20,5 +22,5 @@ FAMILY = Family(
         "pooled_prompt_embeds": Site(("pooled_projections",)),
     },
     patch=2,
-    can=frozenset({"steer", "pooled", "guide", "hold", "attend", "offload"}),
+    can=frozenset({"steer", "pooled", "guide", "hold", "attend", "control", "offload"}),
 )

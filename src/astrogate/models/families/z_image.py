@@ -13,6 +13,8 @@ from astrogate.models.text.chat import chat
 FAMILY = Family(
     name="Z-Image",
     pipelines=("ZImagePipeline",),
+    wraps=("ZImageControlNetPipeline",),
+    encoded_control=True,
     encoders=("text_encoder",),
     denoiser="transformer",
     texts=(Text("tokenizer", 512, around=lambda pipe: chat(pipe.tokenizer, enable_thinking=True)),),
@@ -29,5 +31,5 @@ FAMILY = Family(
     precise=True,
     side=128,
     recipe=Recipe(50, 5.0),
-    can=frozenset({"steer", "guide", "hold", "attend", "offload"}),
+    can=frozenset({"steer", "guide", "hold", "attend", "control", "offload"}),
 )

@@ -7,7 +7,7 @@ conditioning moved as the denoiser does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -17,13 +17,14 @@ from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Guide, Half
-from astrogate.models.family import Family, Guidance
+from astrogate.models.family import Family, Guidance, Site
 from astrogate.models.sampler.edits import Acting, conditioned, kept, moved, terms
 from astrogate.models.sampler.layers import flat, unflat
 from astrogate.models.sampler.lengths import as_batch, as_given
 
 #: The share of the sampling that is done at a timestep.
 Progress = Callable[[Tensor | float], float]
+Sites = Mapping[str, Site]
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -38,13 +39,20 @@ def editing(
     with ExitStack() as stack:
         if acting.steers or acting.guides or acting.held:
             for i, denoiser in enumerate(denoisers):
-                hooks = _Hooks(acting, family, progress, guided, predicts=i == 0)
+                hooks = _Hooks(acting, family, progress, guided, _control_sites(denoiser, family) if i else None)
                 stack.callback(denoiser.register_forward_pre_hook(hooks.before, with_kwargs=True).remove)
                 if i == 0 and (acting.guides or acting.held):
                     stack.callback(denoiser.register_forward_hook(hooks.behind, with_kwargs=True).remove)
                 if i == 0 and any(h.attend < 1 for h in acting.held):
                     stack.enter_context(looking(denoiser, lambda hooks=hooks: hooks.pairs, family))
         yield
+
+
+def _control_sites(net: nn.Module, family: Family) -> Sites:
+    """Where tensors enter a ControlNet: some are given zeros for the pooled text."""
+    config: Any = getattr(net, "config", {})
+    unseen = {"pooled_prompt_embeds"} if config.get("force_zeros_for_pooled_projection") else set[str]()
+    return {space: site for space, site in family.sites.items() if space not in unseen}
 
 
 class _Turns:
@@ -63,9 +71,9 @@ class _Turns:
 class _Hooks:
     """The hooks of one denoiser, and what the first leaves for the second."""
 
-    def __init__(self, acting: Acting, family: Family, progress: Progress, guided: bool, *, predicts: bool) -> None:
+    def __init__(self, acting: Acting, family: Family, progress: Progress, guided: bool, sites: Sites | None) -> None:
         self.acting, self.family, self.progress, self.guided = acting, family, progress, guided
-        self.predicts = predicts
+        self.sites, self.predicts = sites or family.sites, sites is None
         self.turns = _Turns(family.guidance) if guided and family.guidance.layout == "in turn" else None
         self.halves: dict[Half, int] = {}
         self.now: list[tuple[int, Guide]] = []
@@ -92,7 +100,7 @@ class _Hooks:
         starts = self.halves.values()
         if self.acting.held:
             args, kwargs = self._shadowed(args, kwargs)
-        for space, site in family.sites.items():
+        for space, site in self.sites.items():
             if not site.fixed:
                 args, kwargs = replaced(
                     args,

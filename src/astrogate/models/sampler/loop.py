@@ -6,8 +6,8 @@ is left as it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from inspect import signature
 from typing import Any
@@ -48,7 +48,7 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     points = [*points, *(points[row].plain() for row in more)]
     batch = {space: states[[*range(count), *more]] for space, states in batch.items()} if more else batch
     options = {"height": height, "width": width, "guidance_scale": recipe.guidance_scale, **family.options}
-    options |= {**_by_steps(recipe, family), **_extras(pipe, points), **_eta(recipe, pipe, family)}
+    options |= {**_by_steps(recipe, family), **_extras(pipe, points, family), **_eta(recipe, pipe, family)}
     last = list[Tensor]()
     if family.fold > 1:  # what the pipeline gives is unfolded, for its decoder
         options["callback_on_step_end"] = lambda _, __, ___, state: last.append(state["latents"]) or {}
@@ -64,6 +64,7 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
         with (
             precision(recipe.dtype, own, pipe._execution_device.type),
             _own_images(pipe, points, guided=guided),
+            _own_noise(pipe, points),
             windows(pipe, recipe, latents),
             editing(denoisers, acts, family, progress, guided=guided),
         ):
@@ -135,7 +136,7 @@ def _eta(recipe: Recipe, pipe: Any, family: Family) -> dict[str, float]:
     return {"eta": recipe.eta}
 
 
-def _extras(pipe: Any, points: Sequence[Point]) -> dict[str, Any]:
+def _extras(pipe: Any, points: Sequence[Point], family: Family) -> dict[str, Any]:
     """The points' extras as the pipeline takes them: control images, and one IP-Adapter's embeddings for all."""
     names = set[str]().union(*(point.extras for point in points))
     if any(set(point.extras) != names for point in points):
@@ -150,6 +151,8 @@ def _extras(pipe: Any, points: Sequence[Point]) -> dict[str, Any]:
         reason = "needs a picture" if adapted(pipe) else "has no IP-Adapter for the picture"
         raise AstrogateError(f"this model {reason}", "see `with_image`, or wrap the pipeline that fits")
     batch: dict[str, Any] = {name: torch.stack([point.extras[name] for point in points]) for name in names}
+    if controlled and family.encoded_control:
+        batch["control_image"] = 2 * batch.pop("image") - 1
     return batch | {name: [batch[name][0]] for name in names & {_EMBEDS}}
 
 
@@ -165,6 +168,31 @@ def _own_images(pipe: Any, points: Sequence[Point], *, guided: bool) -> Abstract
     halves = torch.stack([point.extras[_EMBEDS] for point in points], 1)[0 if guided else 1 :].flatten(0, 1)
     value = [halves.to(pipe._execution_device, pipe.unet.dtype)]
     return replacing(pipe.unet, ("added_cond_kwargs", "image_embeds"), value)
+
+
+@contextmanager
+def _own_noise(pipe: Any, points: Sequence[Point]) -> Generator[None]:
+    """While open, a control picture that an autoencoder encodes at random draws each row's noise by its point's seed.
+
+    Some pipelines give no generator.
+    """
+    if getattr(pipe, "controlnet", None) is None:
+        yield
+        return
+    encode = pipe.vae.encode
+
+    def encoded(*args: Any, **kwargs: Any) -> Any:
+        out = encode(*args, **kwargs)
+        sample, times = out.latent_dist.sample, len(out.latent_dist.mean) // len(points)
+        each = [sampler_generator(point) for point in points] * times
+        out.latent_dist.sample = lambda generator=None: sample(each if generator is None else generator)
+        return out
+
+    pipe.vae.encode = encoded
+    try:
+        yield
+    finally:
+        del pipe.vae.encode
 
 
 def _scheduler(recipe: Recipe, own: Any, family: Family) -> Any:
