@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
 from astrogate.core import files
 from astrogate.core.errors import AstrogateError
@@ -51,15 +52,16 @@ def test_modes_are_those_of_an_ordinary_write(tmp_path: Path) -> None:
         write_text(tmp_path / "file", "x")
         (tmp_path / "plain").write_text("x")
         (tmp_path / "plain folder").mkdir()
-        with whole_folder(tmp_path / "folder", "a"):
-            pass
+        with whole_folder(tmp_path / "folder", "a") as made:
+            save_file({}, made / "weights")  # for its owner alone
     finally:
         os.umask(before)
-    for ours, plain in (("file", "plain"), ("folder", "plain folder")):
+    for ours, plain in (("file", "plain"), ("folder", "plain folder"), ("folder/weights", "plain")):
         assert (tmp_path / ours).stat().st_mode == (tmp_path / plain).stat().st_mode
     (tmp_path / "file").chmod(0o600)
     (tmp_path / "folder").chmod(0o700)
     write_text(tmp_path / "file", "y")
+    (tmp_path / "folder" / "a").touch()
     with whole_folder(tmp_path / "folder", "a"):
         pass
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600

@@ -113,6 +113,7 @@ def whole_folder(path: Path, mark: str) -> Generator[Path]:
         raise AstrogateError(f"cannot write {path} ({error.strerror or error})", "name a writable folder") from error
     try:
         yield fresh
+        _open_as_usual(fresh)
         _sync(fresh)
         if path.exists():
             _copy_mode(path, fresh)
@@ -198,6 +199,19 @@ def _copy_mode(path: Path, to: Path) -> None:
     """Give `to` the mode of `path`, where the system has modes."""
     with suppress(OSError):
         shutil.copymode(path, to)
+
+
+def _open_as_usual(folder: Path) -> None:
+    """Give files the mode that an ordinary write gives: safetensors writes its own for the owner alone."""
+    with suppress(OSError):  # a system without modes
+        asked = folder / ".mode"
+        asked.touch()
+        mode = asked.stat().st_mode & 0o777
+        asked.unlink()
+        for below, _, names in os.walk(folder):
+            for path in (Path(below, name) for name in names):
+                if not path.is_symlink():
+                    path.chmod(mode)
 
 
 def _synced(descriptor: int) -> None:
