@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import torch
-from PIL.Image import Resampling
-from torch import nn
+from PIL import Image
+from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
@@ -17,9 +18,6 @@ from astrogate.core.state import usual
 from astrogate.models.registry import require
 from astrogate.models.sampler.loop import adapted
 from astrogate.ops.pixels import rgb, to_pictures
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 def with_control(model: Model, point: Point, image: Image.Image) -> Point:
@@ -30,7 +28,7 @@ def with_control(model: Model, point: Point, image: Image.Image) -> Point:
     require(model, "control")
     _check_strides(model)
     height, width = (side * model.factor for side in point.tensors["latents"].shape[-2:])
-    fitted = rgb(image).resize((width, height), Resampling.LANCZOS)
+    fitted = rgb(image).resize((width, height), Image.Resampling.LANCZOS)
     return replace(point, extras={**point.extras, "image": to_pictures(fitted)})
 
 
@@ -59,5 +57,16 @@ def with_image(model: Model, point: Point, image: Image.Image) -> Point:
     pipe: Any = model.pipe  # type: ignore[attr-defined]
     if getattr(pipe, "image_encoder", None) is None or not adapted(pipe):
         raise AstrogateError(f"{model.name} has no IP-Adapter", "load one with pipe.load_ip_adapter before `wrap`")
-    found = pipe.prepare_ip_adapter_image_embeds(rgb(image), None, pipe._execution_device, 1, True)
-    return replace(point, extras={**point.extras, "ip_adapter_image_embeds": found[0].cpu()})
+    halves = _halves(pipe, rgb(image), in_turn=model.family.guidance.layout == "in turn")  # type: ignore[attr-defined]
+    return replace(point, extras={**point.extras, "ip_adapter_image_embeds": halves.cpu()})
+
+
+def _halves(pipe: Any, image: Image.Image, *, in_turn: bool) -> Tensor:
+    """What an IP-Adapter reads [2, ...]: of no picture, and of one. For halves in turn, no picture is a black one."""
+    prepare = partial(pipe.prepare_ip_adapter_image_embeds, ip_adapter_image_embeds=None)
+    options: dict[str, Any] = {"device": pipe._execution_device, "num_images_per_prompt": 1}
+    if in_turn:
+        black = Image.new("RGB", image.size)
+        return torch.cat([prepare(picture, **options)[0] for picture in (black, image)])
+    found = prepare(image, do_classifier_free_guidance=True, **options)
+    return found if isinstance(found, Tensor) else found[0]

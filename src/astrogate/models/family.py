@@ -141,6 +141,14 @@ class Guidance:
         return asked
 
 
+@dataclass(frozen=True, slots=True)
+class Pictured:
+    """Where an IP-Adapter's pictures enter the denoiser; `listed` says that a batch of them is one item of a list."""
+
+    path: tuple[str, ...] = ("added_cond_kwargs", "image_embeds")
+    listed: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """What every family declares.
@@ -171,6 +179,7 @@ class Family(Row):
     wraps: tuple[str, ...] = ()
     #: A control picture goes through the autoencoder: it is "control_image", from -1 to 1, instead of "image".
     encoded_control: bool = False
+    pictured: Pictured = Pictured()
     #: Its parts, by their names in the pipeline.
     encoders: tuple[str, ...]
     denoiser: str

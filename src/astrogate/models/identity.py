@@ -22,7 +22,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.models.finite import FACTORS
 
 #: What a LoRA or an IP-Adapter adds to a checkpoint's own weights.
-_ADDED = ("lora_", "_ip.", "encoder_hid_proj.")
+_ADDED = ("lora_", "_ip.", "encoder_hid_proj.", ".processor.", "image_proj.")
 #: What changes a layer's work and is no weight: of a LoRA, and of FreeU.
 _SETTINGS = ("scaling", "active_adapters", "disable_adapters", "s1", "s2", "b1", "b2")
 #: Files beside the weights that a part is loaded from: of other precisions, and without their moving average.

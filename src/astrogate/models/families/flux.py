@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from astrogate.models.family import Family, Guidance, Site, Text
+from astrogate.models.family import Family, Guidance, Pictured, Site, Text
 
 
 def _length(pipe: Any) -> int:
@@ -21,6 +21,7 @@ FAMILY = Family(
     pipelines=("FluxPipeline",),
     wraps=("FluxControlNetPipeline",),
     encoded_control=True,
+    pictured=Pictured(("joint_attention_kwargs", "ip_adapter_image_embeds")),
     encoders=("text_encoder", "text_encoder_2"),
     denoiser="transformer",
     texts=(Text("tokenizer_2", _length),),
@@ -33,5 +34,5 @@ FAMILY = Family(
     packing=2,
     timesteps=1000,
     shared=frozenset({"img_ids", "txt_ids"}),
-    can=frozenset({"steer", "pooled", "guide", "hold", "attend", "control", "offload"}),
+    can=frozenset({"steer", "pooled", "guide", "hold", "attend", "control", "ip_adapter", "offload"}),
 )

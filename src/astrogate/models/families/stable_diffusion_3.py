@@ -6,13 +6,14 @@ them on the sequence axis; the CLIP encoders' projected texts are a second condi
 
 from __future__ import annotations
 
-from astrogate.models.family import WITH_POOLED, Family, Site, Text
+from astrogate.models.family import WITH_POOLED, Family, Pictured, Site, Text
 
 FAMILY = Family(
     name="Stable Diffusion 3",
     pipelines=("StableDiffusion3Pipeline",),
     wraps=("StableDiffusion3ControlNetPipeline",),
     encoded_control=True,
+    pictured=Pictured(("joint_attention_kwargs", "ip_adapter_image_embeds"), listed=False),
     encoders=("text_encoder", "text_encoder_2", "text_encoder_3"),
     denoiser="transformer",
     texts=(Text("tokenizer"), Text("tokenizer_3", 256, "t5")),
@@ -22,5 +23,5 @@ FAMILY = Family(
         "pooled_prompt_embeds": Site(("pooled_projections",)),
     },
     patch=2,
-    can=frozenset({"steer", "pooled", "guide", "hold", "attend", "control", "offload"}),
+    can=frozenset({"steer", "pooled", "guide", "hold", "attend", "control", "ip_adapter", "offload"}),
 )

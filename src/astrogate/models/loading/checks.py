@@ -92,7 +92,8 @@ def check_adapters(parts: Mapping[str, Any]) -> None:
     """Warn of LoRAs that are switched on and have a weight of 0, and of IP-Adapters of scale 0: they do nothing."""
     for part, module in parts.items():
         looks = [p for p in getattr(module, "attn_processors", {}).values() if "IPAdapter" in type(p).__name__]
-        if looks and not any(np.any(scale) for look in looks for scale in look.scale):
+        scales = [look.scale if isinstance(look.scale, list) else [look.scale] for look in looks]
+        if looks and not any(np.any(scale) for each in scales for scale in each):
             warn(f"the IP-Adapter of the {part} has scale 0: no effect", AstrogateWarning, stacklevel=4)
         layers = [
             layer for layer in module.modules() if hasattr(layer, "active_adapters") and hasattr(layer, "scaling")

@@ -262,11 +262,11 @@ def forwarding(denoiser: nn.Module, forward: Callable[..., Any]) -> Generator[No
 
 
 @contextmanager
-def replacing(denoiser: nn.Module, path: Sequence[str | int], value: Any) -> Generator[None]:
-    """While open, every call of a denoiser has `value` at `path` of its arguments, where there was any."""
+def replacing(denoiser: nn.Module, path: Sequence[str | int], values: Iterator[Any]) -> Generator[None]:
+    """While open, each call of a denoiser has the next of `values` at `path` of its arguments, where there was any."""
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        return replaced(args, kwargs, path, lambda _: value)
+        return replaced(args, kwargs, path, lambda _: next(values))
 
     handle = denoiser.register_forward_pre_hook(hook, with_kwargs=True)
     try:

@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from inspect import signature
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -48,7 +49,8 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     points = [*points, *(points[row].plain() for row in more)]
     batch = {space: states[[*range(count), *more]] for space, states in batch.items()} if more else batch
     options = {"height": height, "width": width, "guidance_scale": recipe.guidance_scale, **family.options}
-    options |= {**_by_steps(recipe, family), **_extras(pipe, points, family), **_eta(recipe, pipe, family)}
+    options |= {**_by_steps(recipe, family), **_eta(recipe, pipe, family)}
+    options |= _extras(pipe, points, family, guided=guided)
     last = list[Tensor]()
     if family.fold > 1:  # what the pipeline gives is unfolded, for its decoder
         options["callback_on_step_end"] = lambda _, __, ___, state: last.append(state["latents"]) or {}
@@ -63,7 +65,7 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
         pipe.scheduler = scheduler
         with (
             precision(recipe.dtype, own, pipe._execution_device.type),
-            _own_images(pipe, points, guided=guided),
+            _own_images(pipe, family, points, guided=guided),
             _own_noise(pipe, points),
             windows(pipe, recipe, latents),
             editing(denoisers, acts, family, progress, guided=guided),
@@ -136,7 +138,7 @@ def _eta(recipe: Recipe, pipe: Any, family: Family) -> dict[str, float]:
     return {"eta": recipe.eta}
 
 
-def _extras(pipe: Any, points: Sequence[Point], family: Family) -> dict[str, Any]:
+def _extras(pipe: Any, points: Sequence[Point], family: Family, *, guided: bool) -> dict[str, Any]:
     """The points' extras as the pipeline takes them: control images, and one IP-Adapter's embeddings for all."""
     names = set[str]().union(*(point.extras for point in points))
     if any(set(point.extras) != names for point in points):
@@ -153,21 +155,34 @@ def _extras(pipe: Any, points: Sequence[Point], family: Family) -> dict[str, Any
     batch: dict[str, Any] = {name: torch.stack([point.extras[name] for point in points]) for name in names}
     if controlled and family.encoded_control:
         batch["control_image"] = 2 * batch.pop("image") - 1
-    return batch | {name: [batch[name][0]] for name in names & {_EMBEDS}}
+    return batch | (_first_picture(batch[_EMBEDS][0], family, guided=guided) if _EMBEDS in names else {})
 
 
 def adapted(pipe: Any) -> bool:
-    """Whether a pipeline has an IP-Adapter, without whose picture its U-Net does not run."""
-    return getattr(getattr(pipe, "unet", None), "encoder_hid_proj", None) is not None
+    """Whether a pipeline has an IP-Adapter, without whose picture its denoiser does not run."""
+    nets = (getattr(pipe, name, None) for name in ("unet", "transformer"))
+    return any(getattr(net, name, None) is not None for net in nets for name in ("encoder_hid_proj", "image_proj"))
 
 
-def _own_images(pipe: Any, points: Sequence[Point], *, guided: bool) -> AbstractContextManager[None]:
+def _first_picture(halves: Tensor, family: Family, *, guided: bool) -> dict[str, Any]:
+    """What a pipeline is given of an IP-Adapter's picture, and repeats for the whole batch."""
+    if family.guidance.layout == "in turn":
+        return {_EMBEDS: [halves[1:]], f"negative_{_EMBEDS}": [halves[:1]]}
+    return {_EMBEDS: [halves] if family.pictured.listed else halves[0 if guided else 1 :]}
+
+
+def _own_images(pipe: Any, family: Family, points: Sequence[Point], *, guided: bool) -> AbstractContextManager[None]:
     """Each row its own picture: the pipelines repeat one IP-Adapter embedding for the whole batch."""
     if not all(_EMBEDS in point.extras for point in points):
         return nullcontext()
-    halves = torch.stack([point.extras[_EMBEDS] for point in points], 1)[0 if guided else 1 :].flatten(0, 1)
-    value = [halves.to(pipe._execution_device, pipe.unet.dtype)]
-    return replacing(pipe.unet, ("added_cond_kwargs", "image_embeds"), value)
+    denoiser = getattr(pipe, family.denoiser)
+    halves = torch.stack([point.extras[_EMBEDS] for point in points], 1).to(pipe._execution_device, denoiser.dtype)
+    if family.guidance.layout == "in turn":
+        batches = [halves[half] for half in ((1, 0) if guided else (1,))]
+    else:
+        batches = [halves[0 if guided else 1 :].flatten(0, 1)]
+    values = [[batch] if family.pictured.listed else batch for batch in batches]
+    return replacing(denoiser, family.pictured.path, cycle(values))
 
 
 @contextmanager
@@ -179,7 +194,7 @@ def _own_noise(pipe: Any, points: Sequence[Point]) -> Generator[None]:
     if getattr(pipe, "controlnet", None) is None:
         yield
         return
-    encode = pipe.vae.encode
+    had, encode = "encode" in vars(pipe.vae), pipe.vae.encode
 
     def encoded(*args: Any, **kwargs: Any) -> Any:
         out = encode(*args, **kwargs)
@@ -192,7 +207,10 @@ def _own_noise(pipe: Any, points: Sequence[Point]) -> Generator[None]:
     try:
         yield
     finally:
-        del pipe.vae.encode
+        if had:
+            pipe.vae.encode = encode
+        else:
+            del pipe.vae.encode
 
 
 def _scheduler(recipe: Recipe, own: Any, family: Family) -> Any:
