@@ -35,13 +35,16 @@ def condition(low: Tensor, factor: int) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Upsampler:
-    """A `UNet2DModel` of 6 channels in (noisy, condition) and the scheduler of its noise."""
+    """A `UNet2DModel` of 6 channels in (noisy, condition) and the scheduler of its noise.
+
+    DALL-E 2 takes 27 steps, and 15 behind them. The few of the default come nearer to held-out pictures.
+    """
 
     unet: Any
     scheduler: Any
     last: Any = None
     factor: int = 4
-    num_inference_steps: int = 27
+    num_inference_steps: int = 4
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor, *, seeds: Sequence[int], num_inference_steps: int | None = None) -> Tensor:

@@ -28,6 +28,8 @@ _SEED, _GUIDANCES = 777, (1.0, 2.0, 3.0, 4.0, 6.0)
 
 #: What each upsampler was trained to forgive, and its name in the table.
 _CORRUPTIONS: tuple[tuple[Corruption, str], ...] = (("blur", "blurred"), ("bsr", "degraded"))
+#: The numbers of steps that are compared: the default, and DALL-E 2's.
+_STEPS = ((4, 27), (4, 15))
 
 Table = tuple[Sequence[str], list[list[str]]]
 
@@ -171,12 +173,13 @@ def survival_table(found: Mapping[str, Mapping[str, float]]) -> Table:
 def _upsampling(stack: UnCLIP, *, count: int = 24) -> Table:
     scenes, _ = measures.plain_scenes(count, seed=_SEED + 4)
     rows: list[list[str]] = []
-    for stage, corruption in enumerate(_CORRUPTIONS[: stack.upsamplers]):
+    for stage, corruption in zip(range(stack.upsamplers), _CORRUPTIONS, strict=False):
         side = stack.size * 4 ** (stage + 1)
         large = drawings(scenes[: count // 4**stage], side)[0]
         pairs: tuple[tuple[Corruption, str], ...] = (("none", "clean"), corruption)
         for kind, told in pairs:
-            for name, found in measures.upsampling(stack, large, stage=stage, corruption=kind).items():
+            measured = measures.upsampling(stack, large, stage=stage, corruption=kind, steps=_STEPS[stage])
+            for name, found in measured.items():
                 given = f"{side // 4} to {side}, {told}"
                 rows.append([name, given, str(found.psnr), str(found.ssim), f"{found.seconds:.2f}"])
     return ("Enlarged by", "From and to", "PSNR, dB", "SSIM", "s a picture"), rows

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -253,20 +254,25 @@ class Enlarged:
     seconds: float
 
 
-def upsampling(stack: UnCLIP, large: Tensor, *, stage: int = 0, corruption: Corruption = "none") -> dict[str, Enlarged]:
-    """Pictures [n, 3, 4 h, 4 w] in [0, 1] reduced to a quarter, corrupted, and enlarged again by one of the upsamplers,
-    beside bicubic and Lanczos; what all of them take and give has eight bits."""
+def upsampling(
+    stack: UnCLIP, large: Tensor, *, stage: int = 0, corruption: Corruption = "none", steps: Sequence[int]
+) -> dict[str, Enlarged]:
+    """Pictures [n, 3, 4 h, 4 w] in [0, 1] reduced to a quarter, corrupted, and enlarged again by one of the upsamplers
+    in each number of steps, beside bicubic and Lanczos; what all of them take and give has eight bits."""
     rng = np.random.default_rng(0)
     small = _eight_bits(torch.stack([low_of(picture, corruption, rng) for picture in large]).clamp(0, 1))
 
-    def classic(small: Tensor, method: Image.Resampling) -> Tensor:
+    def learned(small: Tensor, seed: int, count: int) -> Tensor:
+        return _eight_bits(stack.upscale(small, seeds=[seed], num_inference_steps=count, stages=[stage]))
+
+    def classic(small: Tensor, seed: int, method: Image.Resampling) -> Tensor:
         return to_tensor(image.resize((large.shape[-1], large.shape[-2]), method) for image in to_images(small))
 
-    ways: dict[str, Callable[[Tensor], Tensor]] = {
-        "ours": lambda x: _eight_bits(stack.upscale(x, seeds=range(len(x)), stages=[stage])),
-        "bicubic": lambda x: classic(x, Image.Resampling.BICUBIC),
-        "Lanczos": lambda x: classic(x, Image.Resampling.LANCZOS),
+    ways: dict[str, Callable[[Tensor, int], Tensor]] = {
+        f"the stack, {count} steps": partial(learned, count=count) for count in steps
     }
+    ways["bicubic"] = partial(classic, method=Image.Resampling.BICUBIC)
+    ways["Lanczos"] = partial(classic, method=Image.Resampling.LANCZOS)
     return {name: _enlarged(way, small, large) for name, way in ways.items()}
 
 
@@ -274,13 +280,13 @@ def _eight_bits(pictures: Tensor) -> Tensor:
     return to_pictures(to_pixels(pictures))
 
 
-def _enlarged(way: Callable[[Tensor], Tensor], small: Tensor, large: Tensor) -> Enlarged:
-    pictures = torch.cat([way(part) for part in small.split(4)])
-    seconds = list[float]()
-    for one in small[:5]:
+def _enlarged(way: Callable[[Tensor, int], Tensor], small: Tensor, large: Tensor) -> Enlarged:
+    made, seconds = list[Tensor](), list[float]()
+    for seed, one in enumerate(small):
         started = time.perf_counter()
-        way(one[None])
+        made.append(way(one[None], seed))
         seconds.append(time.perf_counter() - started)
+    pictures = torch.cat(made)
     return Enlarged(bootstrap(mean, psnr(pictures, large)), bootstrap(mean, ssim(pictures, large)), median(seconds))
 
 
