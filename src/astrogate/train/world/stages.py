@@ -23,7 +23,6 @@ from astrogate.models.loading.locate import SHIPPED
 from astrogate.train.kit.data import PictureData
 from astrogate.train.kit.denoising import cache_moments, load_vae
 from astrogate.train.kit.loop import Schedule
-from astrogate.train.kit.pairs import Pairs
 from astrogate.train.kit.stages import keep_stage
 from astrogate.train.parts.clip import train_clip
 from astrogate.train.parts.student import read_student, save_student, train_student
@@ -37,7 +36,7 @@ from astrogate.train.world.packing import NEEDS, drawing_unet, needed, text_enco
 from astrogate.train.world.presets import Preset, build_clip, build_large_vae, build_scheduler, build_unet, build_vae
 from astrogate.train.world.tokenizer import save_tokenizer
 from astrogate.train.world.witness import Witness
-from astrogate.train.world.world_data import captions_of, twin_data, world_data
+from astrogate.train.world.world_data import student_pairs, twin_data, world_data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,8 +225,8 @@ def _student(stage: Stage) -> None:
     )
     model = wrap(pipe.to(device), SHIPPED)
     moments = cache_moments(vae, stage.data, key=key, device=device)
-    pairs = Pairs(moments, [captions_of(item, 1, 6) for item in range(len(stage.data))])
-    weights = train_student(model, pairs, stage.schedule, folder=stage.run, seed=stage.seed, begun=begun)
+    common: dict[str, Any] = {"folder": stage.run, "seed": stage.seed, "begun": begun}
+    weights = train_student(model, student_pairs(moments, 1, 6), stage.schedule, **common)
     stage.keep(lambda folder: save_student(weights, folder))
 
 
