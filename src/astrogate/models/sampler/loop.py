@@ -198,9 +198,10 @@ def _own_noise(pipe: Any, points: Sequence[Point]) -> Generator[None]:
 
     def encoded(*args: Any, **kwargs: Any) -> Any:
         out = encode(*args, **kwargs)
-        sample, times = out.latent_dist.sample, len(out.latent_dist.mean) // len(points)
-        each = [sampler_generator(point) for point in points] * times
-        out.latent_dist.sample = lambda generator=None: sample(each if generator is None else generator)
+        if (drawn := getattr(out, "latent_dist", None)) is not None:  # some autoencoders draw nothing
+            sample, times = drawn.sample, len(drawn.mean) // len(points)
+            each = [sampler_generator(point) for point in points] * times
+            drawn.sample = lambda generator=None: sample(each if generator is None else generator)
         return out
 
     pipe.vae.encode = encoded

@@ -1,6 +1,6 @@
 """Sizes and schedules of a stack of unCLIP, and the stock modules that its stages train.
 
-The shipped stack has 24 MiB in fp16. `cpu` takes under three hours on two cores, `cuda` under 25 minutes on a large
+The shipped stack has 24 MiB in fp16. `cpu` takes under four hours on two cores, `cuda` under 25 minutes on a large
 GPU. A decoder of the preset `cpu` should start from a text-to-image model's U-Net (`init`): from noise it takes at
 least twice the time.
 """
