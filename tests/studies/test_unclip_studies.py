@@ -19,6 +19,7 @@ from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.studies.image import card as unclip_card
 from astrogate.studies.image import manipulations as reproduce_unclip
 from astrogate.studies.image import measures as measures
+from astrogate.studies.image.enlarging import enlarged_by, ssim
 from astrogate.studies.image.typography import attacks, painted
 from astrogate.train.stack import packing as unclip_packing
 from astrogate.train.stack import source as unclip
@@ -79,11 +80,13 @@ def test_agreement_counts_what_is_stated() -> None:
 def test_enlarging_is_measured_against_the_classics(stack: UnCLIP) -> None:
     large = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     smooth = torch.nn.functional.interpolate(large[..., ::32, ::32], (256, 256), mode="bicubic").clamp(0, 1)
-    found = measures.upsampling(stack, smooth, steps=(2,))
+    found = enlarged_by(stack, smooth, steps=(2,))
     assert found["bicubic"].psnr.value > 25
+    assert found["bicubic"].gain.value == 0
+    assert found["Lanczos"].gain.value == pytest.approx(found["Lanczos"].psnr.value - found["bicubic"].psnr.value)
     assert found["Lanczos"].ssim.value > 0.9
     assert found["the stack, 2 steps"].psnr.value < found["bicubic"].psnr.value
-    assert measures.ssim(smooth, smooth) == pytest.approx([1.0])
+    assert ssim(smooth, smooth) == pytest.approx([1.0])
 
 
 def test_a_painted_word_is_black_on_white() -> None:

@@ -27,7 +27,10 @@ from astrogate.rendering.render import render
 from astrogate.train.kit.data import Batches
 from astrogate.train.kit.loop import Schedule
 from astrogate.train.kit.pairs import Pairs, drawn_pairs, picture_pairs, prompts_in
+from astrogate.train.parts import matching
 from astrogate.train.parts import student as parts
+from astrogate.train.parts.distilling import Distilled, layers
+from astrogate.train.parts.matching import match_student
 from astrogate.train.parts.student import read_student, save_student, train_student
 from tests.app.test_cli import run
 from tests.checkpoints import able, made
@@ -77,7 +80,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = trained(tiny_folder, tmp_path / "whole")
-    call = parts._Distillation.__call__
+    call = parts._Consistency.__call__
 
     def stopping(self: Any, step: int, rng: np.random.Generator) -> torch.Tensor:
         if step == 2:
@@ -85,7 +88,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
         return call(self, step, rng)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts._Distillation, "__call__", stopping)
+        patch.setattr(parts._Consistency, "__call__", stopping)
         with pytest.raises(KeyboardInterrupt):
             trained(tiny_folder, tmp_path / "cut")
     again = trained(tiny_folder, tmp_path / "cut")
@@ -119,16 +122,8 @@ def test_the_teacher_steps_as_ddim_does_and_the_student_starts_from_it(tiny_fold
     model = opened(tiny_folder)
     point, unet = model.point("a fat dog", seed=1), model.denoiser
     unet.add_adapter(LoraConfig(r=2, target_modules=["to_q"]), "student")
-    loss: Any = parts._Distillation(
-        model,
-        pairs_of(model),
-        Batches(4, 2, 0),
-        None,
-        None,
-        point.tensors,
-        guidance=3.0,
-        decay=0.9,  # type: ignore[arg-type]
-    )
+    net = Distilled(model, point.tensors, guidance=3.0)
+    loss: Any = parts._Consistency(net, pairs_of(model), Batches(4, 2, 0), None, None, decay=0.9)  # type: ignore[arg-type]
     states = {"prompt_embeds": point.tensors["prompt_embeds"][None]}
     x = point.tensors["latents"][None]
     t, e = torch.tensor([499]), torch.tensor([479])
@@ -138,13 +133,102 @@ def test_the_teacher_steps_as_ddim_does_and_the_student_starts_from_it(tiny_fold
         ddim: Any = DDIMScheduler.from_config(model.pipe.scheduler.config, clip_sample=False, steps_offset=0)
         ddim.set_timesteps(50)
         expected = ddim.step(free + 3.0 * (said - free), 499, x).prev_sample
-        assert torch.allclose(loss._taught(x, t, e, states), expected, atol=1e-5)
+        assert torch.allclose(loss._below(x, t, e, states), expected, atol=1e-5)
         lcm: Any = LCMScheduler.from_config(model.pipe.scheduler.config, clip_sample=False)
         lcm.set_timesteps(4)
         lcm.set_timesteps(timesteps=[499])
         found = lcm.step(said, 499, x).denoised
-        assert torch.allclose(loss._consistent(x, t, states, "student"), found, atol=1e-5)
-        assert torch.allclose(loss._consistent(x, torch.tensor([0]), states, "student"), x, atol=1e-6)
+        assert torch.allclose(net.consistent(x, t, states, "student"), found, atol=1e-5)
+        assert torch.allclose(net.consistent(x, torch.tensor([0]), states, "student"), x, atol=1e-6)
+
+
+def matched(folder: Path, run: Path, begun: dict[str, torch.Tensor], schedule: Schedule = SHORT) -> Any:
+    return match_student(opened(folder), TEXTS, begun, schedule, folder=run, seed=0)
+
+
+@pytest.mark.parametrize("family", able("loss"))
+def test_matching_changes_the_student_alone(
+    family: str, tiny_folders: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "ALONE", 1)
+    model = opened(tiny_folders(family))
+    begun = train_student(model, pairs_of(model), SHORT, folder=tmp_path, seed=0, rank=2)
+    before, point = model.weights, made(model, family)
+    picture = model.denoise([point], Recipe(2))
+    weights = match_student(model, TEXTS, begun, SHORT, folder=tmp_path, seed=0)
+    assert {name: value.shape for name, value in weights.items()} == {k: v.shape for k, v in begun.items()}
+    assert sum(not torch.equal(weights[name], begun[name]) for name in begun) > len(begun) / 2
+    assert model.weights == before
+    assert torch.equal(model.denoise([point], Recipe(2)), picture)
+    assert not getattr(model.denoiser, "peft_config", None)
+
+
+def test_the_critic_learns_alone_at_first(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = trained(tiny_folder, tmp_path / "first")
+    monkeypatch.setattr(matching, "ALONE", 3)
+    same = matched(tiny_folder, tmp_path / "alone", begun)
+    assert all(torch.equal(same[name], begun[name]) for name in begun)
+    state = load_file(tmp_path / "alone" / "matching-state.safetensors")
+    assert any(bool(v.any()) for k, v in state.items() if k.startswith("model.critic") and v.ndim > 1)
+
+
+def test_an_interrupted_matching_goes_on_to_the_same_weights(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "ALONE", 1)
+    begun = trained(tiny_folder, tmp_path / "first")
+    whole = matched(tiny_folder, tmp_path / "whole", begun)
+    call = matching._Matching.__call__
+
+    def stopping(self: Any, step: int, rng: np.random.Generator) -> torch.Tensor:
+        if step == 2:
+            raise KeyboardInterrupt
+        return call(self, step, rng)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(matching._Matching, "__call__", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            matched(tiny_folder, tmp_path / "cut", begun)
+    again = matched(tiny_folder, tmp_path / "cut", begun)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    with pytest.raises(AstrogateError, match="of another training"):
+        matched(tiny_folder, tmp_path / "cut", whole)
+    with pytest.raises(AstrogateError, match="of other layers, or of another rank"):
+        matched(tiny_folder, tmp_path / "odd", {"a": torch.zeros(1)})
+    with pytest.raises(AstrogateError, match="3 items do not fill a batch of 4"):
+        matched(tiny_folder, tmp_path / "few", begun, replace(SHORT, batch=4))
+
+
+def test_a_student_is_pulled_from_what_it_draws_to_what_the_teacher_would(tiny_folder: Path) -> None:
+    """The pull is that of DMD2: nothing where the critic is the teacher, and the student's way to it elsewhere."""
+    from peft import LoraConfig
+
+    model = opened(tiny_folder)
+    unet: Any = model.denoiser
+    for name in ("student", "critic"):
+        unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "conv1"]), name)
+    net = Distilled(model, model.point("a fat dog").tensors, guidance=1.0)
+    levels = matching._levels(net)
+    assert levels.tolist() == [999, 759, 499, 259]
+    loss = matching._Matching(net, TEXTS, Batches(3, 2, 0), torch.nn.ModuleDict(), levels)
+    with torch.no_grad():
+        states = net.states(TEXTS[:2])
+        x, t = loss._on_its_way(states, 2, 2)
+        assert t.tolist() == [499, 499]
+        torch.manual_seed(0)
+        assert float(loss._away(x, states).abs().max()) < 1e-4
+        for parameter in layers(unet, "critic").parameters():
+            parameter.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
+        torch.manual_seed(0)
+        away = loss._away(x, states)
+        torch.manual_seed(0)
+        noisy, levels_of, _ = loss._noised(x, matching.MARGIN)
+        teacher = net.first(noisy, levels_of, net.taught(noisy, levels_of, states))
+        critic = net.first(noisy, levels_of, net.seen(noisy, levels_of, states, "critic"))
+    scale = (x - teacher).abs().mean((1, 2, 3), keepdim=True)
+    assert torch.allclose(away * scale, critic - teacher, atol=1e-5)
+    assert bool((levels_of >= 20).all())
+    assert bool((levels_of < 980).all())
 
 
 def test_a_student_draws_as_plain_diffusers_does_with_its_lora(tiny_folder: Path, lora: Path) -> None:
@@ -355,7 +439,21 @@ def test_the_command_distils_and_draws(tiny_folder: Path, tmp_path: Path) -> Non
     own = ("--model", f"{tiny_folder}+{tmp_path / 'lora'}", "--device", "cpu", "-n", "3")
     code, _, err = run("insert", "a photo of a dog", "fat", "--before", "dog", *own, "-o", str(tmp_path / "strip.png"))
     assert code == 0, err
-    code, _, err = run("train", "student", *model, "--run", str(tmp_path / "other"))
-    assert code == 2
-    assert "--data or --prompts" in err
+    match = ("--match", "--init", str(tmp_path / "lora"), "--run", str(tmp_path / "run"))
+    captions = ("--prompts", str(tmp_path / "prompts.txt"))
+    short = ("--steps", "2", "--batch", "2", "-o", str(tmp_path / "better"))
+    code, out, err = run("train", "student", *model, *captions, *match, *short)
+    assert code == 0, err
+    assert load(f"{tiny_folder}+{tmp_path / 'better'}", device="cpu").recipe == RECIPE
+    for odd, told in (
+        (("--run", str(tmp_path / "other")), "--data or --prompts"),
+        (match, "--data or --prompts"),
+        ((*captions, "--match"), "give --init"),
+        ((*captions, *match, "--rank", "4"), "leave --rank out"),
+        ((*captions, *match, "--drawings", "4"), "leave --drawings out"),
+        (("--data", str(tmp_path), *match), "0 items do not fill a batch"),
+    ):
+        code, _, err = run("train", "student", *model, *odd)
+        assert code == 2, odd
+        assert told in err
     assert json.loads((tmp_path / "run" / "student-run.json").read_text())["steps"] == 2

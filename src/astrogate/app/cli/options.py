@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -18,6 +18,8 @@ from astrogate.core.progress import unseen
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+
+    from astrogate.train.kit.loop import Schedule
 
 Item = TypeVar("Item")
 
@@ -159,3 +161,11 @@ def _metavar(field: FieldInfo) -> str | None:
     beside = [*field.metadata, *getattr(_hint(field.annotation), "__metadata__", ())]
     beside += [told for part in get_args(field.annotation) for told in getattr(part, "__metadata__", ())]
     return next((told for told in beside if isinstance(told, str)), None)
+
+
+def lengthened(schedule: Schedule, asked: Mapping[str, float | None]) -> Schedule:
+    """A schedule with what is asked for. Raises AstrogateError for what is no number above 0."""
+    wanted: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if wrong := [name for name, value in wanted.items() if not 0 < value < float("inf")]:
+        raise AstrogateError(f"--{wrong[0]} {wanted[wrong[0]]:g}", "use a number above 0")
+    return replace(schedule, **wanted)

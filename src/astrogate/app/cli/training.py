@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from astrogate.actions.options import Loading
-from astrogate.actions.output import TENSORS, check_output
-from astrogate.app.cli.options import COUNT, PATH, SEED, STEPS, loads, taking
+from astrogate.app.cli.options import COUNT, PATH, SEED, STEPS, lengthened, taking
+from astrogate.app.cli.student_training import student
 from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
 
 if TYPE_CHECKING:
-    from astrogate.train.kit.loop import Schedule
-    from astrogate.train.kit.pairs import Pairs
     from astrogate.train.stack.presets import UnclipPreset
     from astrogate.train.stack.source import Source
 
@@ -92,14 +87,6 @@ def _check_device(preset: str) -> None:
             raise AstrogateError("there is no CUDA device", "use --preset cpu")
 
 
-def _lengthened(schedule: Schedule, asked: Mapping[str, float | None]) -> Schedule:
-    """A schedule with what is asked for. Raises AstrogateError for what is no number above 0."""
-    wanted: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    if wrong := [name for name, value in wanted.items() if not 0 < value < float("inf")]:
-        raise AstrogateError(f"--{wrong[0]} {wanted[wrong[0]]:g}", "use a number above 0")
-    return replace(schedule, **wanted)
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a stack is trained on, and the folder of the run."""
@@ -147,7 +134,7 @@ class Training(Run):
 
         preset = UNCLIP_PRESETS[self.preset]
         asked = {"minutes": self.minutes, "steps": self.steps, "batch": self.batch, "lr": self.lr}
-        schedule = _lengthened(preset.schedules[part], asked)
+        schedule = lengthened(preset.schedules[part], asked)
         return replace(preset, schedules={**preset.schedules, part: schedule})
 
     def train(self, part: str) -> None:
@@ -241,72 +228,5 @@ def stack(output: Path, shipped: bool, made: Run) -> None:
     click.echo(f"{output}: {assemble_stack(made.run(), output, **frozen):,} bytes")
 
 
-@train.command()
-@click.option("--data", default=None, type=PATH, help="Folder of captioned pictures.")
-@click.option("--prompts", default=None, type=PATH, help="File of prompts, one per line; the model draws them itself.")
-@click.option("--drawings", default=None, type=COUNT, help="With --prompts: how many pictures.  [default: 2000]")
-@click.option("--guidance", default=None, type=float, help="Guidance that it learns.  [default: the model's own]")
-@click.option("--rank", default=16, show_default=True, type=click.IntRange(1, 1024), help="Rank of the LoRA.")
-@click.option("--init", default=None, type=PATH, help="Go on from this student: the folder of its LoRA.")
-@click.option("-o", "--output", default="student", show_default=True, type=PATH, help="Folder of the LoRA.")
-@click.option("--run", "folder", default=None, type=PATH, help="Folder of the run.  [default: below runs/]")
-@click.option("--minutes", default=None, type=float, help="Minutes of training, at most.  [default: 90]")
-@click.option("--steps", default=None, type=STEPS, help="Steps of training.  [default: 6000]")
-@click.option("--batch", default=None, type=COUNT, help="Pictures per step.  [default: 32]")
-@click.option("--lr", default=None, type=float, help="Learning rate.  [default: 0.001]")
-@_SEED
-@loads
-def student(
-    loading: Loading,
-    data: Path | None,
-    prompts: Path | None,
-    drawings: int | None,
-    guidance: float | None,
-    rank: int,
-    init: Path | None,
-    output: Path,
-    folder: Path | None,
-    seed: int,
-    **length: float | None,
-) -> None:
-    """Distil a U-Net into a student that draws in four steps: a LoRA. Without --data and --prompts, Menagerie's world.
-
-    An interrupted run resumes. Draw with it by `--model MODEL+FOLDER`.
-    """
-    from astrogate.train.kit.pairs import drawn_pairs, picture_pairs, prompts_in
-    from astrogate.train.parts.student import SCHEDULE, read_student, save_student, train_student
-
-    if data is not None and prompts is not None:
-        raise AstrogateError("pictures and prompts", "give one of --data and --prompts")
-    if drawings is not None and prompts is None:
-        raise AstrogateError(f"{drawings} drawings of no prompts", "give --prompts, too")
-    check_output(output / "lora.safetensors", *TENSORS)
-    schedule = _lengthened(SCHEDULE, length)
-    texts, begun = None if prompts is None else prompts_in(prompts), None if init is None else read_student(init)
-    model = loading.load()
-    folder = folder or Path("runs") / f"student-{key_of([loading.model, model.weights, data, texts])}"
-    recipe = model.recipe if guidance is None else replace(model.recipe, guidance_scale=guidance)
-    if data is not None:
-        pairs = picture_pairs(model, data, folder)
-    elif texts is not None:
-        pairs = drawn_pairs(model, texts, recipe, folder, count=drawings or 2000, seed=seed)
-    else:
-        pairs = _world_pairs(loading.model, model, folder)
-    how: Any = {"seed": seed, "rank": rank, "guidance": recipe.guidance_scale, "begun": begun}
-    weights = train_student(model, pairs, schedule, folder=folder, **how)
-    click.echo(f"{save_student(weights, output)} is finished")
-
-
-def _world_pairs(name: str, model: Any, folder: Path) -> Pairs:
-    """The world's pictures, for the shipped model alone."""
-    from astrogate.models.loading.checks import latents_vae
-    from astrogate.models.loading.locate import SHIPPED, shipped_folder
-    from astrogate.train.world.world_data import world_pairs
-
-    if name != SHIPPED:
-        raise AstrogateError(f"pictures of what should a student of {name} see?", "give --data or --prompts")
-    shown: dict[str, Any] = {"size": 64, "seed": 1, "captions": 4, "tokenizer": model.pipe.tokenizer}
-    return world_pairs(folder / "data", latents_vae(shipped_folder()), 20_000, **shown, workers=os.cpu_count() or 1)
-
-
+train.add_command(student)
 COMMANDS = (train,)

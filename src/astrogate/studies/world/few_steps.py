@@ -1,7 +1,8 @@
 """A few-step student beside its teacher: what is drawn as stated, how near to drawings, how evenly knobs move it.
 
 Pictures of held-out captions, the same noise for every way of drawing; agreement as on the model card, the Frechet
-distance on the oracle's features, seconds a picture, and the rank correlation of scale and reading within strips.
+distance on the oracle's features, how much seeds vary (the mean cosine distance of these features between pictures of
+one caption), seconds a picture, and the rank correlation of scale and reading within strips.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 from astrogate.core.files import write_text
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
-from astrogate.measure.distributions import fid
-from astrogate.measure.scores import Estimate
+from astrogate.measure.distributions import diversity, fid
+from astrogate.measure.scores import Estimate, bootstrap, mean
 from astrogate.menagerie.oracle import Oracle
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
@@ -26,15 +27,18 @@ from astrogate.studies.world.strips import score_strips
 
 #: The teacher's numbers of steps, and the student's; the first of each is what it is asked for by default.
 TEACHER, STUDENT = (20, 8, 4), (4, 2, 1)
+#: The captions that are drawn with several seeds, and how many.
+VARIED, SEEDS = 40, 6
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of drawing, measured: agreement by factor, the distance to drawings, seconds a picture."""
+    """One way of drawing, measured: agreement by factor, the distance to drawings, variety, seconds a picture."""
 
     name: str
     agreement: dict[str, Estimate]
     distance: float
+    variety: Estimate
     seconds: float
 
 
@@ -52,7 +56,10 @@ def measure_ways(
         pictures = to_tensor(render(model, points, recipe=recipe, batch_size=25))
         seconds = (time.perf_counter() - started) / captions
         distance = fid(oracle.features(pictures), real)
-        found.append(Way(name, agreement(oracle.read(pictures), scenes, texts), distance, seconds))
+        again = [point for c in texts[:VARIED] for point in model.points(c.text, range(SEEDS))]
+        seen = oracle.features(to_tensor(render(model, again, recipe=recipe, batch_size=25)))
+        variety = bootstrap(mean, [diversity(of_one) for of_one in seen.split(SEEDS)])
+        found.append(Way(name, agreement(oracle.read(pictures), scenes, texts), distance, variety, seconds))
         tell(f"{name}: distance {distance:.2f}, {seconds:.3f} s a picture")
     return found
 
@@ -79,4 +86,4 @@ def write_few_steps(
     }
     write_text(target.with_suffix(".json"), json.dumps(numbers, indent=1) + "\n")
     pairs = list(zip(*strips.values(), strict=True))
-    write_text(target, page("few_steps.md", captions=captions, ways=ways, strips=pairs))
+    write_text(target, page("few_steps.md", captions=captions, ways=ways, strips=pairs, varied=VARIED, seeds=SEEDS))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from astrogate.train.kit.loop import Schedule
+from astrogate.train.parts.matching import MATCHING
 from astrogate.train.parts.student import SCHEDULE
 from astrogate.train.world.world_data import MAX_LENGTH
 
@@ -56,6 +57,7 @@ PRESETS: dict[str, Preset] = {
             "oracle": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=20, warmup=100, decay=0.7, ema=0.995),
             "witness": Schedule(steps=6_000, batch=96, lr=2e-3, minutes=15, warmup=200, decay=0.7, ema=0.995),
             "student": SCHEDULE,
+            "matching": MATCHING,
         },
         device="cpu",
     ),
@@ -81,6 +83,7 @@ PRESETS: dict[str, Preset] = {
             "oracle": Schedule(steps=12_000, batch=256, lr=2e-3, minutes=3, warmup=200, decay=0.7, ema=0.998),
             "witness": Schedule(steps=12_000, batch=256, lr=1e-3, minutes=2, warmup=200, decay=0.7, ema=0.998),
             "student": replace(SCHEDULE, batch=256, minutes=5),
+            "matching": replace(MATCHING, batch=256, minutes=3),
         },
         device="cuda",
     ),

@@ -25,6 +25,7 @@ from astrogate.train.kit.denoising import cache_moments, load_vae
 from astrogate.train.kit.loop import Schedule
 from astrogate.train.kit.stages import keep_stage
 from astrogate.train.parts.clip import train_clip
+from astrogate.train.parts.matching import match_student
 from astrogate.train.parts.student import read_student, save_student, train_student
 from astrogate.train.parts.unet import train_unet
 from astrogate.train.parts.vae import train_vae
@@ -205,7 +206,10 @@ def _vae_decoder(stage: Stage) -> None:
 
 
 def _student(stage: Stage) -> None:
-    """A LoRA of the U-Net that the run draws with, distilled as that of any other checkpoint."""
+    """A LoRA of the U-Net that the run draws with, distilled and matched as that of any other checkpoint.
+
+    One that ships is matched again.
+    """
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPModel
 
@@ -224,10 +228,12 @@ def _student(stage: Stage) -> None:
         requires_safety_checker=False,
     )
     model = wrap(pipe.to(device), SHIPPED)
-    moments = cache_moments(vae, stage.data, key=key, device=device)
-    common: dict[str, Any] = {"folder": stage.run, "seed": stage.seed, "begun": begun}
-    weights = train_student(model, student_pairs(moments, 1, 6), stage.schedule, **common)
-    stage.keep(lambda folder: save_student(weights, folder))
+    pairs = student_pairs(cache_moments(vae, stage.data, key=key, device=device), 1, 6)
+    common: dict[str, Any] = {"folder": stage.run, "seed": stage.seed}
+    weights = begun or train_student(model, pairs, stage.schedule, **common)
+    texts = [text for of_one in pairs.captions for text in of_one]
+    matched = match_student(model, texts, weights, stage.preset.schedules["matching"], **common)
+    stage.keep(lambda folder: save_student(matched, folder))
 
 
 def _ruler(stage: Stage, *, kind: Callable[[int], nn.Module], offset: int) -> None:
