@@ -91,7 +91,7 @@ class _Matching:
         net = self.net
         with reduced(net.model.device):
             with torch.no_grad():
-                states = net.states([self.captions[i] for i in self.order.at(step)])
+                states = net.states([self.captions[int(i)] for i in self.order.at(step)])
                 x, t = self._on_its_way(states, self.order.size, int(rng.integers(len(self.levels))))
             if step < ALONE:
                 with torch.no_grad():
