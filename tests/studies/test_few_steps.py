@@ -35,7 +35,11 @@ def test_the_page_has_every_way_and_knob(menagerie: Model, tmp_path: Path, monke
     assert [line.split(":")[0] for line in told] == names
     rows = [line for line in (tmp_path / "x.md").read_text().splitlines() if line.startswith("|")]
     columns = {row.count("|") for row in rows}
-    assert columns == {4, 5}
+    assert columns == {5, 6}
+    assert list(numbers["strips"]) == ["teacher, to 1", "student, to 1", "teacher, to 2", "student, to 2"]
+    assert (
+        numbers["strips"]["teacher, to 1"] == numbers["strips"]["student, to 1"] != numbers["strips"]["student, to 2"]
+    )
     assert {row.split("|")[1].strip() for row in rows} >= {
         "subject",
         "pattern",

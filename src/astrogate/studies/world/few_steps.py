@@ -29,6 +29,8 @@ from astrogate.studies.world.strips import score_strips
 TEACHER, STUDENT = (20, 8, 4), (4, 2, 1)
 #: The captions that are drawn with several seeds, and how many.
 VARIED, SEEDS = 40, 6
+#: How far strips go to either side: as far as from one pole's word to the other's, and twice as far.
+REACHES = (1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +80,16 @@ def write_few_steps(
     from astrogate.studies.kit.report import page
 
     ways = measure_ways(teacher, student, oracle, captions=captions, tell=tell)
-    strips = {name: score_strips(model, oracle) for name, model in (("teacher", teacher), ("student", student))}
+    strips = {
+        f"{name}, to {reach:g}": score_strips(model, oracle, low=-reach, high=reach)
+        for reach in REACHES
+        for name, model in (("teacher", teacher), ("student", student))
+    }
     numbers = {
         "captions": captions,
         "ways": [asdict(way) for way in ways],
         "strips": {name: {s.factor: asdict(s.estimate) for s in scores} for name, scores in strips.items()},
     }
     write_text(target.with_suffix(".json"), json.dumps(numbers, indent=1) + "\n")
-    pairs = list(zip(*strips.values(), strict=True))
-    write_text(target, page("few_steps.md", captions=captions, ways=ways, strips=pairs, varied=VARIED, seeds=SEEDS))
+    knobs = {name: {s.factor: s for s in scores} for name, scores in strips.items()}
+    write_text(target, page("few_steps.md", captions=captions, ways=ways, knobs=knobs, varied=VARIED, seeds=SEEDS))

@@ -54,7 +54,7 @@ def match_student(
     own, for a U-Net that has a LoRA, for weights that are no student's of it, and for fewer captions than a batch.
     """
     torch.manual_seed(seed)
-    rank = min(min(value.shape[:2]) for name, value in begun.items() if "lora_A" in name)
+    rank = next((len(value) for name, value in begun.items() if "lora_A" in name and value.ndim > 1), 1)
     of = (
         f"{model.weights}, guidance {guidance:g}, seed {seed}, captions {key_of(list(captions))}, {key_of(dict(begun))}"
     )
