@@ -42,7 +42,7 @@ from astrogate.train.kit.loop import Schedule
 from astrogate.train.parts.vae_decoder import squares
 from astrogate.train.world.oracle import train_oracle
 
-SIDE, SQUARE, CELL = 256, 64, 4
+SIDE, SQUARE, CELL = 256, 64, 8
 PROMPTS = (
     "a photo of a fat black dog with a red hat",
     "a drawing of a happy green cat on a beach",
@@ -57,7 +57,7 @@ PROMPTS = (
     "a canvas painting of a winding yellow cat in a meadow",
     "a photo of a sculpture",
 )
-SCHEDULE = Schedule(steps=4_000, batch=32, lr=2e-3, minutes=60, warmup=100, decay=0.7, ema=0.995)
+SCHEDULE = Schedule(steps=4_000, batch=32, lr=2e-3, minutes=45, warmup=100, decay=0.7, ema=0.995)
 
 
 def _layer(a: int, b: int, stride: int = 1) -> nn.Sequential:
@@ -65,9 +65,9 @@ def _layer(a: int, b: int, stride: int = 1) -> nn.Sequential:
 
 
 class Reader(nn.Module):
-    """A net that answers as `OracleNet` does. The channels of a cell are its 4 x 4 pixels, so that it sees them all."""
+    """A net that answers as `OracleNet` does. The channels of a cell are its 8 x 8 pixels, so that it sees them all."""
 
-    def __init__(self, side: int = SIDE, widths: Sequence[int] = (64, 96, 128, 128), hidden: int = 224) -> None:
+    def __init__(self, side: int = SIDE, widths: Sequence[int] = (96, 128, 160), hidden: int = 224) -> None:
         super().__init__()
         self.hparams = {"side": side, "widths": list(widths), "hidden": hidden}
         first = nn.PixelUnshuffle(CELL), _layer(3 * CELL**2, widths[0]), _layer(widths[0], widths[0])

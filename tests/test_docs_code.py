@@ -199,4 +199,4 @@ def _models() -> None:
 
 
 #: What a page needs beside pictures and models.
-_PREPARED = {"conceptor.md": _conceptor, "models.md": _models}
+_PREPARED = {"add_a_family.md": _my_model, "conceptor.md": _conceptor, "models.md": _models}

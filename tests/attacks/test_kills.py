@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from astrogate.core.direction import Direction
+from tests.checkpoints import clip_model
+from tests.checkpoints.parts import vae
+from tests.unclip_checkpoints import ours
 
 LONG = int(os.environ.get("ASTROGATE_KILLS", "0"))
 CALM = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
@@ -81,12 +82,11 @@ def killed(
 
 def captioned(folder: Path) -> None:
     """Pictures with captions, a CLIP that sees them and the autoencoder of their latents."""
-    from tests.checkpoints import clip_model
-
     pictures(folder)
     for path in sorted((folder / "data").glob("*.png")):
         path.with_suffix(".txt").write_text("a dog\n")
-    clip_model(folder / "clip")
+    clip_model(folder / "clip", 16)
+    vae().save_pretrained(folder / "vae")
 
 
 def listed(folder: Path) -> None:
@@ -95,62 +95,78 @@ def listed(folder: Path) -> None:
     (folder / "words.txt").write_text("\n".join(("cat", "horse", "painting", "photo", "fat", "thin", "happy")))
 
 
-def planned(folder: Path, model: str) -> None:
+def planned(folder: Path) -> None:
     """A sweep's file."""
-    from tests.checkpoints import clip_model
-
-    clip_model(folder / "clip")
+    listed(folder)
     (folder / "s.toml").write_text(
-        f'prompts = ["a dog", "a cat"]\npairs = [[1, 2], [3, 4]]\nways = [["lerp", "uniform"], ["slerp", "even"]]\n'
-        f'frames = 4\nsteps = 2\nmodel = "{model}"\nclip = "clip"\n'
+        'prompts = ["a dog", "a cat"]\npairs = [[1, 2], [3, 4]]\nways = [["lerp", "uniform"], ["slerp", "even"]]\n'
+        'frames = 4\nsteps = 2\nmodel = "MODEL"\nclip = "clip"\n'
     )
-
-
-def found(folder: Path) -> None:
-    """Two directions."""
-    folder.mkdir(parents=True)
-    for name in "ab":
-        Direction({"end": torch.ones(32)}, "0123", name).save(folder / f"{name}.safetensors")
 
 
 DRAWN = ("--model", "MODEL", "--steps", "4")
 WALKED = ("walk", "a fat dog", "--seed", "1", "--to-seed", "2", *DRAWN, "-n", "12")
-TRAINED = ("--data", "data", "--size", "16", "--steps", "30", "--batch", "2", "--run", "run")
+SEEN = ("--clip", "clip", "--model", "MODEL")
+LEARNT = ("--size", "16", "--run", "run")
+TRAINED = ("--data", "data", *LEARNT, "--steps", "30", "--batch", "2")
+LATENT = ("--clip", "clip", "--vae", "vae")
+FITTED = ("direction", "fit", "--toward", "fat", "--away", "thin", "--model", "MODEL", "-o", "d")
+STUDIED = ("train", "student", "--data", "data", "--model", "MODEL", "--batch", "2", "--steps", "10")
+EXPLAINED = (
+    *("explain", "a dog", "--words", "words.txt", *SEEN, "-o", "out", "--train-pictures", "4"),
+    *("--validation-pictures", "2", "--steps", "2", "--fit-steps", "20", "--every", "10", "--fit-batch", "2"),
+)
 #: The commands that write, by name.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "slide": ("slide", "a fat dog", "--direction", "fat:thin", *DRAWN, "-n", "9", "-o", "x.png"),
     "insert": ("insert", "a painting of a dog", "fat", "--before", "dog", *DRAWN, "-n", "9", "-o", "x.png"),
+    "style": ("style", "a dog Monet style", "--phrase", "Monet style", *DRAWN, "-n", "5", "-o", "x.png"),
+    "guide": ("guide", "a dog", "--phrase", "fat", *DRAWN, "-n", "5", "-o", "x.png"),
+    "grid": ("grid", "a dog", "--across", "fat:thin", "--down", "happy:sad", *DRAWN, "-n", "3", "-o", "frames"),
     "frames": (*WALKED, "-o", "frames"),
     "mp4": (*WALKED, "--cache", "kept", "-o", "x.mp4"),
     "gif": (*WALKED, "-o", "x.gif"),
-    "fit": ("direction", "fit", "--toward", "fat", "--away", "thin", "--model", "MODEL", "-o", "d"),
-    "combine": ("direction", "combine", "a.safetensors", "b.safetensors", "-o", "c.safetensors"),
+    "pan": ("pan", "a dog", *DRAWN, "-n", "8", "--cache", "kept", "-o", "x.webp"),
+    "again": ("again", "d.png"),
+    "imagine": ("imagine", "a dog", "--model", "STACK", "--steps", "4", "-n", "9", "-o", "x.png"),
+    "vary": ("vary", "data/0.png", "--model", "STACK", "--steps", "4", "-n", "6", "-o", "x.png"),
+    "fit": FITTED,
+    "combine": ("direction", "combine", "d.safetensors", "d.safetensors", "-o", "c.safetensors"),
+    "calibrate": ("direction", "calibrate", "d.safetensors", *SEEN, "--steps", "2", "-o", "c.safetensors"),
+    "export": ("direction", "export", "d.safetensors", "--to", "condelta", "--model", "MODEL", "-o", "e.safetensors"),
     "sweep": ("sweep", "s.toml", "-o", "out", "--page", "page.md"),
-    "explain": (
-        *("explain", "a dog", "--words", "words.txt", "--clip", "clip", "--model", "MODEL", "-o", "out"),
-        *("--train-pictures", "4", "--validation-pictures", "2", "--steps", "2"),
-        *("--fit-steps", "20", "--every", "10", "--fit-batch", "2"),
-    ),
+    "explain": EXPLAINED,
+    "explain-image": ("explain-image", "out", *SEEN, "-o", "x.png", "--save", "left"),
+    "manipulate": ("manipulate", "out", "--token", "cat", *DRAWN, "-n", "5", "-o", "x.png"),
     "upsampler": ("train", "upsampler", *TRAINED),
-    "prior": ("train", "prior", "--clip", "clip", *TRAINED),
-    "student": (
-        *("train", "student", "--data", "data", "--model", "MODEL", "--run", "run", "-o", "student"),
-        *("--steps", "10", "--batch", "2", "--rank", "2"),
-    ),
+    "second": ("train", "upsampler", "--second", *TRAINED),
+    "prior": ("train", "prior", *LATENT, *TRAINED),
+    "ar": ("train", "prior", "--kind", "ar", *LATENT, *TRAINED),
+    "decoder": ("train", "decoder", *LATENT, *TRAINED),
+    "stack": ("train", "stack", "--data", "data", *LATENT, *LEARNT, "-o", "stack"),
+    "student": (*STUDIED, "--run", "run", "-o", "student", "--rank", "2"),
+    "match": (*STUDIED, "--run", "second", "--init", "student", "--match", "-o", "matched"),
     "demo": ("demo", "-o", "demo"),
 }
-#: What is there before, and the suffixes of files that hold times.
+#: What is there before each: made files, and commands that were run.
 BEFORE: dict[str, Callable[[Path], object]] = {
-    "combine": found,
-    "explain": listed,
-    "upsampler": pictures,
-    "prior": captioned,
-    "student": captioned,
+    **dict.fromkeys(("calibrate", "vary", "upsampler", "second", "prior", "ar", "decoder", "stack"), captioned),
+    **dict.fromkeys(("student", "match"), captioned),
+    **dict.fromkeys(("explain", "explain-image", "manipulate"), listed),
+    "sweep": planned,
 }
+DONE: dict[str, tuple[tuple[str, ...], ...]] = {
+    **dict.fromkeys(("combine", "calibrate", "export"), (FITTED,)),
+    **dict.fromkeys(("explain-image", "manipulate"), (EXPLAINED,)),
+    "again": (("slide", "a fat dog", "--direction", "fat:thin", *DRAWN, "-n", "9", "-o", "d.png"),),
+    "stack": (COMMANDS["prior"], COMMANDS["decoder"]),
+    "match": (COMMANDS["student"],),
+}
+#: The suffixes of files that hold times.
 TIMED = {
     "sweep": (".md", ".toml"),
     "explain": (".json", ".md", ".html", ".svg"),
-    **dict.fromkeys(("upsampler", "prior", "student"), (".csv", ".json")),
+    **dict.fromkeys(("upsampler", "second", "prior", "ar", "decoder", "student", "match"), (".csv", ".json")),
 }
 #: Those that are killed in every run of the tests; the others with `ASTROGATE_KILLS` alone.
 USUAL = ("slide", "frames")
@@ -159,12 +175,17 @@ TIMES = max(1, LONG // len(COMMANDS))
 
 @pytest.mark.parametrize("name", COMMANDS if LONG else USUAL)
 def test_a_killed_command_is_finished_by_the_next(tiny_folder: Path, tmp_path: Path, name: str) -> None:
-    args = tuple(str(tiny_folder) if word == "MODEL" else word for word in COMMANDS[name])
+    ours(tmp_path / "STACK")
+    models = {"MODEL": str(tiny_folder), "STACK": str(tmp_path / "STACK")}
+    before = tmp_path / "before"
+    BEFORE.get(name, nothing)(before)
+    for path in before.glob("*.toml"):
+        path.write_text(path.read_text().replace("MODEL", models["MODEL"]))
+    for args in DONE.get(name, ()):
+        assert astrogate(before, *(models.get(word, word) for word in args)).wait() == 0
 
     def made(folder: Path) -> None:
-        BEFORE.get(name, nothing)(folder)
-        if name == "sweep":
-            planned(folder, str(tiny_folder))
+        shutil.copytree(before, folder)
 
-    times = max(1, TIMES // 10) if name == "demo" else TIMES
-    killed(tmp_path, args, made, times=times, but=TIMED.get(name, ()))
+    args = tuple(models.get(word, word) for word in COMMANDS[name])
+    killed(tmp_path, args, made, times=max(1, TIMES // 10) if name == "demo" else TIMES, but=TIMED.get(name, ()))

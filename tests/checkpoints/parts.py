@@ -180,13 +180,13 @@ def scheduler() -> Any:
     return DDIMScheduler.from_config(NOISE)
 
 
-def clip_model(folder: Path) -> None:
-    """A CLIPModel with its tokenizer and processor, 16 px."""
+def clip_model(folder: Path, width: int = 32) -> None:
+    """A CLIPModel with its tokenizer and processor, 16 px; of width 16 it is as wide as its embedding."""
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
     torch.manual_seed(0)
     tokenizer = clip_tokenizer()
-    shared = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
+    shared = {"hidden_size": width, "intermediate_size": 2 * width, "num_attention_heads": 2, "num_hidden_layers": 2}
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     text = {**shared, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
     CLIPModel(

@@ -72,20 +72,9 @@ def gallery(tmp_path: Path) -> Path:
 @pytest.fixture
 def frozen(tmp_path: Path) -> tuple[Path, Path]:
     """A CLIP as wide as its embedding, and a VAE."""
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
-
-    torch.manual_seed(0)
-    tokenizer, folder = clip_tokenizer(), tmp_path / "clip"
-    shared = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1}
-    shared["projection_dim"] = 16
-    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-    text = {**shared, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
-    vision = {**shared, "image_size": 16, "patch_size": 8}
-    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    clip_model(tmp_path / "clip", 16)
     vae().save_pretrained(tmp_path / "vae")
-    return folder, tmp_path / "vae"
+    return tmp_path / "clip", tmp_path / "vae"
 
 
 @pytest.fixture

@@ -47,7 +47,10 @@ def family_of(pipeline: str, name: str) -> Row:
         if pipeline in row.pipelines:
             return row
     known = ", ".join(row.name for row in families())
-    raise AstrogateError(f"{name} is a {pipeline}", f"use a checkpoint of one of the families that we drive: {known}")
+    raise AstrogateError(
+        f"{name} is a {pipeline}, which no family draws",
+        f"use a checkpoint of {known}, or add a row for it, as docs/add_a_family.md says",
+    )
 
 
 class Able(Protocol):
