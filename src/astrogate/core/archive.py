@@ -106,6 +106,15 @@ def read(
         raise AstrogateError(f"{path} could not be read ({reason(error)}); it may be cut off", remedy) from error
 
 
+def texts(path: Path | str) -> dict[str, str]:
+    """What another program's file, which was read, says of itself."""
+    from safetensors import safe_open
+
+    opened: Any = safe_open(path, framework="pt")
+    with opened as file:
+        return file.metadata() or {}
+
+
 def kept(
     path: Path | None, make: Callable[[], Mapping[str, Tensor]], tensors: Collection[str], rows: int
 ) -> Mapping[str, Tensor]:

@@ -17,7 +17,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Curve, Half, Parts, Steer, Window
 from astrogate.core.point import Point
 from astrogate.core.segment import Segment
-from astrogate.core.values import real
+from astrogate.core.values import pair, real
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class Direction:
 
     def __post_init__(self) -> None:
         if self.calibration is not None:
-            low, high = (real(value, "calibration") for value in self.calibration)
+            low, high = (real(value, "calibration") for value in pair(self.calibration, "calibration"))
             object.__setattr__(self, "calibration", (low, high))
         check_calibration(self.calibration)
         for role, vector in self.vectors.items():

@@ -18,7 +18,7 @@ from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Guide, Hold, Parts, Steer
 from astrogate.core.segment import Segment
-from astrogate.core.values import number
+from astrogate.core.values import number, pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,8 +63,8 @@ class Edit:
 
     def __post_init__(self) -> None:
         for name in ("range", "limits", "calibration"):
-            if (pair := getattr(self, name)) is not None:
-                low, high = (number(value, name) for value in pair)
+            if (values := getattr(self, name)) is not None:
+                low, high = (number(value, name) for value in pair(values, name))
                 object.__setattr__(self, name, (low, high))
         check_calibration(self.calibration)
         (low, high), (least, most) = self.range, _ends(self.calibration, self.limits)

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.values import real, whole
+from astrogate.core.values import pair, real, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,11 +49,15 @@ class Steer:
     knots: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        _settle(self)
+        _settle(self, self.vectors)
         curve = tuple(
-            (real(u, "a curve's share", 0, 1), real(w, "a curve's weight", -1000, 1000)) for u, w in self.curve
+            (real(u, "a curve's share", 0, 1), real(w, "a curve's weight", -1000, 1000))
+            for u, w in (pair(knot, "a curve's knot") for knot in self.curve)
         )
-        spans = tuple((whole(a, "a span's start", 0, 2**31), whole(b, "a span's end", 0, 2**31)) for a, b in self.spans)
+        spans = tuple(
+            (whole(a, "a span's start", 0, 2**31), whole(b, "a span's end", 1, 2**31))
+            for a, b in (pair(span, "a span") for span in self.spans)
+        )
         knots = tuple(real(knot, "a knot") for knot in self.knots)
         for name, value in (("curve", curve), ("spans", spans), ("knots", knots)):
             object.__setattr__(self, name, value)
@@ -68,7 +72,9 @@ class Steer:
             raise AstrogateError(
                 f"knots {self.knots} for the rule {self.rule!r}", "give rising strengths to knots alone"
             )
-        if any(len(vector) != len(self.knots) for vector in self.vectors.values() if self.knots):
+        if self.spans and (self.rule != "turn" or any(a >= b for a, b in self.spans)):
+            raise AstrogateError(f"spans {self.spans} for the rule {self.rule!r}", "give rising ranges to turn alone")
+        if any(vector.shape[:1] != (len(self.knots),) for vector in self.vectors.values() if self.knots):
             raise AstrogateError(f"{len(self.knots)} knots", "give one vector per knot")
 
     def weight(self, u: float) -> float:
@@ -111,12 +117,15 @@ class Guide:
     momentum: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
-        _settle(self)
+        _settle(self, self.tensors)
+        if self.added not in (True, False):
+            raise AstrogateError(f"added {self.added!r}", "use True or False")
         if self.base not in ("positive", "negative"):
             raise AstrogateError(f"base {self.base!r} is unknown", "use positive or negative")
         if self.mask not in ("places", "channels"):
             raise AstrogateError(f"mask {self.mask!r} is unknown", "use places or channels")
-        added, kept = (real(share, "momentum", 0, 1, "use two shares from 0 to 1") for share in self.momentum)
+        shares = pair(self.momentum, "momentum", "use two shares from 0 to 1")
+        added, kept = (real(share, "momentum", 0, 1, "use two shares from 0 to 1") for share in shares)
         object.__setattr__(self, "momentum", (added, kept))
         quantile = real(self.quantile, "quantile", 0, 1, "use a share of the picture from 0 up to 1")
         if quantile == 1:
@@ -181,9 +190,15 @@ class Parts:
         )
 
 
-def _settle(part: Steer | Guide) -> None:
-    """Bring scale and window of a part to Python's own numbers, and check them."""
-    low, high = (real(share, "a window's share") for share in part.window)
+def _settle(part: Steer | Guide, tensors: Any) -> None:
+    """Bring scale and window of a part to Python's own numbers, and check them and its tensors."""
+    given = cast("Mapping[str, Any]", tensors) if isinstance(tensors, Mapping) else {"": tensors}
+    for space, tensor in given.items():
+        floats = getattr(tensor, "is_floating_point", None)
+        if not space or floats is None or not (floats() or space.endswith("_mask")):
+            kind = f"{type(tensor).__name__} {getattr(tensor, 'dtype', '')}".strip()
+            raise AstrogateError(f"an edit's {space or 'spaces'} are {kind}", "give tensors of floats by space")
+    low, high = (real(share, "a window's share") for share in pair(part.window, "a window"))
     if not 0 <= low < high <= 1:
         raise AstrogateError(f"window {low:g} to {high:g}", "use shares of the steps, 0 <= start < end <= 1")
     scale = real(part.scale, "scale", -1000, 1000, "use a finite number of at most 1000 either way")

@@ -17,6 +17,7 @@ from astrogate.core.values import number, whole
 if TYPE_CHECKING:
     from torch import Tensor
 
+_ANEW = "make the point anew, with this model"
 #: How far calibrated edits may go together, and the most draws before a point's noise.
 TOGETHER, DRAWS = 2.0, 1_000
 
@@ -120,3 +121,15 @@ class Point:
             return self.hold
         holds = [hold for edit, scale in self.edits if (hold := edit.at(scale).hold) is not None]
         return Hold(min(h.share for h in holds), min(h.attend for h in holds)) if holds else Hold()
+
+
+def check_tensors(point: Point) -> None:
+    """Raise AstrogateError for a point that no denoiser starts from, without latents [c, h, w], or with odd tensors."""
+    if point.tensors.get("latents") is None:
+        raise AstrogateError("a point has no latents", _ANEW)
+    for space, tensor in point.tensors.items():
+        negative = point.tensors.get(f"negative_{space}", tensor)
+        odd = tensor.is_complex() or 0 in (tensor.ndim, *tensor.shape) or negative.shape != tensor.shape
+        if odd or (space == "latents" and (tensor.ndim != 3 or not tensor.is_floating_point())):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise AstrogateError(f"the {space} of a point are {list(tensor.shape)} of {kind}", _ANEW)

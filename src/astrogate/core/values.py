@@ -12,6 +12,8 @@ from astrogate.core.errors import AstrogateError
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: What truth values call their type, in Python, NumPy and torch.
+_TRUTHS = ("bool", "torch.bool")
 #: How far beyond black and white rounding may lead.
 _ROUNDING = 0.01
 
@@ -44,6 +46,15 @@ def real(value: Any, what: str, low: float = -math.inf, high: float = math.inf, 
     return float(found)
 
 
+def pair(values: Any, what: str, remedy: str = "give two numbers") -> tuple[Any, Any]:
+    """Two values, whatever holds them. Raises AstrogateError for more, for fewer, and for what holds none."""
+    try:
+        first, second = values
+    except (TypeError, ValueError):
+        raise AstrogateError(f"{what} {repr(values)[:40]}", remedy) from None
+    return first, second
+
+
 def plain(value: Any) -> Any:
     """A number of NumPy or torch, or a path, as JSON takes it: for `json.dumps(..., default=plain)`."""
     if isinstance(value, os.PathLike):
@@ -54,8 +65,8 @@ def plain(value: Any) -> Any:
 
 
 def _number(value: Any) -> int | float | None:
-    """An int or a float; None for what is no number."""
-    if isinstance(value, (str, bytes, bytearray)):
+    """An int or a float; None for what is no number, such as a truth value."""
+    if isinstance(value, (str, bytes, bytearray)) or str(getattr(value, "dtype", type(value).__name__)) in _TRUTHS:
         return None
     try:
         found = operator.index(value)

@@ -102,6 +102,11 @@ class PipelineModel:
         return (own_side(self.denoiser, self.pipe) // self.family.fold or self.family.side) * self.factor
 
     @property
+    def channels(self) -> int:
+        """Of the latents."""
+        return int(self.denoiser.config.in_channels) // self.family.packing**2
+
+    @property
     def factor(self) -> int:
         """See `core.protocols.Model`."""
         return self.pipe.vae_scale_factor * self.family.fold
@@ -158,8 +163,7 @@ class PipelineModel:
                 check_length(first.read(text), first.reader(self.pipe), limit, frame)
             states = encoded(self.pipe, self.family, [prompt], negative=None if lacks else negative)
             segments = self.segments(prompt)
-        channels = self.denoiser.config.in_channels // self.family.packing**2
-        shape = (channels, height // factor, width // factor)
+        shape = (self.channels, height // factor, width // factor)
         origin = {"model": self.name, "prompt": prompt, "negative": negative}
         texts = {space: value[0].cpu() for space, value in states.items()}
         own: Any = {"segments": segments, "prompt": prompt, "origin": origin}
@@ -192,7 +196,7 @@ class PipelineModel:
         """Run the pipeline's sampler over one batch of points; edits act, the model is left as it was."""
         check_points(self, points)
         check_recipe(self, recipe, self.family.guidance.scale)
-        return sample(self.pipe, self.family, points, recipe, self.fingerprint)
+        return sample(self.pipe, self.family, points, recipe, self.fingerprint, self.channels)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -238,7 +242,7 @@ class PipelineModel:
             raise AstrogateError("a ControlNet or an IP-Adapter can't go step by step", "leave the extra picture out")
         if getattr(self.pipe, "controlnet", None) is not None or adapted(self.pipe):
             raise AstrogateError(f"{self.name} can't go step by step with its extra part", "wrap a pipeline without it")
-        stacked(points, {"latents"}, self.fingerprint)
+        stacked(points, {"latents"}, self.fingerprint, self.channels)
         x = latents.to(self.device, self.denoiser.dtype)
         a = float(self.pipe.scheduler.alphas_cumprod[timestep])
 

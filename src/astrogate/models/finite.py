@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.point import Point
+from astrogate.core.point import Point, check_tensors
 from astrogate.core.recipe import Recipe
 
 #: Settings of an autoencoder that enter the arithmetic, and what a scheduler computes of its own.
@@ -39,7 +39,12 @@ Owner = TypeVar("Owner", bound=_Owner)
 
 def finite(*tensors: Tensor) -> bool:
     """Whether all numbers of tensors are finite."""
-    return all(bool(tensor.isfinite().all()) for tensor in tensors if tensor.is_floating_point())
+    return all(bool(_wide(tensor).isfinite().all()) for tensor in tensors if tensor.is_floating_point())
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """A tensor that arithmetic takes: numbers of 8 bits have none of their own."""
+    return tensor.float() if tensor.itemsize == 1 else tensor
 
 
 def watched(denoise: Callable[[Owner, Sequence[Point], Recipe], Tensor]) -> Callable[..., Tensor]:
@@ -52,6 +57,7 @@ def watched(denoise: Callable[[Owner, Sequence[Point], Recipe], Tensor]) -> Call
     @wraps(denoise)
     def call(self: Owner, points: Sequence[Point], recipe: Recipe) -> Tensor:
         for point in points:
+            check_tensors(point)
             if odd := [space for space, tensor in point.tensors.items() if not finite(tensor)]:
                 raise AstrogateError(f"the {odd[0]} of a point are not finite numbers", "make the point anew")
         calls = list[Tensor]()

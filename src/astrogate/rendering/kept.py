@@ -17,7 +17,7 @@ from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
 from astrogate.core.keys import key_of
 from astrogate.core.parts import Hold
-from astrogate.core.point import Point
+from astrogate.core.point import Point, check_tensors
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.core.segment import Segment
 
@@ -25,6 +25,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FORMAT = "astrogate-points-1"
+#: What a point holds, as JSON.
+_POINT = {
+    "tensors": dict[str, str],
+    "model": str,
+    "segments": list[dict[str, Any]],
+    "prompt": str,
+    "edits": list[tuple[str, float]],
+    "extras": dict[str, str],
+    "seed": int,
+    "draw": int,
+    "hold": dict[str, float] | None,
+    "recipe": dict[str, Any] | None,
+    "origin": dict[str, Any],
+}
 _FIELDS = {"points": list[dict[str, Any]], "recipes": list[dict[str, Any]]}
 _REMEDY = "name the file as it was written"
 #: A file that would hold more than these bytes holds none of it.
@@ -95,8 +109,9 @@ def _edit(data: Tensor, folder: str) -> Edit:
     return Edit.load(path)
 
 
-def _point(told: dict[str, Any], tensors: dict[str, Tensor], edits: dict[str, Edit]) -> Point:
-    return Point(
+def _point(found: dict[str, Any], tensors: dict[str, Tensor], edits: dict[str, Edit]) -> Point:
+    told = {name: archive.told(found, name, kind, None, "a point") for name, kind in _POINT.items()}
+    point = Point(
         {space: tensors[name] for space, name in told["tensors"].items()},
         told["model"],
         tuple(Segment.of(segment) for segment in told["segments"]),
@@ -109,3 +124,5 @@ def _point(told: dict[str, Any], tensors: dict[str, Tensor], edits: dict[str, Ed
         None if told["recipe"] is None else Recipe(**told["recipe"]),
         told["origin"],
     )
+    check_tensors(point)
+    return point

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning
-from astrogate.core.point import Point
+from astrogate.core.point import Point, check_tensors
 from astrogate.core.progress import unseen
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
@@ -156,6 +156,7 @@ def _check_inverted(model: Model, found: Recipe, recipe: Recipe) -> None:
 
 def check_size(model: Model, point: Point, recipe: Recipe) -> None:
     """Raise AstrogateError for a point whose picture has another size than the recipe's."""
+    check_tensors(point)
     height, width = (side * model.factor for side in point.tensors["latents"].shape[-2:])
     if recipe.height not in (None, height) or recipe.width not in (None, width):
         raise AstrogateError(

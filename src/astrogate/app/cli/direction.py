@@ -194,7 +194,7 @@ def export(
     """Write a direction as a file that other programs read, and print what it loses on other prompts."""
     from astrogate.core.archive import told
     from astrogate.core.direction import Direction
-    from astrogate.methods.edit.contrast import MEDIA, SUBJECTS
+    from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, check_grid
     from astrogate.methods.edit.export import mismatch, save_condelta
     from astrogate.methods.edit.textual_inversion import textual_inversion
     from astrogate.models.text.pseudo_word import keyed, save_pseudo_word
@@ -208,6 +208,7 @@ def export(
         told(found.origin, name, list[str], list(usual), str(path))
         for name, usual in (("media", MEDIA), ("subjects", SUBJECTS))
     )
+    check_grid(media, subjects)
     if form == "textual-inversion":
         inverted = textual_inversion(model, found, scale=scale, media=media, subjects=subjects)
         save_pseudo_word(inverted.vectors, output)

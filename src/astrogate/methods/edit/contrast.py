@@ -41,6 +41,7 @@ TEMPLATE = "a {medium} of a {word} {subject}"
 #: Tokens that are encoded at once: 144 prompts of Stable Diffusion, 23 of a T5 that reads 512.
 _TOKENS = 12_000
 _LONGEST = 1_000  # characters of a template
+_MOST = 10_000  # prompts of a pole
 
 
 @usual()
@@ -75,10 +76,7 @@ def contrast(
     for word in (toward, away):
         if word is not None:
             check_tokens(model, word)
-    if isinstance(media, str) or isinstance(subjects, str):
-        raise AstrogateError(f"one text for several ({media!r}, {subjects!r})", "give lists of media and subjects")
-    if not media or not subjects:
-        raise AstrogateError("the grid is empty", "name at least one medium and one subject")
+    check_grid(media, subjects)
     if not roles or not set(roles) <= set(ROLES):
         said = f"roles {sorted(set(roles) - set(ROLES))} are unknown" if roles else "no role is named"
         raise AstrogateError(said, f"use {', '.join(ROLES)}")
@@ -114,6 +112,15 @@ def contrast(
     origin = {"method": "contrast", "toward": toward, "away": away, "template": template, "nuisance": nuisance}
     origin |= {"media": list(media), "subjects": list(subjects), "roles": list(roles), "quality": quality}
     return Direction(vectors, model.fingerprint, f"{toward} - {away or 'none'}", origin)
+
+
+def check_grid(media: Sequence[str], subjects: Sequence[str]) -> None:
+    """Raise AstrogateError for a grid of prompts that is empty, too large, or one text for several."""
+    if isinstance(media, str) or isinstance(subjects, str):
+        raise AstrogateError(f"one text for several ({media!r}, {subjects!r})", "give lists of media and subjects")
+    if not 1 <= len(media) * len(subjects) <= _MOST:
+        count = f"{len(media)} media and {len(subjects)} subjects"
+        raise AstrogateError(f"a grid of {count}", f"name at least one of each, and at most {_MOST:,} pairs")
 
 
 def prompt_of(template: str, medium: str, word: str | None, subject: str) -> str:

@@ -22,7 +22,7 @@ from astrogate.core.edit import strength_of
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.core.state import learning
-from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, states_by_role
+from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, check_grid, states_by_role
 from astrogate.models.text.prompts import expanded
 from astrogate.models.text.pseudo_word import encoders, standing_in
 
@@ -65,6 +65,7 @@ def textual_inversion(
     word = archive.told(direction.origin, "toward", str, "", "a direction")
     if not word:
         raise AstrogateError(f"{direction.name!r} does not say which word it leads to", "use one that `contrast` found")
+    check_grid(media, subjects)
     pairs = encoders(model)
     held = max(1, len(subjects) // 4)
     fitted, kept = subjects[:-held], subjects[-held:]

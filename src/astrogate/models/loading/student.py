@@ -14,6 +14,7 @@ from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.packages import need
 from astrogate.core.recipe import Recipe
 from astrogate.models.loading.locate import is_there
+from astrogate.models.loading.lora import check_lora
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.registry import require
 
@@ -63,6 +64,7 @@ def as_student(model: PipelineModel, path: Path) -> PipelineModel:
     weights, _ = archive.read(path, what="a LoRA", remedy="name the file that `train student` wrote")
     if path.suffix != ".safetensors" or any("dora_scale" in name for name in weights):
         raise AstrogateError(f"{path} is no plain LoRA in safetensors", "name the file that `train student` wrote")
+    check_lora(path, weights)
     pipe, _ = model.pipe, model.fingerprint  # of the checkpoint, whose points it draws
     with quiet():
         try:  # from the file, whose metadata tell its strength
@@ -81,7 +83,9 @@ def as_student(model: PipelineModel, path: Path) -> PipelineModel:
                 raise AstrogateError(f"{path} changes nothing: all of it is zero", "name one that was trained")
             pipe.fuse_lora()
             pipe.unload_lora_weights()
-        except (ValueError, RuntimeError, KeyError, AttributeError, TypeError) as error:
+        except AstrogateError:
+            raise
+        except Exception as error:  # whatever diffusers and PEFT raise on layers that are none of theirs
             fault = f"{path} does not fit {model.name} ({reason(error)})"
             raise AstrogateError(fault, "name a LoRA of this model") from error
     pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)

@@ -125,6 +125,8 @@ def _move(steer: Steer, space: str, x: Tensor) -> Tensor:
     v = v if s >= 0 else -v
     if not steer.spans or space != "prompt_embeds":
         return slerp(x, x + v, abs(s)) - x
+    if (end := max(high for _, high in steer.spans)) > len(x):
+        raise AstrogateError(f"an edit of tokens up to {end}, a text of {len(x)}", "make it for this prompt")
     move = torch.zeros_like(x)
     for low, high in steer.spans:
         move[low:high] = slerp(x[low:high], x[low:high] + v[low:high], abs(s)) - x[low:high]

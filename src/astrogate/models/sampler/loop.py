@@ -31,7 +31,7 @@ from astrogate.models.sampler.windows import windows
 _EMBEDS = "ip_adapter_image_embeds"
 
 
-def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, model: str) -> Tensor:
+def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, model: str, channels: int) -> Tensor:
     """Latents [n, c, h, w] of one batch of points, by the sampler of a pipeline. `model` is its fingerprint.
 
     Raises AstrogateError for points that can't be drawn together, or not by this model.
@@ -40,7 +40,7 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     guided, own, count, before = family.guidance.on(recipe, pipe), denoiser.dtype, len(points), pipe.scheduler
     joined = family.guidance.layout == "joined"
     spaces = {s for s in family.spaces if guided or joined or not s.startswith("negative_")}
-    batch = stacked(points, spaces, model)
+    batch = stacked(points, spaces, model, channels)
     latents = batch["latents"]
     height, width = (side * pipe.vae_scale_factor * family.fold for side in latents.shape[-2:])
     if family.packing > 1:
@@ -92,12 +92,23 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     return drawn
 
 
-def stacked(points: Sequence[Point], spaces: set[str], model: str) -> dict[str, Tensor]:
-    """The tensors of points as batches [n, ...]. Raises AstrogateError for points of another model or size."""
+def stacked(points: Sequence[Point], spaces: set[str], model: str, channels: int) -> dict[str, Tensor]:
+    """The tensors of points as batches [n, ...], latents of so many channels.
+
+    Raises AstrogateError for points of another model or size, or with other tensors.
+    """
     if any(point.model != model for point in points):
         raise AstrogateError("a point of another model can't be drawn here", "make it with this model")
     if len({point.tensors["latents"].shape for point in points}) > 1:
         raise AstrogateError("the points make pictures of different sizes", "draw each size by itself")
+    if odd := [point for point in points if len(point.tensors["latents"]) != channels]:
+        told = f"latents of {len(odd[0].tensors['latents'])} channels, a denoiser of {channels}"
+        raise AstrogateError(told, "make the point with this model")
+    for space in spaces:
+        shapes = {point.tensors[space].shape if space in point.tensors else None for point in points}
+        if len(shapes) > 1 or None in shapes:
+            told = " and ".join("none" if shape is None else str(list(shape)) for shape in shapes)
+            raise AstrogateError(f"the points' {space} are {told}", "make every point with this model")
     return {space: torch.stack([point.tensors[space] for point in points]) for space in sorted(spaces)}
 
 

@@ -55,7 +55,7 @@ class UnCLIP:
     def __init__(self, family: StackFamily, stack: Stack, name: str, language: frozenset[str] = frozenset()) -> None:
         self.family, self.stack, self.name, self.language, self.recipe = family, stack, name, language, family.recipe
         self.parts = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
-        self._scheduler = stack.parts[family.scheduler]
+        self._scheduler, self.channels = stack.parts[family.scheduler], int(self.denoiser.config.in_channels)
         check_settings(self._scheduler, getattr(stack.coder, "vae", None), name)
         self.lock = Turn(stack.parts.values)
         self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
@@ -171,7 +171,7 @@ class UnCLIP:
             for half, text in (("", prompt), ("negative_", negative))
             for space, states in self._caption(text).items()
         }
-        shape = (int(self.denoiser.config.in_channels), height // self.factor, width // self.factor)
+        shape = (self.channels, height // self.factor, width // self.factor)
         tensors = {"latents": noise(shape, seed), _IMAGE: z, f"negative_{_IMAGE}": missing, **texts}
         origin: dict[str, Any] = {"model": self.name, "prompt": prompt, "negative": negative}
         origin |= {"noise_level": noise_level} if noise_level else {}
@@ -234,12 +234,11 @@ class UnCLIP:
         if "prompt_embeds" not in self._texts:
             raise AstrogateError(f"the decoder of {self.name} reads no text", "move its image embedding")
         check_words(prompts, self.language)
-        tokenizer = self.stack.tokenizer
-        ids = tokenized(tokenizer, prompts).input_ids
+        ids = tokenized(self.stack.tokenizer, prompts).input_ids
         with torch.set_grad_enabled(gradient):
             states = self.stack.caption(prompts)
         found = {space: value if gradient else value.cpu() for space, value in states.items()}
-        return {**found, "end": end_of_text(ids, tokenizer)}
+        return {**found, "end": end_of_text(ids, self.stack.tokenizer)}
 
     @alone
     def segments(self, prompt: str) -> tuple[Segment, ...]:
@@ -256,7 +255,8 @@ class UnCLIP:
         clamp = self.stack.clamp if recipe.guidance_scale > 1 else None
         every = with_bases(points)
         generators = [sampler_generator(point) for point in every]
-        x = stacked(every, {"latents"}, self.fingerprint)["latents"].to(self.denoiser.device, self.denoiser.dtype)
+        x = stacked(every, {"latents"}, self.fingerprint, self.channels)["latents"]
+        x = x.to(self.denoiser.device, self.denoiser.dtype)
         with precision(recipe.dtype, self.denoiser.dtype, self.denoiser.device.type):
             for i, ((t, a), (_, a_next)) in enumerate(itertools.pairwise(self.levels(recipe.num_inference_steps))):
                 u = i / recipe.num_inference_steps
@@ -272,7 +272,7 @@ class UnCLIP:
         self, points: Sequence[Point], latents: Tensor, timestep: int, *, guidance_scale: float = 1.0, u: float = 0.0
     ) -> Tensor:
         """The guided noise in `latents`, with gradients where they are wanted. See `core.protocols.Predictor`."""
-        stacked(points, {"latents"}, self.fingerprint)
+        stacked(points, {"latents"}, self.fingerprint, self.channels)
         check_points(self, points)
 
         def call(x: Tensor, arguments: Mapping[str, Any]) -> Tensor:

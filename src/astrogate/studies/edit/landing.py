@@ -10,10 +10,13 @@ import numpy as np
 from astrogate.core import archive
 from astrogate.core.direction import Direction
 from astrogate.core.errors import AstrogateError
+from astrogate.core.values import real
 from astrogate.rendering.letters import shown
 from astrogate.studies.kit.report import pyplot, svg
 
 _QUALITY = {"there": list[float], "back": list[float], "auc": float, "standard_error": float}
+#: Farther out no prompt lands.
+_FAR = 1e6
 _BARS = " .:-=+*#%@"
 
 
@@ -24,9 +27,13 @@ def _shared_edges(there: Sequence[float], back: Sequence[float], bins: int) -> n
 def quality_of(direction: Direction) -> dict[str, dict[str, Any]]:
     """How sure a direction is, by role, with where its poles land. Raises AstrogateError for one that says it oddly."""
     found = archive.told(direction.origin, "quality", dict[str, dict[str, Any]], {}, "a direction")
+    if odd := sorted(found.keys() - direction.vectors.keys()):
+        raise AstrogateError(f"{direction.name!r} has no vector in {odd[0]!r}, which it measures", "fit it anew")
     for quality in found.values():
         for name, kind in _QUALITY.items():
-            archive.told(quality, name, kind, None, "a direction's quality")
+            told = archive.told(quality, name, kind, None, "a direction's quality")
+            for value in told if isinstance(told, list) else [told]:
+                real(value, f"a direction's {name}", -_FAR, _FAR, "fit it anew")
     return found
 
 
