@@ -187,6 +187,7 @@ def clip_model(folder: Path, width: int = 32) -> None:
     torch.manual_seed(0)
     tokenizer = clip_tokenizer()
     shared = {"hidden_size": width, "intermediate_size": 2 * width, "num_attention_heads": 2, "num_hidden_layers": 2}
+    shared["projection_dim"] = 16
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     text = {**shared, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH}
     CLIPModel(

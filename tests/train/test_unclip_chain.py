@@ -22,6 +22,7 @@ from astrogate.core.recipe import Recipe
 from astrogate.models.loading import locate as loading
 from astrogate.models.loading.load import load
 from astrogate.models.unclip.adapter import UnCLIP
+from astrogate.models.unclip.load import own_part
 from astrogate.train.kit.data import open_data
 from astrogate.train.kit.loop import Schedule
 from astrogate.train.kit.pictures import captioned, picture_data
@@ -175,6 +176,13 @@ def test_a_training_begins_with_a_stack_and_puts_its_part_into_it(
     save_file(weights, frozen[0] / "model.safetensors", {"format": "pt"})
     code, _, err = run("train", "stack", *given, "--run", str(tmp_path / "none"), "-o", str(stack))
     assert (code, "was trained on another image_encoder" in err) == (2, True)
+
+
+def test_a_tower_that_does_not_fit_its_config_is_one_line(frozen: tuple[Path, Path]) -> None:
+    config = frozen[0] / "config.json"
+    config.write_text(config.read_text().replace('"projection_dim": 16', '"projection_dim": 24'))
+    with pytest.raises(AstrogateError, match=r"clip does not fit a CLIPTextModelWithProjection of its config"):
+        own_part("text_encoder", frozen[0], torch.float16)
 
 
 @pytest.mark.filterwarnings("ignore::astrogate.core.errors.AstrogateWarning")

@@ -119,8 +119,11 @@ def check_grid(media: Sequence[str], subjects: Sequence[str]) -> None:
     if isinstance(media, str) or isinstance(subjects, str):
         raise AstrogateError(f"one text for several ({media!r}, {subjects!r})", "give lists of media and subjects")
     if not 1 <= len(media) * len(subjects) <= _MOST:
-        count = f"{len(media)} media and {len(subjects)} subjects"
-        raise AstrogateError(f"a grid of {count}", f"name at least one of each, and at most {_MOST:,} pairs")
+        kind = "too large" if media and subjects else "empty"
+        raise AstrogateError(
+            f"a grid of {len(media)} media and {len(subjects)} subjects is {kind}",
+            f"name one of each at least, and {_MOST:,} pairs at most",
+        )
 
 
 def prompt_of(template: str, medium: str, word: str | None, subject: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.errors import AstrogateError, AstrogateWarning, reason
 from astrogate.models.loading.trust import read_settings, settings_below
 
 #: The libraries whose classes an index may name.
@@ -50,11 +50,17 @@ def modules_of(folder: Path, index: Mapping[str, Any], pipeline: type[Any], dtyp
 
 
 def load_module(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """A part of the class `kind`, whole. Raises AstrogateError where its file lacks a tensor."""
+    """A part of the class `kind`, whole. Raises AstrogateError where its file lacks a tensor, or has another shape."""
     check_counts(folder)
     typed = {"dtype" if kind.__module__.startswith("transformers.") else "torch_dtype": dtype}
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True, **typed}
-    module, info = kind.from_pretrained(folder, **options)
+    try:
+        module, info = kind.from_pretrained(folder, **options)
+    except RuntimeError as error:  # transformers' word for other shapes
+        raise AstrogateError(
+            f"{folder} does not fit a {kind.__name__} of its config ({reason(error)})",
+            "restore both",
+        ) from error
     missing = _named(info.get("missing_keys"))
     if missing or info.get("mismatched_keys"):
         raise AstrogateError(
