@@ -109,8 +109,8 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 def folder(tmp_path: Path, tiny_folders: Folders) -> Path:
     """A folder with the pictures and models that pages name."""
     random = np.random.default_rng(0)
-    for name in ("dog", "cat", "edges"):
-        Image.fromarray(random.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    for name, side in (("dog", 256), ("cat", 256), ("edges", 64)):
+        Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)).save(tmp_path / f"{name}.png")
     (tmp_path / "my-xl-model").symlink_to(tiny_folders("stable_diffusion_xl"))
     return tmp_path
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 import astrogate as ag
 from astrogate.core.edit import Edit
+from astrogate.core.errors import AstrogateWarning
 from astrogate.core.parts import Parts, Steer
 from astrogate.models.text.usual import PROMPTS, Usual
 from astrogate.rendering.effects import effects
@@ -191,3 +192,27 @@ def test_a_record_and_a_line_tell(tmp_path: Path, tiny_folder: Path) -> None:
     assert "the same bytes" in out
     code, out, _ = run(*asked, "-o", str(tmp_path / "frames"))
     assert "acted" in out
+
+
+def test_an_edit_that_sleeps_says_why(tiny: Any) -> None:
+    point = tiny.point(PROMPT)
+    steer = Steer({"prompt_embeds": torch.ones_like(point.tensors["prompt_embeds"])}, window=(0.2, 1.0))
+    strip = ag.strip(tiny, point, Edit(Parts((steer,)), name="late"), -1, 1, n=3, recipe=ag.Recipe(1))
+    assert str(strip.effects[0]) == "late: no effect (its window holds none of 1 step)"
+    assert ag.strip(tiny, point, Edit(Parts((steer,))), -1, 1, n=3, recipe=RECIPE).effects[0].acted
+
+
+def test_a_negative_prompt_without_guidance_is_not_swallowed(tiny: Any) -> None:
+    points = [tiny.point(PROMPT, negative="a cat")]
+    list(ag.render(tiny, points, recipe=RECIPE))
+    with pytest.warns(AstrogateWarning, match="'a cat' does nothing without guidance"):
+        list(ag.render(tiny, points, recipe=ag.Recipe(2, 1.0)))
+
+
+@pytest.mark.parametrize("times", [0.5, 2])
+def test_sizes_that_a_model_never_learned_are_told_of_once(tiny: Any, times: float) -> None:
+    side = int(tiny.size * times)
+    points = [tiny.point(PROMPT, seed=seed, height=side, width=side) for seed in (1, 2)]
+    with pytest.warns(AstrogateWarning, match=f"{side} x {side} pixels of a model that learned {tiny.size}") as told:
+        list(ag.render(tiny, points, recipe=RECIPE))
+    assert len(told) == 1

@@ -9,6 +9,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +233,43 @@ def test_what_is_missing_is_told_in_one_line(folder: Path, name: str) -> None:
     path = folder / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     refused(folder, ":")
+
+
+def test_weights_that_are_no_floats_are_refused(folder: Path) -> None:
+    tensors = load_file(folder / UNET)
+    name = next(name for name in tensors if name.endswith(".weight"))
+    for kind in (torch.int8, torch.complex64, torch.int64):
+        save_file({**tensors, name: tensors[name].to(kind)}, folder / UNET, {"format": "pt"})
+        refused(folder, f"holds {name} as")
+
+
+def test_a_folder_of_half_precision_alone_is_read(folder: Path) -> None:
+    whole = load(str(folder), device="cpu").fingerprint
+    for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "model")):
+        path = folder / part / f"{name}.safetensors"
+        path.rename(path.with_name(f"{name}.fp16.safetensors"))
+    assert load(str(folder), device="cpu").fingerprint == whole
+
+
+@pytest.mark.parametrize("kind", ["FlowMatchEulerDiscreteScheduler", "RePaintScheduler", "VQDiffusionScheduler"])
+def test_a_scheduler_that_the_pipeline_does_not_draw_with_is_refused(folder: Path, kind: str) -> None:
+    settings(folder / "model_index.json", scheduler=["diffusers", kind])
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"_class_name": kind, "num_vec_classes": 2}))
+    with pytest.raises(AstrogateError):
+        load(str(folder), device="cpu")
+
+
+def test_a_class_that_an_index_leaves_open_is_refused(folder: Path) -> None:
+    settings(folder / "model_index.json", text_encoder=["transformers", "AutoModel"])
+    refused(folder, "leaves the class of text_encoder to AutoModel")
+
+
+def test_a_tokenizer_asks_to_run_no_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: Any) -> str:
+        raise AssertionError("it asks")
+
+    monkeypatch.setattr("builtins.input", asked)
+    settings(folder / "model_index.json", tokenizer=["transformers", "AutoTokenizer"])
+    settings(folder / "tokenizer" / "tokenizer_config.json", auto_map={"AutoTokenizer": ["tok.Tok", None]})
+    with suppress(AstrogateError):
+        load(str(folder), device="cpu")

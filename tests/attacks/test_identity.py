@@ -115,3 +115,64 @@ def test_a_part_that_was_made_in_memory_is_known_by_its_values() -> None:
     assert digest_of(a) != digest_of(b)
     b.load_state_dict(a.state_dict())
     assert digest_of(torch.nn.Linear(3, 3)) != digest_of(a)
+
+
+def sharpened(pipe: Any) -> None:
+    """One value, which no sample of a few would see."""
+    with torch.no_grad():
+        pipe.unet.conv_in.weight.view(-1)[-2] += 1
+
+
+def tiled(pipe: Any) -> None:
+    pipe.vae.enable_tiling()
+
+
+def looking_otherwise(pipe: Any) -> None:
+    from diffusers.models.attention_processor import AttnProcessor
+
+    pipe.unet.set_attn_processor(AttnProcessor())
+
+
+def hooked(pipe: Any) -> None:
+    pipe.unet.mid_block.register_forward_hook(lambda module, args, out: out * 5)
+
+
+def eased(pipe: Any) -> None:
+    pipe.unet.conv_norm_out.eps = 5.0
+
+
+def learning(pipe: Any) -> None:
+    pipe.unet.train()
+
+
+@pytest.mark.parametrize("change", [sharpened, tiled, looking_otherwise, hooked, eased, learning])
+def test_no_old_picture_of_a_model_that_was_changed(tiny_folder: Path, change: Callable[[Any], None]) -> None:
+    pipe: Any = load(str(tiny_folder), device="cpu").pipe
+    before = wrap(pipe).weights
+    assert wrap(pipe).weights == before
+    change(pipe)
+    assert wrap(pipe).weights != before
+
+
+def test_one_value_is_another_model(tiny_folder: Path) -> None:
+    pipe: Any = load(str(tiny_folder), device="cpu").pipe
+    sharpened(pipe)
+    assert wrap(pipe).fingerprint != load(str(tiny_folder), device="cpu").fingerprint
+
+
+def test_changes_behind_torchs_back_are_seen(tiny_folder: Path) -> None:
+    """`data` has a version of its own; PEFT merges LoRAs through it."""
+    model: Any = load(str(tiny_folder), device="cpu")
+    before = model.weights
+    model.pipe.unet.conv_in.weight.data *= 1.5
+    assert model.weights != before
+
+
+def test_a_relative_folder_is_the_same_model_from_elsewhere(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = load(str(tiny_folder), device="cpu").fingerprint
+    monkeypatch.chdir(tiny_folder.parent)
+    half = load(tiny_folder.name, device="cpu", dtype="float16")
+    monkeypatch.chdir(tmp_path)
+    assert half.fingerprint == whole

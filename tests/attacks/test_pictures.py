@@ -183,3 +183,96 @@ def test_labels_tell_scales_apart() -> None:
 
 def test_the_most_pixels_take_less_than_a_gigabyte() -> None:
     assert 12 * MOST_PIXELS < 1e9
+
+
+def png(bits: int, colour: int, row: bytes, clear: bytes) -> bytes:
+    """A PNG of one row of so many bits a value, with a colour that is clear."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    width = len(row) * 8 // bits // (3 if colour == 2 else 1)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, bits, colour, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"tRNS", clear) + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        (png(2, 0, bytes([0b00011011]), struct.pack(">H", 1)), [0, 255, 170, 255]),
+        (png(4, 0, bytes([0x1F]), struct.pack(">H", 1)), [255, 255]),
+        (png(4, 0, bytes([0x13]), struct.pack(">H", 1)), [255, 51]),
+        (png(8, 0, bytes([7, 9]), struct.pack(">H", 7)), [255, 9]),
+        (png(16, 0, struct.pack(">HH", 300, 40_000), struct.pack(">H", 300)), [255, 156]),
+        (png(16, 2, struct.pack(">6H", 300, 300, 300, 9_000, 0, 0), struct.pack(">HHH", 300, 300, 300)), [255, 35]),
+        (png(8, 2, bytes([1, 2, 3, 200, 0, 0]), struct.pack(">HHH", 1, 2, 3)), [255, 200]),
+    ],
+)
+def test_the_clear_colour_of_any_depth_is_white(tmp_path: Path, content: bytes, seen: list[int]) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    assert np.asarray(read_picture(tmp_path / "x.png"))[0, :, 0].tolist() == seen
+
+
+def test_images_that_can_no_longer_be_read_are_refused_in_one_line(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "x.png")
+    (tmp_path / "half.png").write_bytes((tmp_path / "x.png").read_bytes()[:3000])
+    closed, half = Image.open(tmp_path / "x.png"), Image.open(tmp_path / "half.png")
+    closed.close()
+    for image in (closed, half):
+        with pytest.raises(ag.AstrogateError, match="could not be read"):
+            rgb(image)
+
+
+def test_turns_that_cannot_be_read_turn_nothing() -> None:
+    image = Image.new("RGB", (4, 2), "red")
+    for junk in (b"Exif\0\0II*\0", b"\0" * 9, b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01\x12" * 40):
+        image.info["exif"] = junk
+        assert rgb(image).size == (4, 2)
+
+
+def test_colours_that_were_multiplied_by_what_is_clear() -> None:
+    for mode in ("La", "RGBa"):
+        assert rgb(Image.new(mode, (2, 2))).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_jpeg_of_endless_scans_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "x.jpg", progressive=True)
+    data = (tmp_path / "x.jpg").read_bytes()
+    start = data.rfind(b"\xff\xda")
+    (tmp_path / "x.jpg").write_bytes(data[:start] + data[start:-2] * 500 + b"\xff\xd9")
+    with pytest.raises(ag.AstrogateError, match="scans"):
+        read_picture(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "mp4", "webm"])
+def test_equal_frames_are_all_read_again(tiny: ag.Model, tmp_path: Path, suffix: str) -> None:
+    (frame,) = ag.render(tiny, tiny.point("a dog"), recipe=ag.Recipe(1))
+    colours = ["red"] * 3 + ["blue"] * 5 + ["red"]
+    frames = [ag.Frame(Image.new("RGB", (16, 16), colour), frame.point, frame.recipe) for colour in colours]
+    ag.video(frames, tmp_path / f"x.{suffix}", fps=10)
+    read = [image.getpixel((8, 8)) for image in read_frames(tmp_path / f"x.{suffix}")]
+    assert ["red" if red > blue else "blue" for red, _, blue in read] == colours  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.mp4", b"\0\0\0\x14ftypisom\0\0\0\0isom" + b"\0\0\0\x08free" * 3_000_000),
+        ("x.gif", b"GIF89a\1\0\1\0\0\0\0" + b"!\xfe" + b"\1a" * 3_000_000),
+    ],
+)
+def test_files_of_endless_parts_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ag.AstrogateError, match="parts"):
+        list(read_frames(tmp_path / name))
+
+
+def test_labels_stay_apart_and_none_is_dropped() -> None:
+    image = Image.new("RGB", (32, 200), "blue")
+    assert sheet([image] * 2, labels=["w" * 5000, "x"], rows=["y" * 5000], tile=64).width < 600
+    assert sheet([image], tile=64).size == sheet([image], tile=200).size
+    for wrong in ({"labels": ["a", "b", "c"]}, {"rows": ["a", "b"]}, {"labels": "ab"}):
+        with pytest.raises(ag.AstrogateError, match="labels for"):
+            sheet([image] * 2, **wrong)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ def toys(tiny_folder: Path) -> Any:
     width = pipe.text_encoder.get_input_embeddings().weight.shape[1]
     pipe.load_textual_inversion({"<toy>": torch.randn(3, width)}, token="<toy>")
     pipe.load_textual_inversion({"<one>": torch.randn(width)}, token="<one>")
+    pipe.load_textual_inversion({"<Big>": torch.randn(2, width)}, token="<Big>")
     return wrap(pipe)
 
 
@@ -38,6 +39,10 @@ def toys(tiny_folder: Path) -> Any:
         "a <toy><one> dog",
         "a <toy>'s dog, <toy>!",
         "a dog",
+        "a <TOY> dog",
+        "a <Big> dog and a <big> cat",
+        "a <toy>_1 dog",
+        "a<toy>dog",
     ],
 )
 def test_states_and_spans_are_of_what_the_encoder_reads(toys: Any, prompt: str) -> None:

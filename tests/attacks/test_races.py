@@ -111,7 +111,7 @@ def test_what_is_read_is_one_writers_and_whole(tmp_path: Path) -> None:
     done: list[dict[str, Any]] = [json.loads(out) for out, _ in said]
     assert all(sum(one.values()) > 20 for one in done)
     assert int((folder / "count").read_text()) == sum(one.get("count", 0) for one in done)
-    left = [path for path in folder.rglob("*") if path.name.endswith((".part", ".old"))]
+    left = [path for path in folder.rglob("*") if path.name.endswith((".astrogate-part", ".old"))]
     assert not left
 
 

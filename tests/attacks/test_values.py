@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 from collections.abc import Iterator
@@ -189,3 +190,79 @@ def test_threads_that_share_a_model_draw_what_each_draws_alone(tiny: Any) -> Non
     for thread in threads:
         thread.join()
     assert [found[i] for i in range(4)] == alone
+
+
+def test_what_is_of_another_kind_is_one_line(tiny: Any, clip: Any, tmp_path: Path) -> None:
+    """One thing for several is taken; another kind of thing is refused, and named."""
+    point, recipe = tiny.point("a fat dog"), ag.Recipe(2)
+    direction = ag.contrast(tiny, "fat", "thin", media=("painting",), subjects=("dog",))
+    (frame,) = ag.render(tiny, point, recipe=recipe)
+    anything: Any = ag
+    wrong: list[Any] = [
+        lambda: point.apply(direction),
+        lambda: anything.strip(tiny, point, direction, n=1, recipe=recipe),
+        lambda: anything.strip(tiny, [], direction.at(point), n=1),
+        lambda: anything.strip(tiny, "a dog", direction.at(point), n=1),
+        lambda: list(anything.render(tiny, "a dog", recipe=recipe)),
+        lambda: list(anything.render(tiny, 5, recipe=recipe)),
+        lambda: list(anything.render(tiny, point, recipe=4)),
+        lambda: list(anything.render(tiny, point, recipe=recipe, cache=str(tmp_path))),
+        lambda: anything.FrameCache(None),
+        lambda: anything.walk(point, None),
+        lambda: anything.walk([point, point]),
+        lambda: anything.walk(point, tiny.point("a fat dog", seed=2), by=["slerp"]),
+        lambda: anything.contrast(tiny, None),
+        lambda: anything.contrast(tiny, 5, "thin"),
+        lambda: anything.contrast(tiny, "fat", "thin", template=None),
+        lambda: anything.contrast(tiny, "fat", "thin", media=["a" * 10**6]),
+        lambda: anything.toward(tiny, 5),
+        lambda: anything.style(tiny, point, 5),
+        lambda: direction.at(point, on=anything),
+        lambda: anything.Direction({"end": [1.0]}, tiny.fingerprint),
+        lambda: anything.Direction({}, tiny.fingerprint),
+        lambda: direction + anything,
+        lambda: anything.lerp([1.0], [2.0], 0.5),
+        lambda: anything.slerp(torch.ones(3), torch.arange(3.0), "x"),
+        lambda: anything.lerp(torch.ones(3), torch.ones(3), math.nan),
+        lambda: anything.mix([torch.ones(3), torch.zeros(3)], [math.nan, 1]),
+        lambda: anything.mix([torch.ones(3), torch.zeros(3)], [1, 1], correlations=torch.eye(3)),
+        lambda: anything.fit_codebook(torch.full((20, 3), math.nan)),
+        lambda: anything.fit_codebook(torch.randn(20, 3), rank=2).encode(torch.full((1, 3), math.nan)),
+        lambda: anything.fit_codebook(torch.randn(20, 3), buckets=1),
+        lambda: tiny.latents(torch.full((1, 3, 16, 16), math.nan)),
+        lambda: tiny.latents(np.zeros((1, 3, 16, 16))),
+        lambda: tiny.epsilon([point], torch.full((1, *point.tensors["latents"].shape), math.nan), 1),
+        lambda: tiny.epsilon([point], point.tensors["latents"][None], 10**6),
+        lambda: tiny.levels(0),
+        lambda: tiny.encode(["a dog"], padding="foo"),
+        lambda: anything.invert(tiny, torch.rand(1, 3, 16, 16), [point], iterations=0.5),
+        lambda: anything.vary(point, 0),
+        lambda: anything.fitted(frame.image, -1, 16),
+        lambda: anything.video([5], tmp_path / "x.gif"),
+        lambda: list(anything.crop_views(frame, "3")),
+        lambda: anything.Clip("x" * 300),
+        lambda: anything.load("x" * 300),
+        lambda: anything.Edit(None),
+    ]
+    for i, call in enumerate(wrong):
+        with pytest.raises(ag.AstrogateError) as told:
+            call()
+        assert "\n" not in str(told.value), i
+    assert anything.to_tensor(frame).shape == anything.to_tensor([frame]).shape
+    assert anything.sheet(frame).size == anything.sheet([frame]).size
+    assert len(anything.invert(tiny, torch.rand(1, 3, 16, 16), point, recipe=ag.Recipe(2, 1.0), iterations=1)) == 1
+    assert [p.seed for p in anything.vary(point, np.uint8(3), seed=np.uint8(254))] == [254, 255, 256]
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float16, torch.bfloat16])
+def test_numbers_of_few_bits_are_numbers(tiny: Any, tmp_path: Path, kind: torch.dtype) -> None:
+    vector = (
+        (30_000 * torch.linspace(-1, 1, 32)).to(torch.float16) if kind == torch.float16 else torch.linspace(-1, 1, 32)
+    )
+    made = ag.Direction({"end": vector.to(kind)}, tiny.fingerprint, "few bits")
+    made.save(tmp_path / "d.safetensors")
+    read = ag.Direction.load(tmp_path / "d.safetensors")
+    assert torch.equal((read + read).vectors["end"], 2 * vector.to(kind).float())
+    assert float(read.vectors["end"].norm()) < math.inf
+    basis = ag.Basis(("a", "b"), torch.tensor([1.0, 2.0]).to(kind), {"x": torch.eye(2).to(kind)}, {"x": 1.0}, 2, "")
+    assert basis.sums()["x"].isfinite().all()

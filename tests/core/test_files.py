@@ -202,8 +202,8 @@ def test_killed_at_any_step_it_leaves_the_old_or_the_new_folder(tmp_path: Path) 
 
 def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_fills_is_not(tmp_path: Path) -> None:
     target = tmp_path / "target"
-    fill(tmp_path / ".target.01234567.part", OLD)
-    fill(tmp_path, {".other.png.89abcdef.part": "x"})
+    fill(tmp_path / ".target.01234567.astrogate-part", OLD)
+    fill(tmp_path, {".other.png.89abcdef.astrogate-part": "x"})
     with whole_folder(target, "a") as first:
         fill(first, OLD)
         with whole_folder(target, "a") as second:

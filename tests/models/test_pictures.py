@@ -86,11 +86,12 @@ def pipe(tiny_folders: Folders, family: str) -> Any:
 def test_bit_identical_to_diffusers(tiny_folders: Folders, pipe: Any, family: str, scale: float) -> None:
     model, guides = wrap(pipe, "with a picture"), dict[str, Any](guided(family, scale))
     assert model.fingerprint == load(str(tiny_folders(family)), device="cpu").fingerprint
-    bare = made(model, family, negative="a sad cat")
+    negative = "a sad cat" if scale > 1 else ""
+    bare = made(model, family, negative=negative)
     points = [with_image(model, bare, picture(family, seed)) for seed in (0, 1)]
     expected = pipe(
         prompt=[PROMPT],
-        negative_prompt=["a sad cat"],
+        negative_prompt=[negative],
         ip_adapter_image=picture(family),
         num_inference_steps=3,
         generator=[torch.Generator("cpu").manual_seed(5)],

@@ -232,6 +232,7 @@ def test_the_page_holds_every_cell(bench: Bench, tmp_path: Path, monkeypatch: py
     assert ours_first["value"] == pytest.approx(1, abs=0.05) or ours_first["n"] == 0
 
 
+@pytest.mark.filterwarnings("ignore:the prompt is:astrogate.core.errors.AstrogateWarning")
 def test_clip_reads_on_other_models(tiny: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leaderboard, "SUBJECTS", ("dog", "cat"))
     bench = leaderboard.bench_of(tiny, leaderboard.zero_shot(clip), tmp_path, Recipe(2), (1, 2))

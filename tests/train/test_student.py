@@ -280,6 +280,26 @@ def test_a_student_in_the_checkpoints_folder_is_its_own(tiny_folder: Path, lora:
     assert load(f"{tmp_path / 'own'}+student", device="cpu").weights == own.weights
 
 
+def test_a_name_that_may_be_two_students_is_refused(
+    tiny_folder: Path, lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "own"
+    shutil.copytree(tiny_folder, home)
+    for folder in (home, tmp_path):
+        shutil.copytree(lora.parent, folder / "student")
+    monkeypatch.chdir(tmp_path)
+    for name in (f"{home}+student", f"{home}+"):
+        with pytest.raises(AstrogateError, match=r"or \./student"):
+            load(name, device="cpu")
+    assert load(f"{home}+./student", device="cpu").name.endswith("+./student")
+    assert load(str(home), device="cpu", student=True).name.endswith("+student")
+    with pytest.raises(AstrogateError, match="leave one of the two out"):
+        load(f"{home}+./student", device="cpu", student=True)
+    wrong: Any = "student"
+    with pytest.raises(AstrogateError, match="behind a plus"):
+        load(str(home), device="cpu", student=wrong)
+
+
 def test_a_plus_may_stand_in_either_name(tiny_folder: Path, lora: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_folder, tmp_path / "a+b")
     shutil.copytree(lora.parent, tmp_path / "c+d")

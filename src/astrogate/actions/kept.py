@@ -11,6 +11,7 @@ from astrogate.actions.options import Loading
 from astrogate.actions.request import Plan, argument, option
 from astrogate.actions.typed import InputFile
 from astrogate.core.errors import AstrogateError
+from astrogate.core.texts import counted
 
 if TYPE_CHECKING:
     from astrogate.core.point import Point
@@ -63,7 +64,7 @@ class Kept(Loading):
                 yield from render(model, [point for point, _ in group], recipe=recipe, batch_size=at_once)
 
         total = len(self.points)
-        line = f"{total} picture{'s' if total > 1 else ''}"
+        line = counted(total, "picture")
         layout = told.get("strip")
         if layout is None:
             return Plan(frames, total, facts=facts, line=line, whole=frames)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from astrogate.actions.kept import Kept
 from astrogate.actions.request import Plan, Request, digest
 from astrogate.core.errors import AstrogateError
+from astrogate.core.files import exclusive
 
 if TYPE_CHECKING:
     from astrogate.core.recipe import Frame
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 #: How files of tensors end.
 TENSORS = (".safetensors", "")
-#: The most pictures on a sheet.
-_MOST = 10_000
+#: The most pictures on a sheet, and in a row of one without columns.
+_MOST, _ACROSS = 10_000, 10
+#: What keeps a second process out of a folder of frames.
+_LOCK = ".frames.lock"
 #: What passes frames on, and may count them.
 Watch = Callable[[Iterable["Frame"], int], Iterable["Frame"]]
 
@@ -63,7 +66,7 @@ def _unwatched(frames: Iterable[Frame], total: int) -> Iterable[Frame]:
 def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> tuple[Effect, ...]:
     """Draw a plan's frames into a file or a folder, and return what their edits did; `more` joins the record."""
     from astrogate.rendering.effects import small
-    from astrogate.rendering.record import read_record, records, save_png
+    from astrogate.rendering.record import save_png
     from astrogate.rendering.sheet import sheet
     from astrogate.rendering.strip import Strip
     from astrogate.rendering.video import video
@@ -75,12 +78,12 @@ def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> tuple
             return ()
         if plan.total > _MOST:
             raise AstrogateError(f"{plan.total} pictures on a sheet", f"ask for at most {_MOST}, or name a folder")
-        frames = tuple(watch(plan.frames(), plan.total))
+        frames = tuple(watch(_fitting(plan), plan.total))
         if plan.columns:
             told = plan.effects(frames)
             Strip(frames, plan.columns, plan.rows, more, plan.middle, told).save(output, tile=plan.tile)
             return told
-        save_png(sheet(frames, columns=min(plan.total, 10)), output, frame=frames[0], more=more)
+        save_png(sheet(frames, columns=min(plan.total, _ACROSS)), output, frame=frames[0], more=more)
         return ()
     seen: list[Frame] = []
 
@@ -93,18 +96,38 @@ def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> tuple
     if output.suffix:
         video(shown(), output, fps=plan.fps, more=more)
     else:
-        old = [path for path in output.glob("*.png") if path.stem.isdigit()] if output.is_dir() else []
-        if len(old) > plan.total:
-            raise AstrogateError(f"{output} holds {len(old)} other frames", "empty it, or name another folder")
-        if "command" in more and (first := output / "00000.png").exists():  # as it was spelled when this was begun
-            with suppress(AstrogateError):
-                more = {**more, "command": read_record(first).get("command", "")}
-        for i, frame in enumerate(shown()):
-            target, told = output / f"{i:05}.png", {**more, "frame": i}
-            if target.exists() and not records(target, frame, told):
-                raise AstrogateError(f"{target} is of something else", "empty the folder, or name another one")
-            save_png(frame.image, target, frame=frame, more=told, points=b"")
+        output.mkdir(parents=True, exist_ok=True)
+        with exclusive(output / _LOCK):
+            _write_frames(output, shown(), plan.total, more)
     return plan.effects(seen) if seen else ()
+
+
+def _write_frames(output: Path, frames: Iterator[Frame], total: int, more: dict[str, Any]) -> None:
+    """Write frames into a folder that holds these alone."""
+    from astrogate.rendering.record import read_record, records, save_png
+
+    old = [path for path in output.glob("*.png") if path.stem.isdigit()]
+    if len(old) > total:
+        raise AstrogateError(f"{output} holds {len(old)} other frames", "empty it, or name another folder")
+    if "command" in more and (first := output / "00000.png").exists():  # as it was spelled when this was begun
+        with suppress(AstrogateError):
+            more = {**more, "command": read_record(first).get("command", "")}
+    for i, frame in enumerate(frames):
+        target, told = output / f"{i:05}.png", {**more, "frame": i}
+        if target.exists() and not records(target, frame, told):
+            raise AstrogateError(f"{target} is of something else", "empty the folder, or name another one")
+        save_png(frame.image, target, frame=frame, more=told, points=b"")
+
+
+def _fitting(plan: Plan) -> Iterator[Frame]:
+    """A plan's frames; once the first is there, it is known whether all of them fit on a sheet."""
+    from astrogate.rendering.sheet import check_sheet
+
+    across = len(plan.columns) or min(plan.total, _ACROSS)
+    for i, frame in enumerate(plan.frames()):
+        if not i:
+            check_sheet(frame.image.size, across, -(-plan.total // across), plan.tile)
+        yield frame
 
 
 def record(request: Request) -> dict[str, Any]:

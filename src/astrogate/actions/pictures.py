@@ -11,6 +11,7 @@ from astrogate.actions.request import Plan, Request, argument, digest, needed, o
 from astrogate.actions.typed import InputFile, Numbers, Range
 from astrogate.core.errors import AstrogateError
 from astrogate.core.recipe import Recipe
+from astrogate.core.texts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +67,7 @@ class Stacked(Request):
 
             return render(stack, points, recipe=self.recipe(), batch_size=self.batch_size)
 
-        line = line or f"{len(points)} pictures"
+        line = line or counted(len(points), "picture")
         return Plan(frames, len(points), tuple(columns), tuple(rows), line=line)
 
 
@@ -134,7 +135,7 @@ class Imagine(Stacked):
             drawn = render(stack, points, recipe=self.recipe(), batch_size=self.batch_size)
             return upscale(stack, drawn) if self.upscale else drawn
 
-        return Plan(frames, self.n, tuple(f"seed {seed}" for seed in seeds), line=f"{self.n} pictures")
+        return Plan(frames, self.n, tuple(f"seed {seed}" for seed in seeds), line=counted(self.n, "picture"))
 
 
 class Vary(Shown):
@@ -175,7 +176,7 @@ class Vary(Shown):
         rows = [f"seed {self.seed + i}" for i in range(self.seeds)] if self.seeds > 1 else []
         heads = [f"eta {eta}" for eta in labels(etas, "")]
         total = self.seeds * self.n
-        return Plan(frames, total, tuple(heads), tuple(rows), facts={"etas": etas}, line=f"{total} pictures")
+        return Plan(frames, total, tuple(heads), tuple(rows), facts={"etas": etas}, line=counted(total, "picture"))
 
 
 class Blend(Shown):

@@ -16,15 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from astrogate.actions.typed import SHORT
 from astrogate.core.errors import AstrogateError
-from astrogate.core.keys import key_of
+from astrogate.core.keys import key_of, key_of_file
 
 if TYPE_CHECKING:
     from astrogate.core.protocols import Model
     from astrogate.core.recipe import Frame
     from astrogate.rendering.effects import Effect
 
-#: The most files of a folder that is named in a request.
-_MOST = 10_000
+#: The most files of a folder that is named in a request, and the most bytes of a file.
+_MOST, _LARGEST = 10_000, 64 * 2**30
 
 
 def option(default: Any, help: str, *, flag: str = "", **limits: Any) -> Any:
@@ -147,16 +147,23 @@ def digest(path: Path) -> str:
         raise AstrogateError(f"{path} does not exist", "name a file that is there")
     try:
         if path.is_file():
-            return key_of(path.read_bytes())
+            return _file_key(path)
         below = list(islice(path.rglob("*"), _MOST + 1))
         if len(below) > _MOST:
             raise AstrogateError(f"{path} holds more than {_MOST:,} files", "name a smaller folder")
         parts = (part for part in sorted(below) if part.is_file())
-        return key_of([[str(part.relative_to(path)), key_of(part.read_bytes())] for part in parts])
+        return key_of([[str(part.relative_to(path)), _file_key(part)] for part in parts])
     except OSError as error:
         raise AstrogateError(
             f"{path} can't be read ({error.strerror or error})", "name a file that is there"
         ) from error
+
+
+def _file_key(path: Path) -> str:
+    """The key of a file. Raises AstrogateError for one that is too large."""
+    if path.stat().st_size > _LARGEST:
+        raise AstrogateError(f"{path} is larger than {_LARGEST:,} bytes", "name a smaller file")
+    return key_of_file(path)
 
 
 def _parts(value: Any) -> Iterator[Any]:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
+from astrogate.core.texts import check_text
+from astrogate.core.values import real, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +43,18 @@ class Basis:
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
+        tensors = [self.weights, *self.atoms.values()]
+        if odd := [t for t in tensors if not t.is_floating_point()]:
+            raise AstrogateError(f"weights or atoms of {odd[0].dtype}", "give floats")
+        set_ = partial(object.__setattr__, self)
+        set_("weights", self.weights.float())
+        set_("atoms", {space: atoms.float() if atoms.itemsize < 4 else atoms for space, atoms in self.atoms.items()})
+        set_("used", whole(self.used, "{} weights count", 1, 2**31, "use 1 or more"))
+        for name in self.names:
+            check_text(name)
+        if len(set(self.names)) < len(self.names):
+            raise AstrogateError(f"{len(self.names)} names, {len(set(self.names))} different", "name each atom once")
+        set_("lengths", {s: real(n, f"a sum of {s} of length {{}}", 1e-30) for s, n in self.lengths.items()})
         shapes = [(1, self.weights), *((2, atoms) for atoms in self.atoms.values())]
         if any(t.ndim != dims or len(t) != len(self.names) for dims, t in shapes):
             found = ", ".join(str(list(t.shape)) for _, t in shapes)
@@ -48,14 +63,10 @@ class Basis:
             )
         if self.lengths.keys() != self.atoms.keys():
             raise AstrogateError(f"lengths of {[*self.lengths]}, atoms of {[*self.atoms]}", "give each space both")
-        if self.used < 1:
-            raise AstrogateError(f"{self.used} weights count", "use 1 or more")
-        if (
-            not bool(self.weights.isfinite().all())
-            or not bool((self.weights >= 0).all())
-            or not bool(self.weights.any())
-        ):
+        if not (self.weights.isfinite() & (self.weights >= 0)).all() or not self.weights.any():
             raise AstrogateError("a weight is below 0, or all are 0", "give weights from 0 up")
+        if any(not atoms.isfinite().all() for atoms in self.atoms.values()):
+            raise AstrogateError("atoms hold what are no finite numbers", "make the basis anew")
 
     def __repr__(self) -> str:
         return f"<Basis {self.name}, {', '.join(f'{name} {share:.0%}' for name, share in self.top(5))}>"

@@ -52,8 +52,14 @@ class Direction:
             low, high = (real(value, "calibration") for value in pair(self.calibration, "calibration"))
             object.__setattr__(self, "calibration", (low, high))
         check_calibration(self.calibration)
+        if not self.vectors:
+            raise AstrogateError(f"the direction {self.name!r} has no vectors", "give one [width] by role")
+        if odd := [v for v in self.vectors.values() if not hasattr(v, "is_floating_point")]:
+            raise AstrogateError(f"the vectors of {self.name!r} are {type(odd[0]).__name__}", "give tensors [width]")
+        wide = {role: v.float() if v.is_floating_point() and v.itemsize < 4 else v for role, v in self.vectors.items()}
+        object.__setattr__(self, "vectors", wide)  # whose squares and sums are numbers, too
         for role, vector in self.vectors.items():
-            if vector.ndim != 1 or not vector.is_floating_point() or not bool(vector.float().isfinite().all()):
+            if vector.ndim != 1 or not vector.is_floating_point() or not bool(vector.isfinite().all()):
                 kind = f"{list(vector.shape)} of {str(vector.dtype).removeprefix('torch.')}"
                 raise AstrogateError(
                     f"the direction {self.name!r} is no vector of finite numbers in {role} ({kind})",
@@ -102,6 +108,8 @@ class Direction:
         Raises AstrogateError for a point of another model or layer, for one between prompts, for a word that the
         prompt does not contain, and for roles that this direction does not move.
         """
+        if not isinstance(point, Point):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise AstrogateError(f"a {type(point).__name__} is no point", "make one by model.point(prompt)")
         vectors, wanted = self._aligned(point, on, roles)
         if not vectors and any(bool(v.any()) for v in self.vectors.values()):
             raise AstrogateError(
@@ -176,6 +184,8 @@ class Direction:
         return Direction(vectors, self.model, f"({self.name}) _|_ {', '.join(o.name for o in others)}", origin)
 
     def _check_like(self, other: Direction) -> None:
+        if not isinstance(other, Direction):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise AstrogateError(f"a {type(other).__name__} is no direction", "combine directions with one another")
         if other.model != self.model:
             raise AstrogateError(
                 f"{self.name or 'a direction'} and {other.name or 'another'} come from different models",

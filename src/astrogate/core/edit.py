@@ -36,6 +36,8 @@ _FIELDS = {
     "name": str,
     "origin": dict[str, Any],
 }
+#: The most parts of an edit in a file.
+_PARTS = 1_000
 #: Beyond this the text states are mostly the edit, and the picture is no longer about the prompt.
 LIMIT = 50.0
 
@@ -62,6 +64,9 @@ class Edit:
     origin: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
+        for parts in (self.above, *(() if self.below is None else (self.below,))):
+            if not isinstance(parts, Parts):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise AstrogateError(f"a {type(parts).__name__} is no part of an edit", "give Parts")
         for name in ("range", "limits", "calibration"):
             if (values := getattr(self, name)) is not None:
                 low, high = (number(value, name) for value in pair(values, name))
@@ -141,6 +146,8 @@ def _parts(told: Mapping[str, Any], side: str, tensors: Mapping[str, Tensor]) ->
     """One side's parts of what `_told` said."""
 
     def made(kind: type[Any], name: str, held: str) -> tuple[Any, ...]:
+        if len(told[name]) > _PARTS:
+            raise AstrogateError(f"an edit of {len(told[name]):,} {name}", f"use at most {_PARTS:,}")
         return tuple(
             kind(**{held: archive.below(f"{side}.{name}.{i}", tensors), **_tuples(part)})
             for i, part in enumerate(told[name])

@@ -3,9 +3,9 @@
 A folder that is there is exchanged for the new one by renameat2(RENAME_EXCHANGE), so that at every moment the old or
 the new one is there whole. Where the system cannot exchange, the old one is moved aside first, and back on failure.
 
-What is being written has a name of its own, ".NAME.xxxxxxxx.part", and a lock. A process that was killed holds none:
-the next one that writes into the same folder removes what it left. Links are followed; another name of the same file
-(a hard link) keeps the old content.
+What is being written has a name of its own, ".NAME.xxxxxxxx.astrogate-part", and a lock. A process that was killed
+holds none: the next one that writes into the same folder removes what it left. Links are followed; another name of the
+same file (a hard link) keeps the old content.
 """
 
 from __future__ import annotations
@@ -23,8 +23,37 @@ from typing import Any, BinaryIO
 
 from astrogate.core.errors import AstrogateError
 
-_PART = re.compile(r"\..*\.[0-9a-f]{8}\.part")
+_PART = re.compile(r"\..*\.[0-9a-f]{8}\.astrogate-part")
 _swept: set[Path] = set()
+
+
+def is_folder(path: Path | str) -> bool:
+    """Whether a folder is there; no for a name that none can have."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_there(path: Path | str) -> bool:
+    """Whether a file or a folder is there; no for a name that none can have."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def real(path: Path | str) -> Path:
+    """Where a path leads through all links. Raises AstrogateError for links in a circle, and for what is no path."""
+    try:
+        found = Path(os.path.realpath(path))
+        found.exists()  # the system's word on names that are too long
+    except (OSError, ValueError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise AstrogateError(f"cannot write {str(path)[-80:]!r} ({told})", "name another file") from error
+    if found.is_symlink():
+        raise AstrogateError(f"{path} is a link that leads in a circle", "delete it, or give another path")
+    return found
 
 
 @contextmanager
@@ -33,7 +62,7 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
 
     Raises AstrogateError if the folder does not take a file.
     """
-    path = Path(os.path.realpath(path))
+    path = real(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
@@ -52,7 +81,7 @@ def whole_file(path: Path) -> Generator[BinaryIO]:
             file.flush()
             _synced(file.fileno())
         if path.exists():
-            _copy_mode(path, temporary)
+            _copy_owner(path, temporary)
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
@@ -100,7 +129,7 @@ def whole_folder(path: Path, mark: str) -> Generator[Path]:
     Until then a folder at `path` stays as it is. Raises AstrogateError if there can be no folder, and for one that
     holds something and no `mark`, which every folder of this kind has: it is not ours to replace.
     """
-    path = Path(os.path.realpath(path))
+    path = real(path)
     if path.is_dir() and any(path.iterdir()) and not (path / mark).exists():
         raise AstrogateError(f"{path} holds something else", "name another folder")
     try:
@@ -116,7 +145,7 @@ def whole_folder(path: Path, mark: str) -> Generator[Path]:
         _open_as_usual(fresh)
         _sync(fresh)
         if path.exists():
-            _copy_mode(path, fresh)
+            _copy_owner(path, fresh)
             _exchange(fresh, path)
         else:
             fresh.rename(path)
@@ -132,7 +161,7 @@ def whole_folder(path: Path, mark: str) -> Generator[Path]:
 
 def _beside(path: Path) -> Path:
     """A name beside `path` for what is not finished, no longer than names may be."""
-    return path.with_name(f".{path.name[:40]}.{token_hex(4)}.part")
+    return path.with_name(f".{path.name[:40]}.{token_hex(4)}.astrogate-part")
 
 
 def _name(error: BaseException, path: Path) -> None:
@@ -195,8 +224,12 @@ def _sweep(folder: Path) -> None:
                         os.close(lock)
 
 
-def _copy_mode(path: Path, to: Path) -> None:
-    """Give `to` the mode of `path`, where the system has modes."""
+def _copy_owner(path: Path, to: Path) -> None:
+    """Give `to` the owner, the group and the mode of `path`, where the system has them and lets us."""
+    with suppress(OSError, AttributeError):
+        found, own = path.stat(), to.stat()
+        if (found.st_uid, found.st_gid) != (own.st_uid, own.st_gid):
+            os.chown(to, found.st_uid, found.st_gid)
     with suppress(OSError):
         shutil.copymode(path, to)
 

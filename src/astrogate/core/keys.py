@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from pathlib import Path
 from typing import Any
 
 from astrogate.core.values import plain
@@ -23,6 +24,17 @@ def key_of(*content: object) -> str:
     """
     text = json.dumps(content, sort_keys=True, default=_plain)
     return sha256(text.encode()).hexdigest()[:16]
+
+
+def key_of_file(path: Path) -> str:
+    """The key of the bytes of a file, of which no more than some are held."""
+    with path.open("rb") as file:
+        return key_of({"bytes": file_digest(file, "sha256").hexdigest()})
+
+
+def running() -> Any:
+    """SHA-256 of bytes as they come, by `update` and `digest`."""
+    return sha256()
 
 
 def _plain(value: Any) -> Any:

@@ -52,13 +52,13 @@ class Steer:
         _settle(self, self.vectors)
         curve = tuple(
             (real(u, "a curve's share", 0, 1), real(w, "a curve's weight", -1000, 1000))
-            for u, w in (pair(knot, "a curve's knot") for knot in self.curve)
+            for u, w in (pair(knot, "a curve's knot") for knot in _listed(self.curve, "a curve"))
         )
         spans = tuple(
             (whole(a, "a span's start", 0, 2**31), whole(b, "a span's end", 1, 2**31))
-            for a, b in (pair(span, "a span") for span in self.spans)
+            for a, b in (pair(span, "a span") for span in _listed(self.spans, "spans"))
         )
-        knots = tuple(real(knot, "a knot") for knot in self.knots)
+        knots = tuple(real(knot, "a knot") for knot in _listed(self.knots, "knots"))
         for name, value in (("curve", curve), ("spans", spans), ("knots", knots)):
             object.__setattr__(self, name, value)
         shares = [u for u, _ in curve]
@@ -188,6 +188,13 @@ class Parts:
             [space for steer in self.steers for space in steer.vectors]
             + [space for guide in self.guides for space in guide.tensors]
         )
+
+
+def _listed(values: Any, what: str) -> list[Any]:
+    """Values one after the other. Raises AstrogateError for a single one."""
+    if not hasattr(values, "__iter__"):
+        raise AstrogateError(f"{what} {repr(values)[:40]}", "give a list")
+    return list(values)
 
 
 def _settle(part: Steer | Guide, tensors: Any) -> None:

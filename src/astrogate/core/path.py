@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.values import real, whole
 
 if TYPE_CHECKING:
     from astrogate.core.point import Point
@@ -35,9 +36,7 @@ class Path:
 
     def __call__(self, u: float) -> Point:
         """The point at u. Raises AstrogateError outside [0, 1]."""
-        if not 0 <= u <= 1:
-            raise AstrogateError(f"u = {u:g}", "a path runs from 0 to 1")
-        return self.at(u)
+        return self.at(real(u, "u = {}", 0, 1, "a path runs from 0 to 1"))
 
     def times(self, n: int, timing: Timing = "uniform") -> list[float]:
         """`n` times, every key among them.
@@ -70,8 +69,7 @@ def spread(
 
     `lengths` [keys - 1] share out the steps. Raises AstrogateError for fewer times than keys, and for fewer than 2.
     """
-    if n < 2:
-        raise AstrogateError(f"{n} frames", "ask for 2 or more")
+    n = whole(n, "{} frames", 2, 10_000_000, "ask for 2 or more")
     times: list[float] = []
     if n < (least := len(lengths) + (not closed)):
         raise AstrogateError(f"{n} frames for {len(lengths)} stretches", f"ask for {least} or more")

@@ -63,6 +63,10 @@ class Point:
         Raises AstrogateError for an edit of another model or prompt, for a scale that is not finite or that the edit
         does not go to, and for calibrated edits that go further than 2 together.
         """
+        if not isinstance(edit, Edit):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise AstrogateError(
+                f"a {type(edit).__name__} is no edit", "place a direction first, by direction.at(point)"
+            )
         scale = number(scale, "scale")
         if not math.isfinite(edit.strength(scale)):
             raise AstrogateError(f"scale {scale:g} of {edit.name or 'an edit'}", "use a finite number")
@@ -128,6 +132,8 @@ def check_tensors(point: Point) -> None:
     if point.tensors.get("latents") is None:
         raise AstrogateError("a point has no latents", _ANEW)
     for space, tensor in point.tensors.items():
+        if not hasattr(tensor, "is_complex"):
+            raise AstrogateError(f"the {space} of a point is a {type(tensor).__name__}", _ANEW)
         negative = point.tensors.get(f"negative_{space}", tensor)
         odd = tensor.is_complex() or 0 in (tensor.ndim, *tensor.shape) or negative.shape != tensor.shape
         if odd or (space == "latents" and (tensor.ndim != 3 or not tensor.is_floating_point())):

@@ -54,11 +54,9 @@ class Recipe:
             raise AstrogateError(f"dtype {self.dtype!r} is unknown", f"choose one of {', '.join(_DTYPES)}")
         for name in ("height", "width", "stride"):
             if getattr(self, name) is not None:
-                remedy = "choose a multiple of 8 from 8 to 16384"
-                side = whole(getattr(self, name), "{} pixels", 8, 16384, remedy)
-                if side % 8:
-                    raise AstrogateError(f"{side} pixels", remedy)
-                set_(name, side)
+                set_(name, whole(getattr(self, name), "{} pixels", 8, 16384, "choose 8 to 16384"))
+        if self.stride is not None and self.stride % 8:
+            raise AstrogateError(f"a stride of {self.stride} pixels", "choose a multiple of 8")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object of the settings."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from astrogate.core.texts import check_text
+
 #: Marks that belong to the letter before them: accents, and the vowel signs of Indic scripts and Thai.
 _MARKS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0971-\u0dff"
@@ -23,7 +25,8 @@ def folded(text: str) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, as they are compared."""
+    """The words of a text, as they are compared. Raises AstrogateError for what is no text."""
+    check_text(text)
     return [folded(word) for word in WORD.findall(text)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 from astrogate.core.errors import AstrogateError
@@ -38,13 +39,33 @@ def read_text(path: Path | str, *, most: int = MOST) -> str:
 
 def lines_of(path: Path | str, *, most: int = MOST) -> list[str]:
     """The lines of a text file that hold something. Raises AstrogateError as `read_text` does."""
-    return [line.strip() for line in read_text(path, most=most).split("\n") if line.strip()]
+    return lines(read_text(path, most=most))
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text that hold something. They end as files' lines do; other marks stay inside of them."""
+    return [line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, such as "1 picture" and "3 pictures"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def check_said(text: object, what: str, remedy: str) -> None:
+    """Raise AstrogateError for what is no text, and for an empty one; `what` is what the error calls it."""
+    check_text(text)
+    if not str(text).strip():
+        raise AstrogateError(f"{what} is empty", remedy)
 
 
 def check_text(text: object) -> None:
-    """Raise AstrogateError for what is no text, such as half of a character that takes two: no tokenizer reads it."""
+    """Raise AstrogateError for what is no text, such as half of a character that takes two: no tokenizer reads it.
+
+    A NUL is none either: some of them read on behind it, and others end there.
+    """
     try:
-        if isinstance(text, str):
+        if isinstance(text, str) and "\0" not in text:
             text.encode()
             return
     except UnicodeEncodeError:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import operator
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
 #: What truth values call their type, in Python, NumPy and torch.
 _TRUTHS = ("bool", "torch.bool")
 #: How far beyond black and white rounding may lead.
@@ -55,6 +56,22 @@ def pair(values: Any, what: str, remedy: str = "give two numbers") -> tuple[Any,
     return first, second
 
 
+def several(given: Any, kind: type[T], what: str, remedy: str) -> list[T]:
+    """Things of a kind as a list, one of them as a list of one. Raises AstrogateError for none, and for other things.
+
+    `what` is what the error calls one of them, such as "point".
+    """
+    if isinstance(given, kind):
+        return [given]
+    found: list[Any] = [given] if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__") else list(given)
+    for one in found:
+        if not isinstance(one, kind):
+            raise AstrogateError(f"a {type(one).__name__} is no {what}", remedy)
+    if not found:
+        raise AstrogateError(f"there is no {what}", remedy)
+    return found
+
+
 def plain(value: Any) -> Any:
     """A number of NumPy or torch, or a path, as JSON takes it: for `json.dumps(..., default=plain)`."""
     if isinstance(value, os.PathLike):
@@ -91,7 +108,9 @@ def _called(what: str, value: Any) -> str:
 
 def check_pictures(pictures: Tensor) -> None:
     """Raise AstrogateError for what are no pictures [n, 3, h, w] in [0, 1]."""
-    if pictures.ndim != 4 or pictures.shape[1] != 3 or 0 in pictures.shape or not pictures.is_floating_point():
+    if not hasattr(pictures, "is_floating_point"):
+        found = f"a {type(pictures).__name__}"
+    elif pictures.ndim != 4 or pictures.shape[1] != 3 or 0 in pictures.shape or not pictures.is_floating_point():
         found = f"{list(pictures.shape)} of {str(pictures.dtype).removeprefix('torch.')}"
     else:
         low, high = (float(end) for end in pictures.detach().aminmax())

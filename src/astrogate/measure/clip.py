@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, final
@@ -20,15 +21,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError, reason
+from astrogate.core.files import is_folder
+from astrogate.core.keys import key_of
 from astrogate.core.state import usual
 from astrogate.core.texts import check_text
 from astrogate.core.values import check_pictures
 from astrogate.models.finite import check_made
+from astrogate.models.identity import digest_of
 from astrogate.models.loading.locate import home, is_unclip, shipped_folder
 from astrogate.models.loading.parts import load_module
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.trust import check_folder
-from astrogate.models.text.prompts import check_words
+from astrogate.models.text.prompts import check_length, check_words
 
 #: The largest ratio of a picture's sides.
 _SLIM = 16
@@ -47,7 +51,7 @@ class Clip:
             from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
         self.folder = folder = Path(folder)
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise AstrogateError(f"there is no folder {folder}", "name a CLIPModel folder on this machine")
         check_folder(folder)
         try:
@@ -57,9 +61,11 @@ class Clip:
                 processor = CLIPImageProcessor.from_pretrained(folder)
             self.model = model.to(device).eval()
             self.side = int(self.model.config.vision_config.image_size)
-            self.mean, self.std = (
-                torch.tensor(v, device=device)[:, None, None] for v in (processor.image_mean, processor.image_std)
-            )
+            numbers = torch.tensor([processor.image_mean, processor.image_std], dtype=torch.float32, device=device)
+            if numbers.shape != (2, 3) or not numbers.isfinite().all() or not (numbers[1] > 0).all():
+                told = f"the processor in {folder} has mean {processor.image_mean}, std {processor.image_std}"
+                raise AstrogateError(told, "restore it")
+            self.mean, self.std = numbers[..., None, None]
         except AstrogateError:
             raise
         except Exception as error:  # whatever a library raises on files that are not what they should be
@@ -68,6 +74,14 @@ class Clip:
         fits = 2 < self.tokenizer.model_max_length <= config.max_position_embeddings
         if not fits or not 4 <= len(self.tokenizer) <= config.vocab_size:
             raise AstrogateError(f"the tokenizer in {folder} is not the model's", "restore its vocabulary")
+
+    @cached_property
+    def digest(self) -> str:
+        """What names it: its weights, its tokenizer, and the numbers by which it sees pictures."""
+        words = self.tokenizer.backend_tokenizer.to_str()
+        return key_of(
+            digest_of(self.model), words, self.side, self.mean.flatten().tolist(), self.std.flatten().tolist()
+        )
 
     def __repr__(self) -> str:
         return f"<Clip {self.folder}>"
@@ -126,15 +140,16 @@ class Clip:
     @usual()
     @torch.no_grad()
     def texts(self, texts: Sequence[str], *, batch_size: int = 250) -> Tensor:
-        """Unit features [n, d] of texts."""
+        """Unit features [n, d] of texts. Warns about what is cut off of a long one."""
         check_words(texts, ())
         parts: list[Tensor] = []
         for start in range(0, len(texts), batch_size):
-            tokens = self.tokenizer(
-                list(texts[start : start + batch_size]), padding=True, truncation=True, return_tensors="pt"
-            ).input_ids.to(self.mean.device)
-            text = self.model.text_model(input_ids=tokens)
-            parts.append(self._unit(self.model.text_projection(text.pooler_output)).cpu())
+            some = list(texts[start : start + batch_size])
+            tokens = self.tokenizer(some, padding=True, truncation=True, return_tensors="pt").input_ids
+            for text in some if tokens.shape[1] == self.tokenizer.model_max_length else ():
+                check_length(text, self.tokenizer)
+            states = self.model.text_model(input_ids=tokens.to(self.mean.device))
+            parts.append(self._unit(self.model.text_projection(states.pooler_output)).cpu())
         return torch.cat(parts)
 
     @usual()

@@ -20,8 +20,11 @@ from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.protocols import Readings
 from astrogate.core.state import usual
-from astrogate.core.values import check_pictures
+from astrogate.core.values import check_pictures, whole
 from astrogate.menagerie.factors import CATEGORICAL, CONTINUOUS
+
+#: The largest side of the pictures that a network reads.
+_MOST_SIDE = 4096
 
 
 class _Residual(nn.Module):
@@ -156,9 +159,14 @@ def load_oracle(folder: Path | None = None, kind: Callable[..., nn.Module] = Ora
     tensors, _ = archive.read(folder / "oracle.safetensors", what="an oracle", remedy="restore or train it")
     try:
         hparams: dict[str, Any] = json.loads((folder / "config.json").read_text())
-        net = kind(**hparams)
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-        return Oracle(net, hparams["side"])
+        side = whole(hparams["side"], "pictures of {} pixels", 8, _MOST_SIDE)
+        if any(isinstance(value, list) and len(value) > len(tensors) for value in hparams.values()):
+            raise AstrogateError(f"{folder} asks for more layers than it has tensors", "restore it")
+        with torch.device("meta"):  # takes no memory, and no random numbers
+            net = kind(**hparams)
+        given = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+        net.load_state_dict(given, assign=True)
+        return Oracle(net, side)
     except (OSError, ValueError, TypeError, LookupError, RuntimeError) as error:
         raise AstrogateError(f"{folder} is no {kind.__name__} ({reason(error)})", "restore or train it") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any, final
@@ -15,19 +15,19 @@ from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import noise
 from astrogate.core.segment import Segment
-from astrogate.core.values import whole
+from astrogate.core.values import check_pictures, whole
 from astrogate.models import identity
-from astrogate.models.asked import check_points, check_recipe
+from astrogate.models.asked import check_negative, check_points, check_recipe, sides
 from astrogate.models.codec import Coder, codec_of
 from astrogate.models.family import Family
-from astrogate.models.finite import check_settings, watched
+from astrogate.models.finite import check_made, check_settings, watched
 from astrogate.models.registry import require
 from astrogate.models.sampler.locks import Turn, alone
 from astrogate.models.sampler.loop import adapted, of_kind, sample, stacked
 from astrogate.models.sampler.step import predict
 from astrogate.models.sampler.windows import own_side
 from astrogate.models.text.encoding import encoded, ends, segments, shortened
-from astrogate.models.text.prompts import check_length, check_prompt, check_words
+from astrogate.models.text.prompts import check_length, check_padding, check_prompt, check_words
 
 
 @final
@@ -50,6 +50,7 @@ class PipelineModel:
         if family.upcast and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:
             pipe.vae.to(torch.float32)
         check_settings(pipe.scheduler, pipe.vae, name)
+        identity.settle(self.parts.values())
 
     def __repr__(self) -> str:
         side = self._side()
@@ -178,6 +179,7 @@ class PipelineModel:
         See `core.protocols.Model`.
         """
         check_words(prompts, self.language)
+        check_padding(padding)
         short = padding == "longest" and self.family.short
         with torch.set_grad_enabled(gradient):
             with shortened(self.pipe, prompts) if short else nullcontext():
@@ -195,7 +197,9 @@ class PipelineModel:
     def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
         """Run the pipeline's sampler over one batch of points; edits act, the model is left as it was."""
         check_points(self, points)
-        check_recipe(self, recipe, self.family.guidance.scale)
+        guidance = self.family.guidance
+        check_recipe(self, recipe, guidance.scale)
+        check_negative(points, guided=guidance.on(recipe, self.pipe), guidance=guidance.scale)
         return sample(self.pipe, self.family, points, recipe, self.fingerprint, self.channels)
 
     @torch.no_grad()
@@ -212,7 +216,14 @@ class PipelineModel:
     @torch.no_grad()
     def latents(self, pictures: Tensor) -> Tensor:
         """Pictures [n, 3, H, W] in [0, 1] to the means of their latents [n, c, h, w], on the model's device."""
-        return self.codec.latents(pictures.to(self.device))
+        check_pictures(pictures)
+        found = self.codec.latents(pictures.to(self.device))
+        check_made([found], "the latents of pictures", {"vae": self.pipe.vae})
+        return found
+
+    @property
+    def _timesteps(self) -> int:
+        return int(self.pipe.scheduler.config.num_train_timesteps)
 
     @alone
     def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
@@ -220,6 +231,7 @@ class PipelineModel:
         from diffusers import DDIMScheduler
 
         require(self, "step")
+        num_inference_steps = whole(num_inference_steps, "{} steps", 1, self._timesteps, f"use 1 to {self._timesteps}")
         scheduler: Any = of_kind(DDIMScheduler, self.pipe.scheduler)
         if scheduler.config.clip_sample:
             raise AstrogateError(f"the scheduler of {self.name} clips its samples", "set clip_sample=False in it")
@@ -244,6 +256,7 @@ class PipelineModel:
             raise AstrogateError(f"{self.name} can't go step by step with its extra part", "wrap a pipeline without it")
         stacked(points, {"latents"}, self.fingerprint, self.channels)
         x = latents.to(self.device, self.denoiser.dtype)
+        timestep = whole(timestep, "timestep", 0, self._timesteps - 1)
         a = float(self.pipe.scheduler.alphas_cumprod[timestep])
 
         def call(x: Tensor, arguments: Mapping[str, Any]) -> Tensor:
@@ -287,23 +300,4 @@ class PipelineModel:
 
     def module(self, site: str) -> nn.Module:
         """See `core.protocols.Model`."""
-        return part(identity.modules(self.pipe), site, self.name)
-
-
-def part(parts: Mapping[str, nn.Module], site: str, name: str) -> nn.Module:
-    """A part by its dotted path, e.g. "unet.mid_block". Raises AstrogateError for a path that leads nowhere."""
-    head, *rest = site.split(".")
-    found: Any = parts.get(head)
-    for step in rest:
-        found = getattr(found, step, None)
-    if not isinstance(found, nn.Module):
-        raise AstrogateError(f"{name} has no module {site!r}", f"try {', '.join(parts)}, or a path below")
-    return found
-
-
-def sides(height: int | None, width: int | None, default: Callable[[], int], factor: int) -> tuple[int, int]:
-    """Height and width in pixels. Raises AstrogateError for what is no multiple of `factor`."""
-    height, width = (whole(default() if side is None else side, "{} pixels", 1, 16384) for side in (height, width))
-    if height % factor or width % factor:
-        raise AstrogateError(f"{width} x {height} pixels", f"choose multiples of {factor} for this model")
-    return height, width
+        return identity.part(identity.modules(self.pipe), site, self.name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from warnings import warn
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
+from astrogate.core.values import whole
 from astrogate.models.registry import Able, require
 
 #: The setting that guides distilled models.
@@ -35,3 +37,25 @@ def check_recipe(model: Able, recipe: Recipe, guidance: str = "guidance_scale") 
         require(model, "pan")
     if recipe.true_cfg_scale > 1 and guidance != TRUE:
         raise AstrogateError(f"{TRUE} {recipe.true_cfg_scale:g} does nothing in {model.name}", f"use {guidance}")
+
+
+def check_negative(points: Sequence[Point], *, guided: bool, guidance: str = "guidance_scale") -> None:
+    """Warn about a negative prompt without guidance, by which alone it acts; `guidance` names the setting."""
+    told = next((text for point in points if (text := str(point.origin.get("negative") or ""))), "")
+    if told and not guided:
+        warn(
+            f"the negative prompt {told!r} does nothing without guidance: leave it out, or raise {guidance}",
+            AstrogateWarning,
+            stacklevel=5,
+        )
+
+
+def sides(height: int | None, width: int | None, default: Callable[[], int], factor: int) -> tuple[int, int]:
+    """Height and width in pixels. Raises AstrogateError for what is no multiple of `factor`."""
+    height, width = (whole(default() if side is None else side, "{} pixels", 1, 16384) for side in (height, width))
+    if height % factor or width % factor:
+        near = " x ".join(str(max(1, round(side / factor)) * factor) for side in (width, height))
+        raise AstrogateError(
+            f"{width} x {height} pixels", f"choose multiples of {factor} for this model, such as {near}"
+        )
+    return height, width

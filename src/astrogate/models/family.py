@@ -36,7 +36,7 @@ ABILITIES = {
     "offload": "be kept in main memory until it works",
     "embeds": "draw from an image embedding",
     "imagine": "imagine image embeddings for a prompt, by a prior",
-    "upscale": "enlarge pictures with upsamplers of its own",
+    "upscale": "enlarge pictures",
 }
 
 

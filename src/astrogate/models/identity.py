@@ -1,4 +1,4 @@
-"""Which weights a model has: hashes of names, shapes and a sample of the values.
+"""Which weights a model has: hashes of names, shapes and values.
 
 A fingerprint names a checkpoint, however it is computed with. It is taken from the file that a part was loaded from, as
 long as the part still holds what the file says, to the precision that it has in memory: so it is the same in float16,
@@ -9,13 +9,15 @@ was made or changed in memory is known by its own values.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
@@ -23,11 +25,18 @@ from astrogate.models.finite import FACTORS
 
 #: What a LoRA or an IP-Adapter adds to a checkpoint's own weights.
 _ADDED = ("lora_", "_ip.", "encoder_hid_proj.", ".processor.", "image_proj.")
-#: What changes a layer's work and is no weight: of a LoRA, and of FreeU.
-_SETTINGS = ("scaling", "active_adapters", "disable_adapters", "s1", "s2", "b1", "b2")
+#: Settings of a layer that are no plain numbers: those of a LoRA.
+_SETTINGS = ("scaling", "active_adapters", "disable_adapters")
+#: Whose hooks watch, and change no picture: transformers adds some at the first call.
+_WATCHING = ("transformers", "diffusers", "accelerate", "astrogate")
+#: Hooks of diffusers that move weights, and change no picture.
+_MOVING = ("offload", "prefetch", "tracker")
 #: Files beside the weights that a part is loaded from: of other precisions, and without their moving average.
 _SPARED = (".fp16.", ".bf16.", "non_ema")
+#: SHA-256 of tensors, each with what tells that it was changed since: its version, and some of its values.
+_digests: MutableMapping[Tensor, tuple[int, bytes, bytes]] = WeakIdKeyDictionary()
 _known: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+_homes: WeakKeyDictionary[nn.Module, Path] = WeakKeyDictionary()
 
 
 def fingerprint(parts: Mapping[str, nn.Module | None]) -> str:
@@ -51,20 +60,39 @@ def digest_of(module: nn.Module) -> str:
     return _known[module]
 
 
+def settle(modules: Iterable[nn.Module]) -> None:
+    """Remember where parts were loaded from, as long as a relative folder leads there."""
+    for module in modules:
+        if (folder := _folder(module)) is not None:
+            _homes.setdefault(module, folder.resolve())
+
+
 def weights(parts: Mapping[str, nn.Module], scheduler: Any) -> str:
-    """Sixteen hexadecimal digits of all parts with their adapters, the adapters' strengths and the scheduler."""
+    """Sixteen hexadecimal digits of all that makes a picture of a point: the parts with their adapters, the settings
+    and hooks of their layers, and the scheduler.
+    """
     digest = hashlib.sha256(scheduler.to_json_string().encode())
     for part, module in parts.items():
         _update(digest, part, dict(_state(module)))
         config: Any = getattr(module, "config", {})
         digest.update(str([(name, _told(config, name)) for name in FACTORS]).encode())
         for name, layer in module.named_modules():
-            found = [getattr(layer, setting, None) for setting in _SETTINGS]
-            found.append(getattr(getattr(layer, "processor", None), "scale", None))
-            found = [None if callable(value) else value for value in found]
-            if any(value is not None for value in found):
-                digest.update(f"{part}.{name} {found}".encode())
+            digest.update(f"{part}.{name} {_work(layer)}".encode())
     return digest.hexdigest()[:16]
+
+
+def _work(layer: nn.Module) -> list[Any]:
+    """What changes a layer's work and is no weight."""
+    own, registry = vars(layer), getattr(layer, "_diffusers_hook", None)
+    numbers = {k: v for k, v in own.items() if isinstance(v, (bool, int, float)) and not k.startswith("_")}
+    adapters = [value for name in _SETTINGS if not callable(value := getattr(layer, name, None))]
+    look = own.get("processor")
+    called = (*own["_forward_hooks"].values(), *own["_forward_pre_hooks"].values())
+    others = [hook for hook in called if str(getattr(hook, "__module__", "")).split(".")[0] not in _WATCHING]
+    hooks = [getattr(hook, "__qualname__", type(hook).__name__) for hook in others]
+    hooks += [name for name in getattr(registry, "hooks", ()) if not any(mark in name for mark in _MOVING)]
+    looked = [type(look).__name__, getattr(look, "scale", None)]
+    return [type(layer).__name__, layer.extra_repr(), numbers, adapters, looked, hooks]
 
 
 def _told(config: Any, name: str) -> Any:
@@ -76,9 +104,20 @@ def modules(pipe: Any) -> dict[str, nn.Module]:
     return {name: value for name, value in pipe.components.items() if isinstance(value, nn.Module)}
 
 
+def part(parts: Mapping[str, nn.Module], site: str, name: str) -> nn.Module:
+    """A part by its dotted path, e.g. "unet.mid_block". Raises AstrogateError for a path that leads nowhere."""
+    head, *rest = site.split(".")
+    found: Any = parts.get(head)
+    for step in rest:
+        found = getattr(found, step, None)
+    if not isinstance(found, nn.Module):
+        raise AstrogateError(f"{name} has no module {site!r}", f"try {', '.join(parts)}, or a path below")
+    return found
+
+
 def _state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """A module's tensors by their names without adapters; those that are offloaded, from where they are."""
-    for name, tensor in module.state_dict().items():
+    for name, tensor in module.state_dict(keep_vars=True).items():
         if tensor.is_meta:
             owner, _, leaf = name.rpartition(".")
             hook: Any = getattr(module.get_submodule(owner), "_hf_hook", None)
@@ -89,15 +128,27 @@ def _state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _stored(module: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     """The tensors in the files that a module may have been loaded from, by what it says; none where there are none."""
-    config: Any = getattr(module, "config", {})
-    name = getattr(config, "_name_or_path", None) or (config.get("_name_or_path") if isinstance(config, dict) else "")
-    folder = Path(str(name or ""))
-    if not name or not folder.is_dir():
+    if (folder := _homes.get(module) or _folder(module)) is None:
         return
     for home in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):  # it does not say which part
         found = sorted(home.glob("*.safetensors"))
         if found:
             yield _read([path for path in found if not any(mark in path.name for mark in _SPARED)] or found)
+
+
+def _folder(module: nn.Module) -> Path | None:
+    """The folder that a module says it was loaded from, for a hub id that of the local cache."""
+    config: Any = getattr(module, "config", {})
+    name = getattr(config, "_name_or_path", None) or (config.get("_name_or_path") if isinstance(config, dict) else "")
+    if not name:
+        return None
+    if (folder := Path(str(name))).is_dir():
+        return folder
+    with suppress(Exception):  # whatever the hub's library raises on names that are none of its own
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(str(name), local_files_only=True))
+    return None
 
 
 def _read(paths: list[Path]) -> Mapping[str, Tensor]:
@@ -141,19 +192,41 @@ def _agrees(tensor: Tensor, stored: Tensor) -> bool:
     alike = tensor.shape == stored.shape or (tensor.shape[1:] == stored.shape[1:] and tensor.shape[0] > rows > 0)
     if tensor.is_meta or not alike or not tensor.is_floating_point() or not stored.is_floating_point():
         return tensor.is_meta or not tensor.is_floating_point()
-    a, b = _sample(tensor[:rows] if tensor.shape != stored.shape else tensor), _sample(stored)
+    own = (tensor[:rows] if tensor.shape != stored.shape else tensor).detach().cpu()
+    if (same := torch.equal(_bits(own), _bits(stored.to(own.dtype)))) or own.dtype == stored.dtype:
+        return same
     kind = max((torch.finfo(t.dtype) for t in (tensor, stored)), key=lambda info: info.eps)
-    return bool(((a - b).abs() <= kind.eps * b.abs() + kind.smallest_normal).all())
+    for a, b in zip(own.flatten().split(2**24), stored.flatten().split(2**24), strict=True):  # cast twice, say
+        a, b = a.float(), b.float()
+        if not ((a - b).abs() <= kind.eps * b.abs() + kind.smallest_normal).all():
+            return False
+    return True
 
 
-def _sample(tensor: Tensor) -> Tensor:
-    """64 of a tensor's values, or all of fewer, in float32."""
+def _bits(tensor: Tensor) -> Tensor:
+    """The bytes of a tensor, on the CPU; of one that a package holds in its own way, those of its values."""
+    try:
+        return tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+    except (RuntimeError, TypeError, NotImplementedError):
+        return tensor.detach().float().cpu().flatten().view(torch.uint8)
+
+
+def _digest(tensor: Tensor) -> bytes:
+    """SHA-256 of a tensor, which is read anew where its version or some of its values changed; b"" of none."""
+    if tensor.is_meta:
+        return b""
     flat = tensor.detach().flatten()
-    return flat[:: max(1, flat.numel() // 64)].float().cpu()
+    some = _bits(flat[:: max(1, len(flat) // 64)]).numpy().tobytes()
+    version = -1 if tensor.is_inference() else tensor._version
+    before = _digests.get(tensor)
+    if before is not None and before[:2] == (version, some) and version >= 0:
+        return before[2]
+    found = hashlib.sha256(_bits(tensor).numpy().data).digest()
+    _digests[tensor] = (version, some, found)
+    return found
 
 
 def _update(digest: Any, part: str, state: Mapping[str, Tensor]) -> None:
-    """Add the names, shapes and a sample of a part's weights."""
+    """Add the names, shapes and values of a part's weights."""
     for name, tensor in sorted(state.items()):
-        sample = b"" if tensor.is_meta else _sample(tensor).numpy().tobytes()
-        digest.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample)
+        digest.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + _digest(tensor))

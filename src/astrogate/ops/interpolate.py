@@ -21,14 +21,18 @@ import torch
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.values import real
 
 #: Below this angle, in radians, slerp is lerp; this close to half a turn there is no shortest way.
 _SMALL = 1e-6
 
 
-def _check(a: Tensor, b: Tensor) -> None:
+def _check(a: Tensor, b: Tensor, u: float = 0.0) -> None:
+    if odd := [x for x in (a, b) if not isinstance(x, Tensor)]:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise AstrogateError(f"a {type(odd[0]).__name__} is no tensor", "give tensors: torch.as_tensor makes them")
     if a.shape != b.shape:
         raise AstrogateError(f"shapes {tuple(a.shape)} and {tuple(b.shape)} differ", "interpolate points of one size")
+    real(u, "the share {} of a way")
 
 
 def _norm(x: Tensor) -> float:
@@ -37,7 +41,7 @@ def _norm(x: Tensor) -> float:
 
 def lerp(a: Tensor, b: Tensor, u: float) -> Tensor:
     """The straight line; exact at u = 0 and 1."""
-    _check(a, b)
+    _check(a, b, u)
     return a if u == 0 else b if u == 1 else ((1 - u) * a.double() + u * b.double()).to(a)
 
 
@@ -46,7 +50,7 @@ def nlerp(a: Tensor, b: Tensor, u: float, *, correlation: float = 0.0) -> Tensor
 
     `correlation` is that of the two draws, in (-1, 1]: without it the middle of two like ones is too large.
     """
-    _check(a, b)
+    _check(a, b, u)
     if u in (0, 1):
         return lerp(a, b, u)
     if not correlation > 1e-9 - 1:
@@ -69,6 +73,7 @@ def slerp(a: Tensor, b: Tensor, u: float) -> Tensor:
 
     Raises AstrogateError for antiparallel vectors and for a zero one.
     """
+    _check(a, b, u)
     w = angle(a, b)
     if u in (0, 1) or w < _SMALL:
         return lerp(a, b, u)
@@ -104,7 +109,10 @@ def mix(
         raise AstrogateError(f"{len(points)} points and {len(weights)} weights", "give a weight for each point")
     for point in points[1:]:
         _check(points[0], point)
-    w = torch.tensor(list(weights), dtype=torch.float64, device="cpu")
+    shares = [real(weight, "a weight of {}") for weight in weights]
+    w = torch.tensor(shares, dtype=torch.float64, device="cpu")
+    if correlations is not None and correlations.shape != (len(w), len(w)):
+        raise AstrogateError(f"correlations {list(correlations.shape)} of {len(w)} points", "give one for each pair")
     if int(w.count_nonzero()) == 1 and float(w.max()) > 0:
         return points[int(w.abs().argmax())]
     r = torch.eye(len(w), dtype=torch.float64, device="cpu") if correlations is None else correlations.double()
@@ -118,7 +126,7 @@ def mix(
 
 def circle(a: Tensor, b: Tensor, u: float) -> Tensor:
     """A closed way through two independent draws from N(0, I): `a` at u = 0 and 1, `b` at a quarter; always N(0, I)."""
-    _check(a, b)
+    _check(a, b, u)
     quarter = 4 * (u % 1)
     if quarter in (0, 1):
         return b if quarter else a

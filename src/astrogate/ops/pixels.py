@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 
 
 def to_pictures(pixels: ArrayLike | Image.Image, device: str = "cpu") -> Tensor:
@@ -41,8 +42,14 @@ def rgb(image: Image.Image, name: str = "a picture") -> Image.Image:
     """
     if not isinstance(image, Image.Image) or 0 in image.size:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise AstrogateError(f"{name} is no image, or has no pixel", "give a PIL image; `read_picture` opens files")
-    kind, image = image.format, _in_srgb(ImageOps.exif_transpose(image))
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+    kind, gray = image.format, image.mode in ("I", "F") or image.mode.startswith("I;")
+    try:
+        image.load()
+        image = _in_srgb(_upright(image))
+    except (OSError, ValueError, SyntaxError, AssertionError) as error:  # closed, or its file is cut off
+        raise AstrogateError(f"{name} could not be read ({reason(error)})", "open it again") from error
+    if gray:
+        clear = image.info.get("transparency")
         values = np.asarray(image, np.float32)
         most = 1.0 if image.mode == "F" else 65535.0
         wide = image.mode == "I" and kind != "PNG"  # whose sixteen bits Pillow gives as integers of 32
@@ -51,17 +58,31 @@ def rgb(image: Image.Image, name: str = "a picture") -> Image.Image:
                 f"{name} holds {image.mode} numbers from {values.min():g} to {values.max():g}",
                 "give eight or sixteen bits, or floats from 0 to 1",
             )
+        if isinstance(clear, int):
+            values = np.where(values == clear, most, values)  # on white
         image = Image.fromarray((values * (255 / most)).round().astype(np.uint8))
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    if image.mode in ("La", "RGBa"):  # multiplied by what is clear
+        image = image.convert("RGBA") if image.mode == "RGBa" else image.convert("LA")
+    if "A" in image.getbands() or "transparency" in image.info:
         clear = image.convert("RGBA")
         paper = Image.new("RGBA", clear.size, "white")
         image = Image.alpha_composite(paper, clear)
     return image.convert("RGB")
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """A picture as its EXIF data turn it; what can't be read turns nothing."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except (OSError, ValueError, SyntaxError, TypeError, LookupError, struct.error, ZeroDivisionError):
+        return image
+
+
 def _in_srgb(image: Image.Image) -> Image.Image:
     """A picture in the colours of screens, where it says that its own are others; a broken profile is none."""
     profile = image.info.get("icc_profile")
+    if profile and image.mode == "P":
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
         return image
     try:
@@ -69,6 +90,6 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         mode = "RGBA" if image.mode == "RGBA" else "RGB"
         cms: Any = ImageCms  # whose profiles have no type
         found: Image.Image | None = cms.profileToProfile(image, own, cms.createProfile("sRGB"), outputMode=mode)
-    except (ImageCms.PyCMSError, OSError):
+    except (ImageCms.PyCMSError, OSError, TypeError):
         return image
     return image if found is None else found

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.values import real, whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,9 @@ class Codebook:
         return self.mean + (z - self.mean) @ basis.T @ basis
 
     def encode(self, z: Tensor) -> Tensor:
-        """`z` [n, d] to symbols [n, k] in 0 .. buckets - 1."""
+        """`z` [n, d] to symbols [n, k] in 0 .. buckets - 1. Raises AstrogateError for what has none."""
+        if z.ndim != 2 or z.shape[1] != len(self.mean) or not z.isfinite().all():
+            raise AstrogateError(f"embeddings {list(z.shape)}", f"give finite ones [n, {len(self.mean)}]")
         y = (z - self.mean) @ self.basis.T
         share = (y - self.low) / (self.high - self.low)
         return (share * self.buckets).floor().clamp(0, self.buckets - 1).long()
@@ -46,6 +49,8 @@ class Codebook:
     def decode(self, ids: Tensor) -> Tensor:
         """Symbols [n, j <= k] to embeddings [n, d]; components that are not there yet are 0."""
         j = ids.shape[-1]
+        if j > len(self.basis):
+            raise AstrogateError(f"{j} symbols", f"give at most {len(self.basis)}")
         share = (ids.to(self.mean) + 0.5) / self.buckets
         y = self.low[:j] + share * (self.high[:j] - self.low[:j])
         return self.mean + y @ self.basis[:j]
@@ -57,9 +62,16 @@ def fit_codebook(z: Tensor, *, error: float = 0.01, rank: int | None = None, buc
 
     Raises AstrogateError for fewer embeddings than dimensions.
     """
+    if not isinstance(z, Tensor) or z.ndim != 2 or not z.is_floating_point() or not z.isfinite().all():  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise AstrogateError(f"embeddings {list(z.shape)} of {z.dtype}", "give a tensor of finite ones [n, d]")
     n, d = z.shape
     if n <= d:
         raise AstrogateError(f"{n} embeddings of {d} dimensions", f"fit on more than {d}")
+    buckets = whole(buckets, "{} buckets", 2, 2**20)
+    rank = None if rank is None else whole(rank, "{} components", 1, d)
+    error = real(error, "an error of {}", 0, 1)
+    if not (z != z[:1]).any():
+        raise AstrogateError("all embeddings are the same", "fit on different ones")
     mean, covariance = _moments(z)
     values, vectors = np.linalg.eigh(covariance)
     values, basis = values[::-1].clip(0), vectors.T[::-1]

@@ -8,6 +8,7 @@ A frame is a PNG whose text chunk holds the key of its pixels; one that is broke
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from PIL import Image
@@ -36,6 +37,10 @@ class FrameCache:
     """Pictures by key in a folder, which may be shared and deleted at any time."""
 
     folder: Path | str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.folder, (str, PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise AstrogateError(f"a {type(self.folder).__name__} is no folder", "name one")
 
     def get(self, key: str) -> Image.Image | None:
         """The picture of a key; None where there is none, or a broken one."""

@@ -21,6 +21,7 @@ from PIL import Image
 from astrogate.core.edit import Edit
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame
+from astrogate.core.texts import counted
 from astrogate.models.text.usual import Usual
 from astrogate.rendering.render import render
 
@@ -34,18 +35,21 @@ _SHARE, _MEANS = 0.05, Image.Resampling.BOX
 class Effect:
     """What an edit, or several that moved together, did.
 
-    `acted` is None where there was nothing to compare with. `saturated` holds the scales, below 0 and above, from which
-    on nothing changes; `unusual` those from which on the text states leave what the model usually reads.
+    `acted` is None where there was nothing to compare with, `why` says what kept it from acting. `saturated` holds the
+    scales, below 0 and above, from which on nothing changes; `unusual` those from which on the text states leave what
+    the model usually reads.
     """
 
     name: str
     acted: bool | None
+    why: str = ""
     saturated: tuple[float | None, float | None] = (None, None)
     unusual: tuple[float | None, float | None] = (None, None)
 
     def __str__(self) -> str:
         if not self.acted:
-            return f"{self.name}: no effect" if self.acted is False else f"{self.name}: nothing to compare with"
+            told = "no effect" if self.acted is False else "nothing to compare with"
+            return f"{self.name}: {told}{self.why and f' ({self.why})'}"
         found = ["acted", *_beyond(self.saturated, "nothing changes"), *_beyond(self.unusual, "the text is unusual")]
         return f"{self.name}: {', '.join(found)}"
 
@@ -87,8 +91,18 @@ def effects(frames: Sequence[Frame], model: Model | None = None) -> tuple[Effect
         scales = [scale for scale, _ in curves[0]]
         mean = np.mean([c for c in changes if len(c) == len(scales) - 1], axis=0)
         unusual = (None, None) if model is None or not acted else _unusual(curves, Usual.of(model))
-        found.append(Effect(name, acted, _saturated(scales, mean) if acted else (None, None), unusual))
+        why = "" if acted else _asleep(frames, moving)
+        found.append(Effect(name, acted, why, _saturated(scales, mean) if acted else (None, None), unusual))
     return tuple(found)
+
+
+def _asleep(frames: Sequence[Frame], moving: tuple[Edit, ...]) -> str:
+    """What keeps edits from acting whose windows hold no step; empty for others."""
+    keys, steps = {id(edit) for edit in moving}, frames[0].recipe.num_inference_steps
+    every = [edit.at(s) for frame in frames for edit, s in frame.point.edits if id(edit) in keys]
+    acts = [act for parts in every for act in (*(s.weight for s in parts.steers), *(g.acts for g in parts.guides))]
+    awake = any(act(i / steps) for act in acts for i in range(steps))
+    return "" if awake or not acts else f"its window holds none of {counted(steps, 'step')}"
 
 
 def _together(frames: Sequence[Frame]) -> list[tuple[Edit, ...]]:

@@ -20,6 +20,8 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Predictor
 from astrogate.core.recipe import Recipe
+from astrogate.core.values import several, whole
+from astrogate.models.finite import check_made
 from astrogate.models.registry import require
 from astrogate.ops.ddim import step
 
@@ -51,8 +53,8 @@ def invert(
     """
     require(model, "invert")
     drawn = by_ddim(recipe)
-    if iterations < 1:
-        raise AstrogateError(f"{iterations} iterations", "use 1 (the plain inverse) or more")
+    iterations = whole(iterations, "{} iterations", 1, 1000, "use 1 (the plain inverse) to 1000")
+    points = several(points, Point, "point", "make one by model.point(prompt)")
     if len(pictures) != len(points):
         raise AstrogateError(f"{len(pictures)} pictures for {len(points)} points", "give a point for each picture")
     x = model.latents(pictures)
@@ -67,6 +69,7 @@ def invert(
             eps = model.epsilon(points, y, t, guidance_scale=guidance_scale, u=i / steps)
             y = step(x, eps.to(x), a_next, a)
         x = y
+        check_made([x], f"latents at step {i + 1} of the inversion", {})
     return [
         replace(
             p, tensors={**p.tensors, "latents": z.cpu()}, recipe=drawn, origin={**p.origin, "iterations": iterations}

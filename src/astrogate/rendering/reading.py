@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,6 +36,10 @@ _TURNS: dict[tuple[float, ...], Image.Transpose | None] = {
 }
 #: The transfers of high dynamic range, PQ and HLG (ITU-T H.273), which look washed out as they are.
 _WIDE = (16, 18)
+#: The most times that one picture of a file is taken to be shown.
+_HELD = 1_000
+#: The most boxes, chunks, elements and blocks of a file that are looked at: hours of video have fewer.
+_PARTS = 2_000_000
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
 
 
@@ -61,10 +66,19 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
 
 
 def _shown(path: Path) -> Iterator[Image.Image]:
-    """The pictures of a file that Pillow reads."""
+    """The pictures of a file that Pillow reads, each as often as its time holds the shortest."""
     with opened(path, ("GIF", "WEBP", "PNG", "JPEG")) as image:
-        for frame in ImageSequence.Iterator(image):
-            yield rgb(frame, str(path))
+        times = [_time(frame) for frame in ImageSequence.Iterator(image)]
+        shortest = min((time for time in times if time > 0), default=1.0)
+        for frame, time in zip(ImageSequence.Iterator(image), times, strict=True):
+            shown = rgb(frame, str(path))
+            yield from repeat(shown, min(_HELD, max(1, round(time / shortest))))
+
+
+def _time(frame: Image.Image) -> float:
+    """How long a picture is shown, in milliseconds; 0 where nothing says it."""
+    frame.load()  # which tells it of WebP
+    return float(frame.info.get("duration") or 0)
 
 
 def _decoded(path: Path, container: str) -> Iterator[Image.Image]:
@@ -134,7 +148,9 @@ def _told(head: bytes) -> tuple[str | None, Callable[[BinaryIO, int], int] | Non
 def _end_of_boxes(file: BinaryIO, size: int) -> int:
     """Where the last of the boxes ends: each opens with its length, in 32 or in 64 bits."""
     end = 0
-    while end < size:
+    for _ in _parts():
+        if end >= size:
+            break
         file.seek(end)
         head = file.read(16)
         length = int.from_bytes(head[:4])
@@ -155,7 +171,9 @@ def _end_of_segment(file: BinaryIO, size: int) -> int:
         return size
     length, known = _number(file)
     end = file.tell() + (length if known else 0)
-    while not known and end < size:
+    for _ in _parts():
+        if known or end >= size:
+            break
         file.seek(end)
         _number(file)  # the element's name
         length, whole = _number(file)
@@ -181,7 +199,9 @@ def _end_of_gif(file: BinaryIO, size: int) -> int:
     """`size` where one block after the other leads to the trailer; else more."""
     file.seek(10)
     _skip_colours(file, 2)
-    while (kind := file.read(1)) != b";":
+    for _ in (parts := _parts()):
+        if (kind := file.read(1)) == b";":
+            break
         if kind == b",":  # a picture: its place and size
             file.seek(8, 1)
             _skip_colours(file, 0)
@@ -189,8 +209,15 @@ def _end_of_gif(file: BinaryIO, size: int) -> int:
             return size + 1
         file.seek(1, 1)
         while length := int.from_bytes(file.read(1)):
+            next(parts)
             file.seek(length, 1)
     return size
+
+
+def _parts() -> Iterator[int]:
+    """A number for each part of a file. Raises AstrogateError for one of more parts than are looked at."""
+    yield from range(_PARTS)
+    raise AstrogateError(f"a file of more than {_PARTS:,} parts", _REMEDY)
 
 
 def _skip_colours(file: BinaryIO, between: int) -> None:

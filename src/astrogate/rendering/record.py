@@ -20,14 +20,17 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from astrogate.core.errors import AstrogateError, reason
-from astrogate.core.files import whole_file
+from astrogate.core.files import is_folder, is_there, whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
 from astrogate.core.values import plain
+from astrogate.ops.pixels import rgb
 from astrogate.rendering.kept import packed
 from astrogate.rendering.pixels import MOST_PIXELS, MOST_SHEET, UNREADABLE, opened
 
 _KEY, _CHUNK, _GIF_MARK = "astrogate", b"ASTG", b"\x09astrogate"
+#: The most bytes of a record, and the most chunks that are looked at for one.
+_LONGEST, _CHUNKS = 64 * 2**20, 1_000_000
 #: PNG's own rule of names: not needed to see the picture, private, and safe to copy with it.
 _POINTS = b"asTg"
 #: The packages whose versions decide about a picture.
@@ -115,6 +118,7 @@ def save_png(
         info.add(_POINTS, points)
     path = Path(path)
     check_png(path)
+    image = image if getattr(image, "mode", "") in ("RGB", "L", "RGBA", "P") else rgb(image)
     with whole_file(path) as file:
         image.save(file, "PNG", pnginfo=info)
 
@@ -156,8 +160,8 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Raises AstrogateError for a file that is missing, can't be read, or has none.
     """
-    source = path / "00000.png" if path.is_dir() else path
-    if not source.exists():
+    source = path / "00000.png" if is_folder(path) else path
+    if not is_there(source):
         raise AstrogateError(f"{source} does not exist", "name a file or a folder of frames that Astrogate drew")
     if not source.is_file():
         raise AstrogateError(f"{source} is no ordinary file", "name a picture or a video")
@@ -221,23 +225,26 @@ def with_record(file: BinaryIO, suffix: str, text: str) -> None:
 
 
 def _behind_gif(file: BinaryIO) -> str | None:
-    file.seek(0)
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _LONGEST))
     data = file.read()
     start = data.rfind(b"!\xfe" + _GIF_MARK)
     if start < 0:
         return None
-    at, text = start + 2 + len(_GIF_MARK), b""
+    at, text = start + 2 + len(_GIF_MARK), list[bytes]()
     while data[at]:
-        text += data[at + 1 : at + 1 + data[at]]
+        text.append(data[at + 1 : at + 1 + data[at]])
         at += 1 + data[at]
-    return text.decode()
+    return b"".join(text).decode()
 
 
 def _in_riff(file: BinaryIO) -> str | None:
     file.seek(12)
-    while len(head := file.read(8)) == 8:
+    for _ in range(_CHUNKS):
+        if len(head := file.read(8)) < 8:
+            break
         size = struct.unpack("<I", head[4:])[0]
         if head[:4] == _CHUNK:
-            return file.read(size).decode()
+            return file.read(min(size, _LONGEST)).decode()
         file.seek(size + size % 2, 1)
     return None

@@ -21,10 +21,12 @@ from astrogate.core.point import Point, check_tensors
 from astrogate.core.progress import unseen
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
-from astrogate.core.values import whole
+from astrogate.core.values import several, whole
 from astrogate.rendering.cache import FrameCache, frame_key
 from astrogate.rendering.pixels import to_images
 
+#: What to give for a point.
+POINT = "make one by model.point(prompt)"
 #: The most pictures that are drawn at once.
 MOST = 1_000
 
@@ -60,8 +62,11 @@ def render(
     take turns. Raises AstrogateError for a point of another model or a size that the recipe does not have.
     """
     batch_size = whole(batch_size, "batch size", 1, MOST)
-    if isinstance(points, Point):
-        points = [points]
+    if isinstance(points, Point) or not isinstance(points, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        points = several(points, Point, "point", POINT)
+    for given, kind, remedy in ((recipe, Recipe, "give a Recipe"), (cache, FrameCache, "give a FrameCache(folder)")):
+        if not isinstance(given, kind | None):
+            raise AstrogateError(f"a {type(given).__name__} is no {kind.__name__}", remedy)
     frames = _frames(model, points, recipe, batch_size, cache)
     if not progress:
         return frames
@@ -82,13 +87,16 @@ def _frames(
     weights = "" if cache is None else model.weights
     queue: deque[_Waiting] = deque()
     missing: dict[str, _Waiting] = {}
+    sizes = set[tuple[int, int]]()
     for i, point in enumerate(points):
+        if not isinstance(point, Point):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise AstrogateError(f"a {type(point).__name__} is no point", POINT)
         item = _Waiting(point, str(i))
         if point.recipe is not None:
             if asked is None and i == 0:
                 recipe = point.recipe
             _check_inverted(model, point.recipe, recipe)
-        check_size(model, point, recipe)
+        _warn_size(model, check_size(model, point, recipe), recipe, sizes)
         if cache is not None:
             item.key = frame_key(point, recipe.resolved(model.dtype), weights)
             item.picture = cache.get(item.key)
@@ -154,8 +162,22 @@ def _check_inverted(model: Model, found: Recipe, recipe: Recipe) -> None:
             )
 
 
-def check_size(model: Model, point: Point, recipe: Recipe) -> None:
-    """Raise AstrogateError for a point whose picture has another size than the recipe's."""
+def _warn_size(model: Model, size: tuple[int, int], recipe: Recipe, seen: set[tuple[int, int]]) -> None:
+    """Warn, once, about a size so far from a U-Net's own that it does not know how to fill it."""
+    if size in seen or "UNet" not in type(getattr(model, "denoiser", None)).__name__:
+        return
+    seen.add(size)
+    try:
+        own = model.size
+    except AstrogateError:  # it does not say it
+        return
+    if 2 * min(size) <= own or (max(size) >= 2 * own and recipe.stride is None):
+        told = f"{size[1]} x {size[0]} pixels of a model that learned {own}: things may be smeared, or be there twice"
+        warn(f"{told}; draw at {own}, and resize the picture", AstrogateWarning, stacklevel=4)
+
+
+def check_size(model: Model, point: Point, recipe: Recipe) -> tuple[int, int]:
+    """The height and width of a point's picture. Raises AstrogateError where the recipe has another size."""
     check_tensors(point)
     height, width = (side * model.factor for side in point.tensors["latents"].shape[-2:])
     if recipe.height not in (None, height) or recipe.width not in (None, width):
@@ -163,3 +185,4 @@ def check_size(model: Model, point: Point, recipe: Recipe) -> None:
             f"the points make pictures of {width} x {height}, the recipe says {recipe.width} x {recipe.height}",
             "make the points with model.point(..., height=, width=)",
         )
+    return height, width

@@ -17,12 +17,12 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame, Recipe
-from astrogate.core.values import whole
+from astrogate.core.values import number, several, whole
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.effects import Effect, effects
 from astrogate.rendering.kept import packed
 from astrogate.rendering.record import save_png
-from astrogate.rendering.render import render
+from astrogate.rendering.render import POINT, render
 from astrogate.rendering.sheet import sheet
 
 
@@ -104,8 +104,8 @@ def strip(
     The scales go evenly from `low` to `high`, by default over the range that all the edits share. Raises
     AstrogateError for scales that an edit does not go to.
     """
-    starts = [points] if isinstance(points, Point) else list(points)
-    moving = [edits] if isinstance(edits, Edit) else list(edits)
+    starts = several(points, Point, "point", POINT)
+    moving = several(edits, Edit, "edit", "place a direction by direction.at(point)")
     scales = spaced(*span(moving, low, high), n)
     every = [along(start, moving, scale) for start in starts for scale in scales]
     frames = tuple(render(model, every, recipe=recipe, batch_size=batch_size, cache=cache, progress=progress))
@@ -160,10 +160,9 @@ def span(edits: Sequence[Edit], low: float | None = None, high: float | None = N
 
     Raises AstrogateError without an edit, and for scales that one does not go to.
     """
-    if not edits:
-        raise AstrogateError("no edit to slide along", "name at least one")
-    low = max(edit.range[0] for edit in edits) if low is None else low
-    high = min(edit.range[1] for edit in edits) if high is None else high
+    edits = several(edits, Edit, "edit", "name one to slide along")
+    low = max(edit.range[0] for edit in edits) if low is None else number(low, "scale")
+    high = min(edit.range[1] for edit in edits) if high is None else number(high, "scale")
     for edit in edits:
         edit.strength(low)
         edit.strength(high)

@@ -19,7 +19,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
-from astrogate.core.values import real
+from astrogate.core.values import real, whole
 from astrogate.rendering.pixels import image_of
 from astrogate.rendering.record import text_of, with_record
 from astrogate.rendering.sheet import sheet
@@ -59,7 +59,9 @@ FORMATS = {
         muxing=_EXACT,
         even=True,
     ),
-    ".gif": _Format("gif", "gif", "pal8", 65_535, fps=50),  # browsers show shorter frames for a tenth of a second
+    # Browsers show shorter frames for a tenth of a second. Every frame is written whole: FFmpeg takes one entry of two
+    # palettes for one colour, and leaves the old one there.
+    ".gif": _Format("gif", "gif", "pal8", 65_535, fps=50, options={"gifflags": "0"}),
     ".webp": _Format("webp", "libwebp_anim", "bgra", 16_383, fps=90, options={"quality": "90"}, muxing={"loop": "0"}),
 }
 
@@ -86,9 +88,12 @@ def video(
     """
     path = Path(path)
     check_video(path)
-    kind, drawn = FORMATS[path.suffix.lower()], iter(frames)
+    kind, drawn = FORMATS[path.suffix.lower()], iter([frames] if isinstance(frames, Frame) else frames)
+    tile = whole(tile, "a tile of {} pixels", 1, 16_384)
     fps = real(fps, "{} frames per second", 0.1, kind.fps, f"use 0.1 to {kind.fps} in {path.suffix.lower()}")
     first = next(drawn, None)
+    if not isinstance(first, Frame | None):
+        raise AstrogateError(f"a {type(first).__name__} is no frame", "give what `render` draws")
     if first is None:
         raise AstrogateError("there are no frames to encode", "render at least one point")
     text = text_of(first, more)

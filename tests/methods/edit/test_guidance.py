@@ -87,6 +87,7 @@ def test_the_term_is_added_to_the_guided_prediction(model: Model, family: str, q
     assert torch.allclose(moved[1], base[1] + 2 * kept * term, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:the negative prompt:astrogate.core.errors.AstrogateWarning")
 @pytest.mark.parametrize("family", [family for family in FAMILIES if halved(family) and not in_turn(family)])
 def test_toward_measures_against_the_negative_half(model: Model, family: str) -> None:
     point, recipe = made(model, family, negative="a sad cat"), by_negative(family)
@@ -96,7 +97,7 @@ def test_toward_measures_against_the_negative_half(model: Model, family: str) ->
     moved = predictions(model, [point.apply(toward(model, "a cat", **WHOLE), 1.5)], recipe)[0]
     assert torch.allclose(moved, base + 1.5 * (edit - away), atol=1e-4)
     with pytest.raises(AstrogateError, match="no negative half"):
-        model.denoise([point.apply(toward(model, "a cat", **WHOLE))], plain(family))
+        model.denoise([made(model, family).apply(toward(model, "a cat", **WHOLE))], plain(family))
 
 
 @pytest.mark.parametrize("momentum", [(0.0, 0.0), MOMENTUM])

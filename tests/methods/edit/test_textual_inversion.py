@@ -87,9 +87,9 @@ def test_what_cannot_be_inverted_is_refused(tiny: Model, tiny_folders: Any) -> N
         textual_inversion(tiny, Direction({"end": torch.ones(32)}, tiny.fingerprint))
     other = load(str(tiny_folders("flux")), device="cpu")
     with pytest.raises(AstrogateError, match="can't read pseudo-words"):
-        textual_inversion(other, Direction({}, other.fingerprint, origin={"toward": "fat"}))
+        textual_inversion(other, Direction({"end": torch.ones(32)}, other.fingerprint, origin={"toward": "fat"}))
     with pytest.raises(AstrogateError, match="another model"):
-        textual_inversion(tiny, Direction({}, other.fingerprint, origin={"toward": "fat"}))
+        textual_inversion(tiny, Direction({"end": torch.ones(32)}, other.fingerprint, origin={"toward": "fat"}))
     turned = replace(found(tiny), calibration=(-3.0, 2.0))
     for direction, scale, match in (
         (turned, 0.0, "scale 0 has nothing to fit"),

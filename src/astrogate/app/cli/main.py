@@ -84,6 +84,9 @@ class _Group(click.Group):
         warnings.simplefilter("always", AstrogateWarning)
         if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
             sys.stderr = io.StringIO()
+        for stream in (sys.stdout, sys.stderr):  # which may know fewer letters than a prompt has
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         with suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, _terminated)
         try:

@@ -70,12 +70,15 @@ def student(
     if match and (init is None or rank is not None):
         remedy = "give --init" if init is None else "leave --rank out"
         raise AstrogateError("--match goes on from a student, with its rank", remedy)
+    if loading.student or "+" in loading.model:
+        raise AstrogateError("a student of a student", "name the checkpoint alone; --init goes on from a student")
     check_output(output / "lora.safetensors", *TENSORS)
     schedule = lengthened(MATCHING if match else SCHEDULE, length)
     texts, begun = None if prompts is None else prompts_in(prompts), None if init is None else read_student(init)
     model = loading.load()
-    folder = folder or Path("runs") / f"student-{key_of([loading.model, model.weights, data, texts])}"
     recipe = model.recipe if guidance is None else replace(model.recipe, guidance_scale=guidance)
+    asked = [loading.model, model.weights, data, texts, drawings, recipe, rank, begun, match, seed]
+    folder = folder or Path("runs") / f"student-{key_of(asked)}"
     how: Any = {"folder": folder, "seed": seed, "guidance": recipe.guidance_scale}
     if match:
         assert begun is not None
@@ -89,7 +92,8 @@ def student(
         else:
             pairs = _world_pairs(loading.model, model, folder)
         weights = train_student(model, pairs, schedule, rank=rank or 16, begun=begun, **how)
-    click.echo(f"{save_student(weights, output)} is finished")
+    home = output if output.is_absolute() else f"./{output}"  # the model may have a student of that name
+    click.echo(f"{save_student(weights, output)} is finished: draw with it by --model {loading.model}+{home}")
 
 
 def _captions_in(data: Path) -> list[str]:

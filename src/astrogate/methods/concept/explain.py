@@ -36,7 +36,6 @@ from astrogate.methods.concept.pseudo_point import Place, check_place, place_of,
 from astrogate.methods.concept.run import STATE, Weights, optimise, pseudo_words
 from astrogate.methods.concept.starts import convex, from_text, toward
 from astrogate.methods.concept.vocabulary import Vocabulary, vocabulary
-from astrogate.models.identity import digest_of
 from astrogate.models.prediction import moments, still, timesteps
 from astrogate.models.text.pseudo_word import save_pseudo_word
 
@@ -156,7 +155,7 @@ def _checked(plan: Plan, words: Vocabulary, model: Model, clip: Clip, tell: Call
     """The plan as it fits the vocabulary, which must be this model's and this CLIP's."""
     for whose, have, wanted in (
         ("model", words.model, model.fingerprint),
-        ("CLIP", words.clip, digest_of(clip.model)),
+        ("CLIP", words.clip, clip.digest),
     ):
         if have != wanted:
             raise AstrogateError(f"these words are another {whose}'s", "make the vocabulary with this one")

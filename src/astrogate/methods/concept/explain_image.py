@@ -24,7 +24,6 @@ from astrogate.methods.concept.cutoffs import Cutoffs
 from astrogate.methods.concept.plan import recipe_of
 from astrogate.methods.concept.pseudo_point import basis_points
 from astrogate.methods.concept.vocabulary import word_features
-from astrogate.models.identity import digest_of
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 
@@ -74,7 +73,7 @@ def explain_image(
         raise AstrogateError(f"{basis.name!r} was not found in pictures", "use a decomposition that `explain` made")
     recipe = recipe or recipe_of(basis)
     clip, limits = clip or clip_for(model.name, None), archive.rebuilt(Cutoffs, limits, "a basis's cutoffs")
-    if basis.origin.get("clip", digest_of(clip.model)) != digest_of(clip.model):
+    if basis.origin.get("clip", clip.digest) != clip.digest:
         raise AstrogateError(f"{basis.name!r} was taken apart with another CLIP", "name that one")
     largest = [basis.names[i] for i in basis.order()[: basis.used]]
     features = word_features(clip, [*largest, basis.name])

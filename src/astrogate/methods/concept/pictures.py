@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from astrogate.methods.concept.plan import FEWEST
 from astrogate.models.loading.trust import read_settings
 from astrogate.rendering.cache import frame_key
 from astrogate.rendering.pixels import SUFFIXES, picture_files, read_picture, to_tensor
-from astrogate.rendering.record import save_png
+from astrogate.rendering.record import read_record, save_png
 from astrogate.rendering.render import render
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ def drawn(
         raise AstrogateError(f"{folder} holds no picture of {', '.join(SUFFIXES)}", "name an empty folder to draw into")
     write_text(record, json.dumps({"key": whole, "count": len(points), "recipe": recipe.to_json()}))
     paths = [folder / f"{i:04}.png" for i in range(len(points))]
-    missing = [i for i, path in enumerate(paths) if _read(path) is None]
+    missing = [i for i, path in enumerate(paths) if not _is_kept(path, whole)]
     if missing:
         tell(f"the model draws {len(missing)} pictures into {folder}")
     frames = render(model, [points[i] for i in missing], recipe=recipe, batch_size=batch_size)
     for i, frame in zip(missing, frames, strict=True):
-        save_png(frame.image, paths[i], frame=frame, points=b"")
+        content = {"content": _content(paths[i], whole, frame.image)}
+        save_png(frame.image, paths[i], frame=frame, more=content, points=b"")
     return to_tensor(map(read_picture, paths)), whole
 
 
@@ -108,6 +110,20 @@ def _read(path: Path) -> Image.Image | None:
         return read_picture(path) if path.exists() else None
     except AstrogateError:
         return None
+
+
+def _is_kept(path: Path, whole: str) -> bool:
+    """Whether a picture is there as it was drawn for a key."""
+    image = _read(path)
+    if image is None:
+        return False
+    with suppress(AstrogateError):
+        return read_record(path).get("content") == _content(path, whole, image)
+    return False
+
+
+def _content(path: Path, whole: str, image: Image.Image) -> str:
+    return key_of(whole, path.name, image.size, image.tobytes())
 
 
 def _key(model: Model, points: Sequence[Point], recipe: Recipe) -> str:

@@ -29,7 +29,6 @@ from astrogate.core.protocols import Model
 from astrogate.core.state import usual
 from astrogate.measure.clip import Clip
 from astrogate.methods.concept.cutoffs import alike
-from astrogate.models.identity import digest_of
 from astrogate.models.text.pseudo_word import encoders
 
 _HEADS = (
@@ -122,7 +121,7 @@ def vocabulary(
         embeddings,
         tuple(float(rows.norm(dim=1).mean()) for rows in embeddings),
         model.fingerprint,
-        digest_of(clip.model),
+        clip.digest,
         alike(features),
         given,
     )
@@ -148,7 +147,7 @@ def _singles(tokenizer: Any, words: Sequence[str]) -> list[int | None]:
 def _features(
     clip: Clip, words: Sequence[str], templates: Sequence[str], folder: Path | None, tell: Callable[[str], None]
 ) -> Tensor:
-    key = key_of(digest_of(clip.model), words, templates)
+    key = key_of(clip.digest, words, templates)
     path = None if folder is None else folder / f"vocabulary-{key}.safetensors"
 
     part = None if path is None else path.with_name(f"{path.stem}-begun{path.suffix}")

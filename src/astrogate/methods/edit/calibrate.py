@@ -9,7 +9,6 @@ time (arXiv:2603.17998); here both sides are taken over several seeds and kept w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +22,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Distance, Model
 from astrogate.core.recipe import Recipe
+from astrogate.core.values import real, several
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 
@@ -65,10 +65,10 @@ def calibrate(
     Raises AstrogateError for too few points, for an edit that acts on one side only, and for one that does not change
     the pictures.
     """
+    points = several(points, Point, "point", "make four or more by model.points(prompt, seeds)")
     if len(points) < 4:
         raise AstrogateError(f"{len(points)} points to calibrate on", "use four or more")
-    if not 0 < ceiling < math.inf:
-        raise AstrogateError(f"a ceiling of {ceiling:g}", "use a distance above 0")
+    ceiling = real(ceiling, "a ceiling of {}", 1e-9, remedy="use a distance above 0")
     if isinstance(edit, Edit) and not edit.limits[0] < 0 < edit.limits[1]:
         raise AstrogateError(f"{edit.name!r} acts on one side alone", "leave it as it is; its range is its own")
     if isinstance(edit, Edit) and placing:
@@ -85,7 +85,7 @@ def calibrate(
 
     def probe(strength: float) -> _Probe:
         pictures = to_tensor(drawn([moved(point, strength) for point in points]))
-        far = float(distance.between(still, pictures).mean())
+        far = real(float(distance.between(still, pictures).mean()), "a distance of {}", 0)
         sign = 1 if strength > 0 else -1
         return _Probe(strength, far, far if effect is None else sign * (float(effect(pictures).mean()) - start))
 

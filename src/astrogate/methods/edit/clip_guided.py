@@ -23,6 +23,8 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Predictor
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.core.state import usual
+from astrogate.core.texts import check_said
+from astrogate.core.values import real, several
 from astrogate.measure.clip import Clip
 from astrogate.models.registry import require
 from astrogate.models.sampler.edits import with_bases
@@ -60,10 +62,9 @@ def clip_guided(
     recipe = by_ddim(recipe or model.recipe)
     if recipe.dtype not in (None, model.dtype):
         raise AstrogateError(f"dtype {recipe.dtype} on a model of {model.dtype}", "load the model in that dtype")
-    if not text.strip():
-        raise AstrogateError("the text is empty", 'say what to draw, e.g. "dog with a hat"')
-    if not 0 <= scale <= 2:
-        raise AstrogateError(f"scale {scale:g}", "use a share of the noise from 0 to 2")
+    check_said(text, "the text", 'say what to draw, e.g. "dog with a hat"')
+    scale = real(scale, "scale", 0, 2, "use a share of the noise from 0 to 2")
+    points = several(points, Point, "point", "make one by model.point(prompt)")
     require(model, "step")
     for point in points:
         check_size(model, point, recipe)

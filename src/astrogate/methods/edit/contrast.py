@@ -24,6 +24,7 @@ from astrogate.core.progress import unseen
 from astrogate.core.protocols import Model
 from astrogate.core.segment import words_of
 from astrogate.core.state import usual
+from astrogate.core.texts import check_said, check_text
 from astrogate.measure.scores import auc
 from astrogate.models.text.prompts import check_tokens
 from astrogate.ops.contrast import landings, main_effects, mean_difference, project_out, standard_error, whiten
@@ -67,8 +68,10 @@ def contrast(
     Raises AstrogateError for empty or equal words, for roles and ways to remove nuisance that are unknown, for a
     template without {word}, and for poles that encode alike.
     """
-    if not toward.strip() or (away is not None and not away.strip()):
-        raise AstrogateError(f"a pole is empty ({toward!r}, {away!r})", 'name two words, e.g. "fat" and "thin"')
+    for word in (toward, *(() if away is None else (away,))):
+        check_said(word, "a pole", 'name two words, e.g. "fat" and "thin"')
+    check_text(template)
+    media, subjects = (grid if isinstance(grid, str) else list(grid) for grid in (media, subjects))
     if away is not None and words_of(toward) == words_of(away):
         raise AstrogateError(f"both poles are {toward!r}", "name two different words")
     if set(roles) == {"pooled"} and "pooled_prompt_embeds" not in model.spaces:
@@ -118,6 +121,10 @@ def check_grid(media: Sequence[str], subjects: Sequence[str]) -> None:
     """Raise AstrogateError for a grid of prompts that is empty, too large, or one text for several."""
     if isinstance(media, str) or isinstance(subjects, str):
         raise AstrogateError(f"one text for several ({media!r}, {subjects!r})", "give lists of media and subjects")
+    for word in (*media[:_MOST], *subjects[:_MOST]):
+        check_text(word)
+        if len(word) > _LONGEST:
+            raise AstrogateError(f"{word[:40]!r} is {len(word):,} letters long", f"use at most {_LONGEST:,}")
     if not 1 <= len(media) * len(subjects) <= _MOST:
         kind = "too large" if media and subjects else "empty"
         raise AstrogateError(

@@ -17,6 +17,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Guide, Parts, Window
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
+from astrogate.core.texts import check_said
 from astrogate.models.registry import require
 from astrogate.models.sampler.edits import plain
 from astrogate.models.text.prompts import check_tokens
@@ -73,8 +74,7 @@ def toward(
     empty phrase.
     """
     require(model, "guide")
-    if not text.strip():
-        raise AstrogateError("the phrase is empty", 'name a concept, e.g. "Monet style"')
+    check_said(text, "the phrase", 'name a concept, e.g. "Monet style"')
     check_tokens(model, text)
     encoded = model.encode([text])
     tensors = {space: states[0] for space, states in encoded.items() if space in model.spaces}

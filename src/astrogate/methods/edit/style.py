@@ -19,6 +19,7 @@ from astrogate.core.parts import Curve, Half, Parts, Steer, Window
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.segment import places
+from astrogate.core.texts import check_said
 from astrogate.models.text.prompts import check_tokens
 
 #: Beyond this, states are mostly the phrase's; Qi's own range ends at half of it.
@@ -43,8 +44,7 @@ def style(
 
     Raises AstrogateError for an empty phrase, and where `difference` or `in_span` need it in the prompt and it is not.
     """
-    if not text.strip():
-        raise AstrogateError("the phrase is empty", 'name a style, e.g. "Monet style"')
+    check_said(text, "the phrase", 'name a style, e.g. "Monet style"')
     check_tokens(model, text)
     prompt = point.prompt
     if (difference or in_span) and not any(segment.find(text) for segment in point.segments):

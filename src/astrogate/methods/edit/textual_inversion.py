@@ -21,7 +21,9 @@ from astrogate.core.direction import Direction
 from astrogate.core.edit import strength_of
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
+from astrogate.core.seeds import checked
 from astrogate.core.state import learning
+from astrogate.core.values import number, real, whole
 from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, check_grid, states_by_role
 from astrogate.models.text.prompts import expanded
 from astrogate.models.text.pseudo_word import encoders, standing_in
@@ -59,6 +61,8 @@ def textual_inversion(
     """
     if direction.model != model.fingerprint:
         raise AstrogateError(f"{direction.name!r} was found in another model", "fit it again on this model")
+    fit_steps, seed = whole(fit_steps, "{} steps of fitting", 0, 100_000), checked(seed)
+    rate, scale = real(rate, "a rate of {}", 1e-9, 100), number(scale, "scale")
     strength = strength_of(scale, direction.calibration, name=direction.name)
     if not strength:
         raise AstrogateError("a word for scale 0 has nothing to fit", "use another scale, e.g. 1")

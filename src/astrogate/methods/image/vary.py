@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
+from astrogate.core.seeds import MOST, checked
+from astrogate.core.values import whole
 
 
 def vary(point: Point, n: int = 8, *, seed: int = 0) -> list[Point]:
@@ -18,6 +19,5 @@ def vary(point: Point, n: int = 8, *, seed: int = 0) -> list[Point]:
 
     Raises AstrogateError for fewer than one.
     """
-    if n < 1:
-        raise AstrogateError(f"{n} variations", "ask for 1 or more")
+    n, seed = whole(n, "{} variations", 1, MOST, "ask for 1 or more"), checked(seed)
     return [replace(point, seed=seed + i, draw=0, origin={**point.origin, "varied": True}) for i in range(n)]

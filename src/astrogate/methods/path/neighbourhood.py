@@ -26,7 +26,8 @@ def neighbourhood(
     Raises AstrogateError for negative distances and fewer than one way.
     """
     ways, remedy = whole(ways, "{} ways", 1, 10_000), "use distances from 0 on"
-    epsilons = [real(e, "a distance of {}", 0, remedy=remedy) for e in epsilons]
+    given = [epsilons] if isinstance(epsilons, (int, float)) else epsilons
+    epsilons = [real(e, "a distance of {}", 0, remedy=remedy) for e in given]
     if not epsilons:
         raise AstrogateError("there are no distances", "name some, from 0 on")
     z = point.tensors["latents"]

@@ -18,10 +18,10 @@ from itertools import islice, pairwise
 from pathlib import Path as Folder
 from tempfile import TemporaryDirectory
 
-from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path
 from astrogate.core.protocols import Distance, Model
 from astrogate.core.recipe import Frame, Recipe
+from astrogate.core.values import real, whole
 from astrogate.ops.timing import even, nearest
 from astrogate.rendering.cache import FrameCache
 from astrogate.rendering.pixels import to_tensor
@@ -59,8 +59,8 @@ def pace(
     or a quarter of a uniform step where that is less. Raises AstrogateError for fewer than 2 frames, and for fewer than
     there are key points.
     """
-    if not 0 < smallest < 1:
-        raise AstrogateError(f"smallest step {smallest:g}", "use a small share of the path, such as 0.002")
+    smallest = real(smallest, "smallest step", 1e-9, 1 - 1e-9, "use a small share of the path, such as 0.002")
+    probes = whole(probes, "{} probes", 2, 10_000)
     path.times(n)
     count = n if path.closed else n - 1
     smallest = min(smallest, 1 / (4 * count))

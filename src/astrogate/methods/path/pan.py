@@ -19,6 +19,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.path import Path
 from astrogate.core.point import Point
 from astrogate.core.recipe import Frame
+from astrogate.core.values import several, whole
 from astrogate.ops.noise import finer, shifted, splice
 
 
@@ -31,8 +32,7 @@ def pan(*points: Point, by: Literal["window", "columns"] = "window", steps: int 
     first = _checked(points)
     if by not in ("window", "columns"):
         raise AstrogateError(f"by {by!r}", "choose window or columns")
-    if steps < 1:
-        raise AstrogateError(f"{steps} steps per cell", "use 1 or more")
+    steps = whole(steps, "{} steps per cell", 1, 1000, "use 1 or more")
     noise, seeds = [point.tensors["latents"] for point in points], [point.seed for point in points]
     ring, width = torch.cat(noise, -1), noise[0].shape[-1]
     fine = finer(ring, steps, seed=first.seed) if by == "window" else ring
@@ -57,10 +57,10 @@ def pan(*points: Point, by: Literal["window", "columns"] = "window", steps: int 
 
 def crop_views(canvas: Frame, n: int, *, width: int | None = None, closed: bool = True) -> Iterator[Frame]:
     """`n` windows of a wide frame, `width` pixels each (None: as wide as it is high), round its end if `closed`."""
+    (canvas,) = several(canvas, Frame, "frame", "give what `render` draws")
     image = canvas.image
-    width = width or image.height
-    if not 0 < width <= image.width or n < 2:
-        raise AstrogateError(f"{n} views of {width} pixels", f"ask for two or more, of at most {image.width} pixels")
+    width = whole(width or image.height, "views of {} pixels", 1, image.width)
+    n = whole(n, "{} views", 2, 1_000_000, "ask for two or more")
     double = Image.new(image.mode, (2 * image.width, image.height))
     double.paste(image, (0, 0))
     double.paste(image, (image.width, 0))
@@ -71,6 +71,7 @@ def crop_views(canvas: Frame, n: int, *, width: int | None = None, closed: bool 
 
 
 def _checked(points: tuple[Point, ...]) -> Point:
+    points = tuple(several(points, Point, "point", "name two or more, made by model.point(prompt)"))
     if len(points) < 2:
         raise AstrogateError(f"{len(points)} points", "name two or more")
     if len({point.model for point in points}) > 1:

@@ -21,6 +21,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Hold
 from astrogate.core.path import Path
 from astrogate.core.point import Point
+from astrogate.core.values import several
 from astrogate.ops.interpolate import angle, circle, lerp, nlerp, slerp
 
 By = Literal["slerp", "nlerp", "lerp"]
@@ -48,9 +49,10 @@ def walk(
     AstrogateError for fewer than two points, for neighbours that are equal or opposite, and for points of different
     models or sizes.
     """
+    points = tuple(several(points, Point, "point", "name two or more, made by model.point(prompt)"))
     if len(points) < 2:
         raise AstrogateError(f"{len(points)} key points", "a walk needs two or more")
-    if by not in _RULES or others not in _RULES:
+    if by not in [*_RULES] or others not in [*_RULES]:
         raise AstrogateError(f"by {by!r} and {others!r}", f"choose from {', '.join(_RULES)}")
     stops = [*points, points[0]] if closed else [*points]
     if spaces is not None:

@@ -19,7 +19,7 @@ from astrogate.core.protocols import Model
 from astrogate.core.state import usual
 from astrogate.models import identity
 from astrogate.models.family import Family, Row, StackFamily
-from astrogate.models.loading.checks import check_adapters, check_parts, check_tokenizers, latents_vae
+from astrogate.models.loading.checks import check_adapters, check_parts, check_scheduler, check_tokenizers, latents_vae
 from astrogate.models.loading.index import check_drawn, family_named, index_of
 from astrogate.models.loading.locate import SHIPPED, is_file, is_shipped, is_small, is_unclip, locate, shipped_folder
 from astrogate.models.loading.parts import check_classes, check_layers, load_module, modules_of, tokenizers_of
@@ -67,7 +67,7 @@ def load(
     if single is None:
         folder, name = locate(name, offline)
     second = None if prior is None else locate(prior, offline)[0]
-    merged = lora_file(folder, lora, name) if lora else None
+    merged = lora_file(folder, lora, name, own=student) if lora else None
     try:
         if folder is None:
             family, pipe = _single_file(Path(name), config, found, offline, offload)
@@ -85,6 +85,7 @@ def load(
         if prior is not None:
             raise AstrogateError(f"{name} draws without a prior", "leave prior out")
         check_tokenizers(pipe, name)
+        check_scheduler(pipe, name)
     except AstrogateError:
         raise
     except Exception as error:  # whatever three libraries raise on files that are not what they should be
@@ -143,6 +144,7 @@ def wrap(pipe: Any, name: str = "a pipeline") -> Model:
     if kind not in known:
         raise AstrogateError(f"a {kind} cannot be wrapped", f"use one of {', '.join(known)}")
     check_drawn(known[kind], pipe.config, name)
+    check_scheduler(pipe, name)
     model = PipelineModel(known[kind], pipe, name)
     check_adapters(model.parts)
     return model

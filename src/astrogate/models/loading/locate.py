@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.files import is_folder, is_there
 from astrogate.models.loading.hub import download
 from astrogate.models.loading.trust import check_folder
 
@@ -51,7 +51,7 @@ def is_small(name: str) -> bool:
 def locate(name: str, offline: bool = False) -> tuple[Path, str]:
     """The folder of `name`, after checking that it is safe, and the name with a hub id's exact revision."""
     folder = home(name)
-    if _is(folder.is_dir):
+    if is_folder(folder):
         check_folder(folder)
         return folder, name
     if is_unclip(name):
@@ -68,17 +68,4 @@ def locate(name: str, offline: bool = False) -> tuple[Path, str]:
 
 def is_file(name: str) -> bool:
     """Whether a name is that of a file."""
-    return _is(Path(name).is_file)
-
-
-def is_there(name: str) -> bool:
-    """Whether a name is that of a file or a folder."""
-    return _is(Path(name).exists)
-
-
-def _is(asked: Callable[[], bool]) -> bool:
-    """The answer to a question about a path; no for a name that no path can have, such as one of 300 characters."""
-    try:
-        return asked()
-    except (OSError, ValueError):
-        return False
+    return is_there(name) and Path(name).is_file()

@@ -27,6 +27,8 @@ from astrogate.models.loading.trust import read_settings, settings_below
 _LIBRARIES = ("diffusers", "transformers")
 #: Settings that say how many layers there are.
 _COUNTS = re.compile(r"^(num|n)_(\w*_)?(layers?|blocks?|layer)$|^(layers|blocks|depth)\w*$|_layers$|_layers_per_block$")
+#: What the name of a file says of its precision.
+_VARIANT = re.compile(r"\.(fp16|bf16|fp32)(-\d+-of-\d+)?\.safetensors$")
 #: Tensors that are computed, though old files hold them.
 _COMPUTED = re.compile(r"(^|\.)(position_ids|inv_freq)$")
 
@@ -43,6 +45,8 @@ def modules_of(folder: Path, index: Mapping[str, Any], pipeline: type[Any], dtyp
         if name.startswith("_") or name not in taken or not isinstance(told, list) or not (folder / name).is_dir():
             continue
         library, kind = _class_named(folder, name, told)
+        if kind.startswith("Auto") and not kind.startswith("Autoencoder") and not name.startswith("tokenizer"):
+            raise AstrogateError(f"{folder}/model_index.json leaves the class of {name} to {kind}", "name it there")
         made = getattr(import_module(library), kind, None) if library in _LIBRARIES else None
         if isinstance(made, type) and issubclass(made, nn.Module):
             found[name] = load_module(made, folder / name, dtype)
@@ -52,8 +56,10 @@ def modules_of(folder: Path, index: Mapping[str, Any], pipeline: type[Any], dtyp
 def load_module(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """A part of the class `kind`, whole. Raises AstrogateError where its file lacks a tensor, or has another shape."""
     check_counts(folder)
+    _check_stored(folder)
     typed = {"dtype" if kind.__module__.startswith("transformers.") else "torch_dtype": dtype}
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True, **typed}
+    options["variant"] = _variant(folder)
     try:
         module, info = kind.from_pretrained(folder, **options)
     except RuntimeError as error:  # transformers' word for other shapes
@@ -73,15 +79,38 @@ def load_module(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
 
 
 def tokenizers_of(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizers of what an index names as processors, which ask for torchvision: no picture is read by them."""
+    """The tokenizers of what an index names as processors, which ask for torchvision: no picture is read by them.
+
+    Those that it leaves to transformers to find are no code of the folder's own.
+    """
     from transformers import AutoTokenizer
 
     named = (name for name, told in index.items() if name.startswith("tokenizer") and isinstance(told, list))
     return {
-        name: AutoTokenizer.from_pretrained(folder / name, local_files_only=True)
+        name: AutoTokenizer.from_pretrained(folder / name, local_files_only=True, trust_remote_code=False)
         for name in named
-        if str(index[name][1]).endswith("Processor")
+        if str(index[name][1]).endswith("Processor") or str(index[name][1]).startswith("Auto")
     }
+
+
+def _variant(folder: Path) -> str | None:
+    """The precision that all files of a part have in their names, such as "fp16"; None where some have none."""
+    found = {
+        match and match.group(1) for match in (_VARIANT.search(path.name) for path in folder.glob("*.safetensors"))
+    }
+    return None if not found or None in found else min(filter(None, found))
+
+
+def _check_stored(folder: Path) -> None:
+    """Raise AstrogateError for weights that are stored as whole or complex numbers, and do not say how to read them."""
+    config = folder / "config.json"
+    if config.exists() and "quantization_config" in read_settings(config):
+        return
+    for path in folder.glob("*.safetensors"):
+        for name, told in _header(path).items():
+            kind = str(told.get("dtype")) if isinstance(told, dict) else ""
+            if name.endswith((".weight", ".bias")) and not kind.startswith(("F", "BF")):
+                raise AstrogateError(f"{path} holds {name} as {kind}", "restore it in floats, such as float16")
 
 
 def _is_of_another(folder: Path, kind: Any) -> bool:

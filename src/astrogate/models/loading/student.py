@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, reason
+from astrogate.core.files import is_there
 from astrogate.core.packages import need
 from astrogate.core.recipe import Recipe
-from astrogate.models.loading.locate import is_there
 from astrogate.models.loading.lora import check_lora
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.registry import require
@@ -28,22 +28,40 @@ _FILE = "pytorch_lora_weights.safetensors"
 
 
 def parted(name: str, student: bool) -> tuple[str, str]:
-    """The checkpoint and the student that "CHECKPOINT+STUDENT" names; "" for none."""
+    """The checkpoint and the student that "CHECKPOINT+STUDENT" names; "" for none.
+
+    Raises AstrogateError for a name that holds a student, with `student` beside it.
+    """
+    if student not in (True, False):
+        raise AstrogateError(f"student {student!r}", f"name it behind a plus: {name}+{student}")
     if "+" in name and not is_there(name):
         parts = name.split("+")
         splits = [("+".join(parts[:i]), "+".join(parts[i:])) for i in range(1, len(parts))]
         whole, named = next((pair for pair in splits if is_there(pair[0])), splits[0])  # either may hold a plus
+        if student:
+            raise AstrogateError(f"{name} names a student, and another is asked for", "leave one of the two out")
         return whole, named or SHIPPED_STUDENT
     return name, SHIPPED_STUDENT if student else ""
 
 
-def lora_file(folder: Path | None, student: str, name: str) -> Path:
-    """The file of a student: below the checkpoint's folder, or where its name leads. Raises AstrogateError for none."""
-    below = () if folder is None else (folder / student / _FILE,)
-    for path in (*below, Path(student) / _FILE, Path(student)):
-        if path.is_file():
-            return path
-    raise AstrogateError(f"{name} has no student {student!r}", "name the file of a LoRA, as `train student` writes it")
+def lora_file(folder: Path | None, student: str, name: str, *, own: bool) -> Path:
+    """The file of a student: below the checkpoint's folder, or, unless it is its `own`, where the name leads.
+
+    Raises AstrogateError for none, and for a name that leads to both.
+    """
+    path = Path(student)
+    elsewhere = next((p for p in (path / _FILE, path) if p.is_file()), None)
+    below = None if folder is None or path.name != student else folder / student / _FILE
+    if below is not None and below.is_file():
+        if elsewhere is not None and not own:
+            fault = f"{name}+{student} may be the student that {name} has, or ./{student}"
+            raise AstrogateError(fault, f"name the second {name}+./{student}; the first is {name} with student")
+        return below
+    if elsewhere is None or own:
+        raise AstrogateError(
+            f"{name} has no student {student!r}", "name the file of a LoRA, as `train student` writes it"
+        )
+    return elsewhere
 
 
 def _is_first(name: str) -> bool:

@@ -17,6 +17,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Half
 from astrogate.core.point import Point
 from astrogate.models.family import Site
+from astrogate.models.finite import check_made
 from astrogate.models.sampler.edits import acting, companions, conditioned, is_held, kept, moved, terms
 from astrogate.models.sampler.hooks import looking
 
@@ -45,6 +46,7 @@ def predict(
     if len(more) != sum(map(is_held, points)):
         raise AstrogateError("a held point needs the unedited one beside it", "give both, or leave the hold out")
     every = [*points, *(points[row].plain() for row in more)]
+    check_made([latents], "the latents of a step", {})
     rows = len(every)
     acts = acting(every, sites, held, guided=len(order) > 1)
     x = torch.cat([latents, latents[more]]) if more else latents
@@ -76,6 +78,7 @@ def predict(
         predicted = predicted + added
     if held:
         predicted = kept(predicted, held, halves.values())
+    check_made([predicted], "predictions of noise", {"the denoiser": denoiser})
     found = {half: predicted[start : start + len(points)] for half, start in halves.items()}
     if "negative" not in found:
         return found["positive"]

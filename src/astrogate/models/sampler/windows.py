@@ -39,9 +39,10 @@ def windows(pipe: Any, recipe: Recipe, latents: Tensor) -> Generator[None]:
     height, width = latents.shape[-2:]
     if not side:
         raise AstrogateError("this model does not say how large its pictures are", "leave the stride out")
-    if not 0 < stride <= side:
+    unit: int = pipe.vae_scale_factor
+    if not 0 < stride <= side or recipe.stride % unit:
         raise AstrogateError(
-            f"a stride of {recipe.stride} pixels", f"use {pipe.vae_scale_factor} to {side * pipe.vae_scale_factor}"
+            f"a stride of {recipe.stride} pixels", f"use a multiple of {unit} from {unit} to {side * unit}"
         )
     if max(height, width) <= side:
         yield

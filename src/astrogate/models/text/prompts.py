@@ -61,6 +61,12 @@ def check_words(texts: Sequence[str], language: Collection[str]) -> None:
             _warn(f"this model does not know the word {word!r}{hint}")
 
 
+def check_padding(padding: str) -> None:
+    """Raise AstrogateError for a way to pad texts that there is not."""
+    if padding not in ("max_length", "longest"):
+        raise AstrogateError(f"padding {padding!r} is unknown", "use max_length or longest")
+
+
 def _warn(text: str) -> None:
     warnings.warn(text, AstrogateWarning, stacklevel=4)
 
@@ -70,7 +76,10 @@ def expanded(prompt: str, tokenizer: Any) -> tuple[str, list[tuple[int, int, int
     such word was: its range in the prompt, and in the text that comes back.
     """
     added: Mapping[str, int] = getattr(tokenizer, "added_tokens_encoder", {})
-    several = sorted((token for token in added if f"{token}_1" in added), key=len, reverse=True)
+    if not any(f"{token}_1" in added for token in added):
+        return prompt, []
+    read = dict.fromkeys(tokenizer.tokenize(prompt, verbose=False))  # it alone knows which words are which tokens
+    several = sorted((token for token in read if token in added and f"{token}_1" in added), key=len, reverse=True)
     if not several:
         return prompt, []
     text, places, done = "", list[tuple[int, int, int, int]](), 0

@@ -23,9 +23,9 @@ from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import noise, normal
 from astrogate.core.segment import Segment
+from astrogate.core.values import check_pictures
 from astrogate.models import identity
-from astrogate.models.adapter import part, sides
-from astrogate.models.asked import check_points, check_recipe
+from astrogate.models.asked import check_negative, check_points, check_recipe, sides
 from astrogate.models.family import Site, StackFamily
 from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
@@ -57,6 +57,7 @@ class UnCLIP:
         self.parts = {k: v.eval() for k, v in stack.parts.items() if isinstance(v, nn.Module)}
         self._scheduler, self.channels = stack.parts[family.scheduler], int(self.denoiser.config.in_channels)
         check_settings(self._scheduler, getattr(stack.coder, "vae", None), name)
+        identity.settle(self.parts.values())
         self.lock = Turn(stack.parts.values)
         self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
         self._texts = frozenset(self._caption(""))
@@ -166,11 +167,8 @@ class UnCLIP:
         if self.stack.tokenizer is not None:
             check_words((prompt, negative), self.language)
         height, width = sides(height, width, lambda: self.size, self.factor)
-        texts = {
-            half + space: states[0].cpu()
-            for half, text in (("", prompt), ("negative_", negative))
-            for space, states in self._caption(text).items()
-        }
+        halves = (("", prompt), ("negative_", negative))
+        texts = {half + space: x[0].cpu() for half, text in halves for space, x in self._caption(text).items()}
         shape = (self.channels, height // self.factor, width // self.factor)
         tensors = {"latents": noise(shape, seed), _IMAGE: z, f"negative_{_IMAGE}": missing, **texts}
         origin: dict[str, Any] = {"model": self.name, "prompt": prompt, "negative": negative}
@@ -237,7 +235,7 @@ class UnCLIP:
         ids = tokenized(self.stack.tokenizer, prompts).input_ids
         with torch.set_grad_enabled(gradient):
             states = self.stack.caption(prompts)
-        found = {space: value if gradient else value.cpu() for space, value in states.items()}
+        found = states if gradient else {space: value.cpu() for space, value in states.items()}
         return {**found, "end": end_of_text(ids, self.stack.tokenizer)}
 
     @alone
@@ -250,6 +248,7 @@ class UnCLIP:
     def denoise(self, points: Sequence[Point], recipe: Recipe) -> Tensor:
         """DDIM over one batch of points. Raises AstrogateError for another scheduler, windows and extra pictures."""
         check_recipe(self, recipe)
+        check_negative(points, guided=recipe.guidance_scale > 1)
         if recipe.scheduler not in (None, "DDIM", self.scheduler):
             raise AstrogateError(f"{self.name} is drawn by DDIM, not {recipe.scheduler}", "leave the scheduler out")
         clamp = self.stack.clamp if recipe.guidance_scale > 1 else None
@@ -314,7 +313,8 @@ class UnCLIP:
     @alone
     @torch.no_grad()
     def latents(self, pictures: Tensor) -> Tensor:
+        check_pictures(pictures)
         return self.stack.coder.latents(pictures.to(self.denoiser.device, self.denoiser.dtype))
 
     def module(self, site: str) -> nn.Module:
-        return part(self.parts, site, self.name)
+        return identity.part(self.parts, site, self.name)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.seeds import generator, normal
-from astrogate.models.text.prompts import check_prompt
+from astrogate.core.values import whole
+from astrogate.models.text.prompts import check_prompt, check_words
 from astrogate.models.unclip.priors import Guided, best_of
 from astrogate.models.unclip.stack import Stack
 
@@ -26,8 +27,10 @@ def imagined(
     negative: str,
 ) -> Tensor:
     """Embeddings [n, d]; see `UnCLIP.imagine`. `name` is the model's, for errors."""
-    if candidates < 1 or len(seeds) != len(prompts):
-        raise AstrogateError(f"{candidates} candidates, {len(seeds)} seeds", "use 1 or more, and one seed per prompt")
+    candidates = whole(candidates, "{} candidates", 1, 100, "use 1 to 100")
+    check_words(prompts, ())
+    if len(seeds) != len(prompts):
+        raise AstrogateError(f"{len(seeds)} seeds for {len(prompts)} prompts", "give one seed per prompt")
     if kind not in (known := [*stack.priors, "none"]):
         raise AstrogateError(f"{name} has no {kind!r} prior", f"choose one of {', '.join(known)}")
     for prompt in prompts:
@@ -51,6 +54,8 @@ def fitting(stack: Stack, name: str, z: Tensor) -> tuple[Tensor, Tensor]:
             f"an embedding of shape {tuple(z.shape)}; {name} takes {tuple(missing.shape)}",
             "use a checkpoint of the same CLIP",
         )
+    if not z.isfinite().all():
+        raise AstrogateError("an embedding holds what is no finite number", "make it anew")
     return z, missing
 
 

@@ -53,7 +53,8 @@ class Upsampler:
         given = condition(pictures, self.factor).to(self.unet.device, self.unet.dtype)
         drawn = [normal((1, *given.shape[1:]), generator(seed, f"{given.shape[-1]} pixels")) for seed in seeds]
         x = torch.cat(drawn).to(given)
-        levels = spread(self.scheduler, num_inference_steps or self.num_inference_steps)
+        steps = self.num_inference_steps if num_inference_steps is None else num_inference_steps
+        levels = spread(self.scheduler, steps)
         for (t, a), (_, a_next) in itertools.pairwise(levels):
             unet = self.unet if self.last is None or a_next < 1 else self.last
             out = unet(torch.cat([x, given], 1), t).sample[:, : x.shape[1]]

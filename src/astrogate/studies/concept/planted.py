@@ -30,7 +30,6 @@ from astrogate.methods.concept.plan import Plan
 from astrogate.methods.concept.pseudo_point import basis_place, basis_points
 from astrogate.methods.concept.starts import convex
 from astrogate.methods.concept.vocabulary import Vocabulary, vocabulary, word_features
-from astrogate.models.identity import digest_of
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 from astrogate.studies.kit.jobs import Spec, Store, in_process
@@ -126,7 +125,7 @@ class Cell:
         self.every = vocabulary(model, clip, folder=folder)
         self.words = named(self.every)
         self.values = without_facts(self.words)
-        self.digest = f"planted 3 {model.weights} {digest_of(clip.model)}"
+        self.digest = f"planted 3 {model.weights} {clip.digest}"
 
     def __call__(self, spec: Spec) -> Mapping[str, Any]:
         """The top words with their shares, what it cost, and how well it draws."""

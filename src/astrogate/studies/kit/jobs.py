@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from astrogate.core.errors import AstrogateError
 from astrogate.core.files import write_text
 from astrogate.core.keys import key_of
+from astrogate.core.texts import read_text
 
 Spec = Mapping[str, Any]
 
@@ -47,10 +49,10 @@ class Store:
     def get(self, key: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """An item's spec and result; None where there is none or a broken one."""
         try:
-            kept = json.loads((self.folder / f"{key}.json").read_text())
+            kept = json.loads(read_text(self.folder / f"{key}.json"))
             whole = kept["checksum"] == key_of(key, kept["spec"], kept["result"])
             return (kept["spec"], kept["result"]) if whole else None
-        except (OSError, ValueError, LookupError, TypeError):
+        except (AstrogateError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
     def put(self, key: str, spec: Spec, result: Mapping[str, Any]) -> None:

@@ -64,7 +64,13 @@ def read_sweep(path: Path) -> list[dict[str, Any]]:
     prompts, pairs, ways = (asked.get(name, []) for name in ("prompts", "pairs", "ways"))
     if not (prompts and pairs and ways):
         raise AstrogateError(f"{path} has no prompts, pairs or ways", "name one or more of each")
-    _check_list(path, "prompts", prompts, lambda prompt: isinstance(prompt, str) and prompt.strip(), "texts")
+    _check_list(
+        path,
+        "prompts",
+        prompts,
+        lambda prompt: isinstance(prompt, str) and prompt.strip() and "\0" not in prompt,
+        "texts",
+    )
     _check_list(
         path, "pairs", pairs, lambda pair: _two(pair, int) and pair[0] != pair[1], "pairs of two different seeds"
     )
@@ -111,8 +117,8 @@ class PathWork:
         self.model = load(model, device=device)
         oracle = own_part(model, "oracle")
         self.oracle = load_oracle(oracle) if oracle else None
-        readers = [self.clip.model] if self.oracle is None else [self.clip.model, self.oracle.net]
-        self.digest = " ".join([str(_VERSION), self.model.weights, *(digest_of(reader) for reader in readers)])
+        readers = [self.clip.digest] if self.oracle is None else [self.clip.digest, digest_of(self.oracle.net)]
+        self.digest = " ".join([str(_VERSION), self.model.weights, *readers])
 
     def __call__(self, spec: Spec) -> dict[str, Any]:
         """The scores of one path."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from astrogate.core.files import write_text
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.core.texts import counted
 from astrogate.measure.distributions import diversity, fid
 from astrogate.measure.scores import Estimate, bootstrap, mean
 from astrogate.menagerie.oracle import Oracle
@@ -69,7 +70,7 @@ def measure_ways(
 def _ways(teacher: Model, student: Model) -> Iterator[tuple[str, Model, Recipe]]:
     for what, model, counts in (("teacher", teacher, TEACHER), ("student", student, STUDENT)):
         for count in counts:
-            steps = f"{count} step{'s' if count > 1 else ''}"
+            steps = counted(count, "step")
             yield f"{what}, {steps}", model, replace(model.recipe, num_inference_steps=count)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file, whole_folder, write_text
+from astrogate.core.keys import running
 from astrogate.core.progress import unseen
 from astrogate.models.loading.trust import read_settings
 from astrogate.ops.pixels import to_pictures
@@ -133,18 +135,37 @@ def _called(work: Callable[[], Arrays]) -> Arrays:
 def keep_rows(path: Path, count: int, parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
     """Write parts of an array of `count` rows one after the other into one `.npy` file, whole or not at all; open it.
 
-    Nothing is made where the file is there, and whole.
+    Nothing is made where the file is there, and is what was written: behind the array stands SHA-256 of all before.
     """
     with suppress(OSError, ValueError, EOFError):
-        if len(kept := np.load(path, mmap_mode="r")) == count:
+        if path.is_file() and _is_sealed(path) and len(kept := np.load(path, mmap_mode="r")) == count:
             return kept
     with whole_file(path) as file:
+        seal = running()
         for i, part in enumerate(parts):
-            if i == 0:
-                header = {"descr": part.dtype.str, "fortran_order": False, "shape": (count, *part.shape[1:])}
-                np.lib.format.write_array_header_1_0(file, header)
-            file.write(part.tobytes())
+            data = b"" if i else _header_of(part, count)
+            data += part.tobytes()
+            seal.update(data)
+            file.write(data)
+        file.write(seal.digest())
     return np.load(path, mmap_mode="r")
+
+
+def _header_of(part: NDArray[Any], count: int) -> bytes:
+    header = {"descr": part.dtype.str, "fortran_order": False, "shape": (count, *part.shape[1:])}
+    file = BytesIO()
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue()
+
+
+def _is_sealed(path: Path) -> bool:
+    """Whether a file ends in SHA-256 of all before."""
+    seal, left = running(), path.stat().st_size - running().digest_size
+    with path.open("rb") as file:
+        while left > 0 and (data := file.read(min(left, 2**24))):
+            seal.update(data)
+            left -= len(data)
+        return file.read() == seal.digest()
 
 
 def chunk_of(size: int) -> int:

@@ -25,12 +25,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from astrogate.core import archive
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.files import exclusive, write_text
 from astrogate.core.packages import need
 from astrogate.core.progress import unseen
 from astrogate.core.seeds import checked
 from astrogate.core.state import learning
+from astrogate.core.texts import lines_of
+from astrogate.core.values import real, whole
 from astrogate.models.finite import finite
 from astrogate.train.kit.sam import ascended
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 _FORMAT = "astrogate-training-1"
 _FIELDS = {"step": int, "seconds": float, "of": str}
+#: What AdamW keeps of a parameter.
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +219,8 @@ def _shared(first: int, spent: float, *modules: nn.Module) -> tuple[int, float]:
 
 def _cut_curve(curve: Path, first: int) -> None:
     """Keep the rows of the loss curve up to the step that the run resumes from."""
-    rows = curve.read_text().splitlines()[1:] if first and curve.exists() else []
-    kept = [row for row in rows if int(row.split(",")[0]) <= first]
+    rows = lines_of(curve)[1:] if first and curve.exists() else []
+    kept = [row for row in rows if (step := row.split(",")[0]).isdecimal() and int(step) <= first]
     write_text(curve, "\n".join(["step,seconds,loss", *kept]) + "\n")
 
 
@@ -252,9 +256,17 @@ class _State:
                 f"{self.path} is of another training: other data, models, sizes or seed",
                 "name another folder for this run",
             )
-        self.modules.load_state_dict(archive.below("model", tensors))
-        self.average.load_state_dict(archive.below("average", tensors))
-        for i, p in enumerate(self.parameters):
-            if kept := archive.below(f"optimiser.{i}", tensors):
-                self.optimiser.state[p] = {k: v.to(p.device) for k, v in kept.items()}
-        return meta["step"], meta["seconds"]
+        try:
+            step = whole(meta["step"], "step", 1, 10**9)
+            seconds = real(meta["seconds"], "seconds", 0)
+            self.modules.load_state_dict(archive.below("model", tensors))
+            self.average.load_state_dict(archive.below("average", tensors))
+            for i, p in enumerate(self.parameters):
+                if kept := archive.below(f"optimiser.{i}", tensors):
+                    shapes = dict(zip(_MOMENTS, (p.shape, p.shape, torch.Size()), strict=True))
+                    if {name: value.shape for name, value in kept.items()} != shapes:
+                        raise AstrogateError("its optimiser is of other parameters", remedy)
+                    self.optimiser.state[p] = {k: v.to(p.device) for k, v in kept.items()}
+        except (AstrogateError, RuntimeError) as error:  # torch's word for other shapes
+            raise AstrogateError(f"{self.path} is damaged ({reason(error)})", remedy) from error
+        return step, seconds

@@ -1,7 +1,8 @@
 """A folder of pictures with captions as a data set.
 
 Captions stand in `NAME.txt` beside each picture, one per line, or in one `metadata.jsonl` with "file_name" and "text",
-as the `datasets` library has it. What has no caption, is no picture or is too small is left out, and listed in a file.
+as the `datasets` library has it; several of one picture are all its own. What has no caption, is no picture or is too
+small is left out, and listed in a file.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from unicodedata import normalize
 from warnings import warn
 
 import numpy as np
@@ -22,7 +24,7 @@ from PIL import Image, ImageOps
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.files import write_text
 from astrogate.core.keys import key_of
-from astrogate.core.texts import check_text, lines_of, read_text
+from astrogate.core.texts import check_text, lines, lines_of, read_text
 from astrogate.rendering.pixels import picture_files, read_picture
 from astrogate.train.kit.data import Arrays, PictureData, build_data, chunk_of, finished
 
@@ -51,17 +53,15 @@ def picture_data(
     }
     left = folder / "left-out.txt"
     if (kept := finished(folder, recipe)) is not None:
-        _tell(left.read_text().splitlines() if left.exists() else [], left)
+        _tell(lines_of(left) if left.exists() else [], left)
         return kept
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         faults = list(pool.map(_Fault(size), found, chunksize=32))
-    lines = [f"{path.relative_to(source)}: {fault}" for path, fault in zip(found, faults, strict=True) if fault]
-    lines += [f"{path.relative_to(source)}: no file" for path in absent]
-    lines += [
-        f"{path.relative_to(source)}: no caption" for path in pictures_of(source) if path not in {*found, *absent}
-    ]
+    told = [f"{path.relative_to(source)}: {fault}" for path, fault in zip(found, faults, strict=True) if fault]
+    told += [f"{path.relative_to(source)}: no file" for path in absent]
+    told += [f"{path.relative_to(source)}: no caption" for path in pictures_of(source) if path not in {*found, *absent}]
     paths = [path for path, fault in zip(found, faults, strict=True) if not fault]
-    _tell(lines, left if paths else None)
+    _tell(told, left if paths else None)
     if not paths:
         what = "with a caption " if tokenizer is not None else ""
         raise AstrogateError(
@@ -79,7 +79,7 @@ def picture_data(
         part = slice(items.start, items.stop)
         return _Chunk(paths[part], None if tokens is None else tokens[part], size)
 
-    notes = {left.name: "\n".join(lines) + "\n"} if lines else {}
+    notes = {left.name: "\n".join(told) + "\n"} if told else {}
     return build_data(folder, len(paths), recipe, work, workers=workers, chunk=chunk_of(size), notes=notes)
 
 
@@ -96,33 +96,40 @@ def captioned(source: Path) -> dict[Path, list[str]]:
     found: dict[Path, list[str]] = {}
     for path in paths:
         beside = path.with_suffix(".txt")
-        text = read_text(beside) if beside.exists() else listed.get(str(path.relative_to(source)), "")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        if lines:
-            found[path] = lines
+        texts = [read_text(beside)] if beside.exists() else listed.get(_named(str(path.relative_to(source))), [])
+        if told := [line for text in texts for line in lines(text)]:
+            found[path] = told
     return found
 
 
 def readable(found: Mapping[Path, list[str]], listed: Path) -> dict[Path, list[str]]:
     """The captioned pictures that can be read to their end; the others are told, and listed in a file."""
     faults = {path: _Fault(1)(path) for path in found}
-    lines = [f"{path}: {fault}" for path, fault in faults.items() if fault]
-    if lines:
-        write_text(listed, "\n".join(lines) + "\n")
-    _tell(lines, listed)
+    told = [f"{path}: {fault}" for path, fault in faults.items() if fault]
+    if told:
+        write_text(listed, "\n".join(told) + "\n")
+    _tell(told, listed)
     return {path: texts for path, texts in found.items() if not faults[path]}
 
 
-def _listed(path: Path) -> dict[str, str]:
+def _listed(path: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     if not path.exists():
-        return {}
+        return found
     try:
-        rows = [json.loads(line) for line in lines_of(path)]
-        return {str(row["file_name"]): row["text"] for row in rows if _is_text(row["text"])}
+        for row in map(json.loads, lines_of(path)):
+            if _is_text(row["text"]):
+                found.setdefault(_named(str(row["file_name"])), []).append(row["text"])
+        return found
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise AstrogateError(
             f"{path} can't be read ({error!r})", 'write {"file_name": ..., "text": ...} a line'
         ) from error
+
+
+def _named(name: str) -> str:
+    """The name of a file as any system writes it: `./a`, `.\\a` and other forms of one letter are the same."""
+    return normalize("NFC", PurePosixPath(name.replace("\\", "/")).as_posix())
 
 
 def _is_text(value: object) -> bool:
@@ -133,11 +140,11 @@ def _is_text(value: object) -> bool:
         return False
 
 
-def _tell(lines: list[str], listed: Path | None) -> None:
-    if lines:
+def _tell(told: list[str], listed: Path | None) -> None:
+    if told:
         rest = f" ... all are listed in {listed}" if listed else " ..."
-        shown = ", ".join(lines[:_SHOWN]) + (rest if len(lines) > _SHOWN else "")
-        warn(f"{len(lines)} left out: {shown}", AstrogateWarning, stacklevel=3)
+        shown = ", ".join(told[:_SHOWN]) + (rest if len(told) > _SHOWN else "")
+        warn(f"{len(told)} left out: {shown}", AstrogateWarning, stacklevel=3)
 
 
 @dataclass(frozen=True, slots=True)

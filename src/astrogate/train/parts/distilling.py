@@ -108,7 +108,7 @@ def distilled(model: Model, guidance: float, loras: Mapping[str, Any]) -> Iterat
                 for name, (rank, strength) in loras.items():
                     config = LoraConfig(r=rank, lora_alpha=strength * rank, target_modules=list(_LAYERS))
                     unet.add_adapter(config, name)
-            yield Distilled(trained, model.point("any").tensors, guidance)
+            yield Distilled(trained, model.point("a").tensors, guidance)
         finally:
             unet.unload_lora()
 
