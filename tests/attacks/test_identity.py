@@ -176,3 +176,11 @@ def test_a_relative_folder_is_the_same_model_from_elsewhere(
     half = load(tiny_folder.name, device="cpu", dtype="float16")
     monkeypatch.chdir(tmp_path)
     assert half.fingerprint == whole
+
+
+def test_a_folder_that_is_gone_is_no_traceback(tiny_folder: Path, tmp_path: Path) -> None:
+    whole = load(str(tiny_folder), device="cpu").fingerprint
+    shutil.copytree(tiny_folder, tmp_path / "x")
+    model = load(str(tmp_path / "x"), device="cpu")
+    shutil.rmtree(tmp_path / "x")
+    assert model.fingerprint == whole

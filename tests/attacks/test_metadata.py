@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 
 import astrogate as ag
 from astrogate.core import archive
+from astrogate.methods.concept.pseudo_point import Place
 from astrogate.models.loading.lora import check_lora
 from astrogate.rendering.kept import packed, unpacked
 from tests.app.test_cli import run
@@ -262,3 +264,17 @@ def test_a_truth_value_is_no_number(tiny: Any, truth: Any) -> None:
     for use in (ag.Recipe, lambda value: tiny.point("a dog", seed=value), lambda value: ag.Recipe(2, value)):
         with pytest.raises(ag.AstrogateError):
             use(truth)
+
+
+def test_a_checkpoint_names_its_pipeline_in_one_word(tiny_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_folder, tmp_path / "x")
+    index = tmp_path / "x" / "model_index.json"
+    for name in ("a\nb", "", "\u001b[2K", None, 5):
+        index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": name}))
+        with pytest.raises(ag.AstrogateError, match="names no pipeline"):
+            ag.load(str(tmp_path / "x"), device="cpu")
+
+
+def test_a_place_of_a_concept_is_text() -> None:
+    with pytest.raises(ag.AstrogateError, match="no text"):
+        Place("a fat ", "\ud800", "", "zebra")

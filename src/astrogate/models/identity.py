@@ -128,7 +128,8 @@ def _state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _stored(module: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     """The tensors in the files that a module may have been loaded from, by what it says; none where there are none."""
-    if (folder := _homes.get(module) or _folder(module)) is None:
+    folder = _homes.get(module) or _folder(module)
+    if folder is None or not folder.is_dir():  # it may be gone by now
         return
     for home in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):  # it does not say which part
         found = sorted(home.glob("*.safetensors"))

@@ -112,7 +112,7 @@ def save_png(
     if points:
         more = {"versions": versions(), **(more or {})}
     info = PngInfo()
-    info.add_text("parameters", parameters(frame))
+    info.add_text("parameters", parameters(frame).encode(errors="backslashreplace").decode())
     info.add_text(_KEY, text_of(frame, more))
     if points:
         info.add(_POINTS, points)

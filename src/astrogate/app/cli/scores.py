@@ -38,8 +38,8 @@ def score(
 
     if (start is None) != (end is None):
         raise AstrogateError("only one end is named", "name --start and --end, or neither")
-    pictures, clip = shrunk(read_frames(frames)), clip_for(SHIPPED, clip_folder)
     ends = () if start is None or end is None else (read_picture(start), read_picture(end))
+    pictures, clip = shrunk(read_frames(frames)), clip_for(SHIPPED, clip_folder)
     fidelity = end_distance(pictures, *ends, clip) if ends else math.nan
     found = score_pictures(pictures, clip, text, fidelity=fidelity)
     read = {} if clip_folder else read_along(pictures)

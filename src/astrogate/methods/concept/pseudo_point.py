@@ -13,6 +13,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.segment import WORD, places, words_of
+from astrogate.core.texts import check_text
 from astrogate.models.text.pseudo_word import encoders, standing_in
 
 #: Makes a point of a text and a seed.
@@ -27,6 +28,10 @@ class Place:
     concept: str
     after: str
     standin: str
+
+    def __post_init__(self) -> None:
+        for text in (self.before, self.concept, self.after, self.standin):
+            check_text(text)
 
     @property
     def prompt(self) -> str:

@@ -20,7 +20,7 @@ def index_of(folder: Path, name: str) -> Mapping[str, Any]:
     if not index.exists():
         raise AstrogateError(f"{name} holds no {INDEX}", "name a folder that save_pretrained wrote")
     found = read_settings(index)
-    if not isinstance(found.get("_class_name"), str):
+    if not str(found.get("_class_name")).isidentifier() or found.get("_class_name") is None:
         raise AstrogateError(f"{index} names no pipeline", "restore it")
     return found
 

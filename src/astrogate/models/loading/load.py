@@ -145,6 +145,7 @@ def wrap(pipe: Any, name: str = "a pipeline") -> Model:
         raise AstrogateError(f"a {kind} cannot be wrapped", f"use one of {', '.join(known)}")
     check_drawn(known[kind], pipe.config, name)
     check_scheduler(pipe, name)
+    check_tokenizers(pipe, name)
     model = PipelineModel(known[kind], pipe, name)
     check_adapters(model.parts)
     return model

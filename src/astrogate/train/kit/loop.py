@@ -264,7 +264,8 @@ class _State:
             for i, p in enumerate(self.parameters):
                 if kept := archive.below(f"optimiser.{i}", tensors):
                     shapes = dict(zip(_MOMENTS, (p.shape, p.shape, torch.Size()), strict=True))
-                    if {name: value.shape for name, value in kept.items()} != shapes:
+                    typed = all(value.dtype == torch.float32 for value in kept.values())
+                    if not typed or {name: value.shape for name, value in kept.items()} != shapes:
                         raise AstrogateError("its optimiser is of other parameters", remedy)
                     self.optimiser.state[p] = {k: v.to(p.device) for k, v in kept.items()}
         except (AstrogateError, RuntimeError) as error:  # torch's word for other shapes
