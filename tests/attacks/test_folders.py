@@ -259,6 +259,13 @@ def test_a_scheduler_that_the_pipeline_does_not_draw_with_is_refused(folder: Pat
         load(str(folder), device="cpu")
 
 
+def test_a_scheduler_of_noise_may_go_by_flows(folder: Path) -> None:
+    settings(folder / "model_index.json", scheduler=["diffusers", "UniPCMultistepScheduler"])
+    flows = {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True, "prediction_type": "flow_prediction"}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(flows))
+    assert load(str(folder), device="cpu").scheduler == "UniPCMultistepScheduler"
+
+
 def test_a_class_that_an_index_leaves_open_is_refused(folder: Path) -> None:
     settings(folder / "model_index.json", text_encoder=["transformers", "AutoModel"])
     refused(folder, "leaves the class of text_encoder to AutoModel")

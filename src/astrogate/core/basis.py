@@ -47,7 +47,7 @@ class Basis:
         if odd := [t for t in tensors if not t.is_floating_point()]:
             raise AstrogateError(f"weights or atoms of {odd[0].dtype}", "give floats")
         set_ = partial(object.__setattr__, self)
-        set_("weights", self.weights.float())
+        set_("weights", self.weights.float() if self.weights.itemsize < 4 else self.weights)
         set_("atoms", {space: atoms.float() if atoms.itemsize < 4 else atoms for space, atoms in self.atoms.items()})
         set_("used", whole(self.used, "{} weights count", 1, 2**31, "use 1 or more"))
         for name in self.names:

@@ -48,12 +48,12 @@ class Model(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of names, shapes and a sample of the weights of the text encoder and the denoiser."""
+        """A hash of names, shapes and values of the weights of the text encoder and the denoiser."""
         ...
 
     @property
     def weights(self) -> str:
-        """A hash of all that makes a picture: every part, adapters (LoRA ...) and their strengths, the scheduler."""
+        """A hash of all that makes a picture: every part, its adapters, settings and hooks, and the scheduler."""
         ...
 
     @property

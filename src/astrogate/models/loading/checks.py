@@ -90,15 +90,15 @@ def check_tokenizers(pipe: Any, name: str) -> None:
 
 
 def check_scheduler(pipe: Any, name: str) -> None:
-    """Raise AstrogateError for a scheduler that a pipeline does not draw with: of flows for noise, or the reverse, or
-    one whose step asks for more than a prediction.
+    """Raise AstrogateError for a scheduler that a pipeline does not draw with: one that scales no input where the
+    pipeline has it scaled, one of noise for a pipeline of flows, or one whose step asks for more than a prediction.
     """
     own, asked = pipe.scheduler, str(signature(type(pipe).__init__).parameters["scheduler"].annotation)
     known = {"self", "model_output", "timestep", "sample"}
     more = [p.name for p in signature(own.step).parameters.values() if p.default is p.empty and p.name not in known]
     flow = "Flow" in type(own).__name__ or own.config.get("use_flow_sigmas", False)
     flow = flow or own.config.get("prediction_type") == "flow_prediction"
-    other = flow or not hasattr(own, "scale_model_input") if "Karras" in asked else "FlowMatch" in asked and not flow
+    other = not hasattr(own, "scale_model_input") if "Karras" in asked else "FlowMatch" in asked and not flow
     if more or other or not hasattr(own, "set_timesteps"):
         told = f"{name} has a {type(own).__name__}, by which a {type(pipe).__name__} does not draw"
         raise AstrogateError(told, "restore its scheduler")

@@ -98,7 +98,7 @@ def _variant(folder: Path) -> str | None:
     found = {
         match and match.group(1) for match in (_VARIANT.search(path.name) for path in folder.glob("*.safetensors"))
     }
-    return None if not found or None in found else min(filter(None, found))
+    return None if not found or None in found else max(filter(None, found))
 
 
 def _check_stored(folder: Path) -> None:
