@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,38 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_fills_is_not
         assert content(first) == OLD
     assert content(target) == OLD
     assert os.listdir(tmp_path) == ["target"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks")
+def test_a_file_that_a_sweeper_takes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, sweepers = files._lock, list[threading.Timer]()
+
+    def late(path: Path, wait: bool = False) -> int | None:
+        if wait and not sweepers:  # a sweeper locked it first, and removes it a moment later
+            held = lock(path)
+            assert held is not None
+            sweepers.append(threading.Timer(0.2, lambda: (path.unlink(), os.close(held))))
+            sweepers[0].start()
+        return lock(path, wait)
+
+    monkeypatch.setattr(files, "_lock", late)
+    write_text(tmp_path / "a", "whole")
+    assert sweepers
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "whole"
+
+
+def test_a_folder_that_appears_while_another_is_put_there_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh, path = tmp_path / "fresh", tmp_path / "path"
+    for folder in (fresh, path):
+        folder.mkdir()
+        (folder / "a").write_text(folder.name)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", lambda self: False)  # as it was when it was asked
+        files._put(fresh, path)
+    assert (path / "a").read_text() == "fresh"
+    assert (fresh / "a").read_text() == "path"

@@ -16,7 +16,7 @@ import shutil
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from errno import EACCES, EINVAL, ENOSYS, ENOTSUP, EROFS
+from errno import EACCES, EEXIST, EINVAL, ENOSYS, ENOTEMPTY, ENOTSUP, EROFS
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
@@ -146,9 +146,7 @@ def whole_folder(path: Path, mark: str) -> Generator[Path]:
         _sync(fresh)
         if path.exists():
             _copy_owner(path, fresh)
-            _exchange(fresh, path)
-        else:
-            fresh.rename(path)
+        _put(fresh, path)
         _sync_entries(path.parent)
     except OSError as error:
         _name(error, path)
@@ -175,7 +173,7 @@ def _locked_file(path: Path) -> tuple[Path, BinaryIO, int | None]:
     while True:
         temporary = _beside(path)
         opened = temporary.open("xb")
-        lock = _lock(temporary)
+        lock = _lock(temporary, wait=True)
         if temporary.exists():
             return temporary, opened, lock
         opened.close()
@@ -186,14 +184,14 @@ def _locked_folder(path: Path) -> tuple[Path, int | None]:
     while True:
         made = _beside(path)
         made.mkdir()
-        lock = _lock(made)
+        lock = _lock(made, wait=True)
         if made.exists():
             return made, lock
 
 
-def _lock(path: Path) -> int | None:
+def _lock(path: Path, wait: bool = False) -> int | None:
     """Lock a file or a folder until the descriptor is closed, or its process ends. None where another process has the
-    lock, or where there are no locks.
+    lock, or where there are no locks. What was made just now waits: a sweeper may hold it, and is about to remove it.
     """
     if sys.platform == "win32":
         return None
@@ -204,7 +202,7 @@ def _lock(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         return None
@@ -254,6 +252,18 @@ def _synced(descriptor: int) -> None:
     except OSError as error:
         if error.errno not in (EINVAL, ENOSYS, ENOTSUP, EROFS):
             raise
+
+
+def _put(fresh: Path, path: Path) -> None:
+    """Give a folder the name `path`; one that is there, or was put there meanwhile, takes the fresh one's name."""
+    if not path.exists():
+        try:
+            fresh.rename(path)
+            return
+        except OSError as error:
+            if error.errno not in (ENOTEMPTY, EEXIST):
+                raise
+    _exchange(fresh, path)
 
 
 def _exchange(fresh: Path, path: Path) -> None:
