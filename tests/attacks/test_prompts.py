@@ -98,3 +98,15 @@ def test_words_are_found_however_they_are_spelled(tiny: Any, word: str) -> None:
 
 def test_words_of() -> None:
     assert words_of("A fat-dog's 2 हिन्दी") == ["a", "fat", "-", "dog", "'", "s", "2", "हिन्दी"]
+
+
+def test_tokens_without_vectors_are_refused(tiny_folder: Path) -> None:
+    pipe: Any = load(str(tiny_folder), device="cpu").pipe
+    model = wrap(pipe)
+    model.point("a dog")
+    pipe.tokenizer.add_tokens(["<new>", "<newer>"])
+    for read in (model.point, lambda prompt: model.encode([prompt])):
+        with pytest.raises(ag.AstrogateError, match="differ in size"):
+            read("a <new> dog")
+    pipe.text_encoder.resize_token_embeddings(len(pipe.tokenizer))
+    assert model.point("a <newer> dog").segments[0].find("dog") is not None

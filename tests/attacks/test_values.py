@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from astrogate.core.edit import Edit
 from astrogate.core.keys import key_of
 from astrogate.core.parts import Guide, Hold, Parts, Steer
 from astrogate.core.seeds import generator
+from astrogate.core.texts import read_text
 from astrogate.core.values import number, plain, real, whole
 from astrogate.models.loading.load import load
 from astrogate.models.loading.locate import SHIPPED
+from astrogate.rendering.reading import read_frames
+from astrogate.rendering.record import read_record
 
 PROMPT, RECIPE = "a painting of a fat dog", ag.Recipe(2)
 
@@ -154,6 +158,69 @@ def test_paths_and_dtypes_are_taken_as_they_come(tiny_folder: Path, tmp_path: Pa
     frame = next(ag.render(model, [model.point(PROMPT)], recipe=RECIPE, cache=ag.FrameCache(str(tmp_path / "c"))))
     ag.save_png(frame.image, str(tmp_path / "x.png"), frame=frame)
     assert model.name == str(tiny_folder)
+
+
+@pytest.mark.parametrize("bad", [None, b"x.png", 5, 1.5, [], ("x.png",), object()], ids=str)
+def test_what_names_no_file_is_refused_at_every_door(tiny: Any, tmp_path: Path, bad: Any) -> None:
+    frame = next(ag.render(tiny, [tiny.point(PROMPT)], recipe=RECIPE))
+    doors: list[Any] = [
+        lambda: ag.load(bad),
+        lambda: ag.read_picture(bad),
+        lambda: ag.save_png(frame.image, bad, frame=frame),
+        lambda: ag.video([frame], bad),
+        lambda: ag.again(bad),
+        lambda: ag.FrameCache(bad),
+        lambda: ag.Clip(bad),
+        lambda: ag.Edit.load(bad),
+        lambda: ag.Direction.load(bad),
+        lambda: ag.Basis.load(bad),
+        lambda: list(read_frames(bad)),
+        lambda: read_record(bad),
+        lambda: read_text(bad),
+    ]
+    for door in doors:
+        with pytest.raises(ag.AstrogateError, match=r"names no|no text"):
+            door()
+
+
+def test_names_that_no_file_can_have_are_refused() -> None:
+    for bad in ("a\0.png", "x" * 5000 + ".png", "/" + "y/" * 3000 + "z.png"):
+        for door in (
+            ag.read_picture,
+            ag.load,
+            ag.Edit.load,
+            read_record,
+            read_text,
+            lambda name: list(read_frames(name)),
+        ):
+            with pytest.raises(ag.AstrogateError):
+                door(bad)
+
+
+def test_one_seed_stands_for_several_and_others_are_refused(tiny: Any, stack: Any) -> None:
+    for model in (tiny, stack):
+        assert [p.seed for p in model.points(PROMPT, 5)] == [5]
+        assert [p.seed for p in model.points(PROMPT, np.arange(2))] == [0, 1]
+        for bad in ([], "5", [None], [1.5], [2**32], None):
+            with pytest.raises(ag.AstrogateError):
+                model.points(PROMPT, bad)
+    assert [p.seed for p in ag.imagine(stack, "a dog", seeds=np.uint8(3))] == [3]
+    width = len(stack.point(PROMPT).tensors["image_embeds"])
+    codebook = ag.fit_codebook(torch.randn(2 * width, width), rank=4)
+    assert len(ag.probe(stack.point(PROMPT), codebook, torch.tensor(2))) == 1
+    anything: Any = ag
+    wrong: list[Any] = [
+        lambda: anything.imagine(stack, 5, seeds=[1]),
+        lambda: anything.imagine(stack, ["a dog"], seeds=[1, 2]),
+        lambda: anything.imagine(stack, ["a dog"], seeds=[1], batch_size=0),
+        lambda: anything.diff(stack, None, "a dog"),
+        lambda: anything.diff(stack, "a dog", 5),
+        *(partial(anything.probe, stack.point(PROMPT), codebook, bad) for bad in ([], "x", [2.5], ["2"], [None], 5)),
+        *(partial(stack.point_at, bad) for bad in (None, [0.0] * width, np.zeros(width), "x")),
+    ]
+    for call in wrong:
+        with pytest.raises(ag.AstrogateError):
+            call()
 
 
 def test_a_file_of_the_same_name_is_not_the_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from astrogate.actions.kept import Kept
 from astrogate.actions.request import Plan, Request, digest
 from astrogate.actions.table import request_of
 from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.values import path_of
 from astrogate.rendering.record import read_record, versions
 
 
@@ -34,7 +35,7 @@ def found(path: Path | str, /, **changes: Any) -> Found:
     Raises AstrogateError for a file without a record, for one that no longer fits, for files that it still needs and
     that are not there, and for one that runs another package's code, unless that is named again.
     """
-    path = Path(path)
+    path = path_of(path)
     told = read_record(path)
     asked, files, made = (_object(told.get(key)) for key in ("request", "files", "versions"))
     first = request_of(asked, str(path)) if asked else _kept(path, told)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.files import whole_file
 from astrogate.core.keys import key_of
-from astrogate.core.values import plain
+from astrogate.core.values import path_of, plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +76,7 @@ def read(
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = path_of(path)
     try:
         if not path.exists():
             raise AstrogateError(f"{path} does not exist", remedy)

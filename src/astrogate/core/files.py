@@ -22,6 +22,7 @@ from secrets import token_hex
 from typing import Any, BinaryIO
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.values import path_of
 
 _PART = re.compile(r"\..*\.[0-9a-f]{8}\.astrogate-part")
 _swept: set[Path] = set()
@@ -31,22 +32,27 @@ def is_folder(path: Path | str) -> bool:
     """Whether a folder is there; no for a name that none can have."""
     try:
         return Path(path).is_dir()
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return False
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether a file is there; no for a name that none can have."""
+    return is_there(path) and Path(path).is_file()
 
 
 def is_there(path: Path | str) -> bool:
     """Whether a file or a folder is there; no for a name that none can have."""
     try:
         return Path(path).exists()
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return False
 
 
 def real(path: Path | str) -> Path:
     """Where a path leads through all links. Raises AstrogateError for links in a circle, and for what is no path."""
     try:
-        found = Path(os.path.realpath(path))
+        found = Path(os.path.realpath(path_of(path)))
         found.exists()  # the system's word on names that are too long
     except (OSError, ValueError) as error:
         told = getattr(error, "strerror", None) or error

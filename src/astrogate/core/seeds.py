@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from astrogate.core.values import whole
+from astrogate.core.values import whole, wholes
 
 #: The largest seed.
 MOST = 2**32 - 1
+_REMEDY = "use whole numbers from 0 to 2**32 - 1"
 
 
 def generator(seed: int, use: str = "") -> torch.Generator:
@@ -47,4 +48,9 @@ def normal(shape: tuple[int, ...], source: torch.Generator) -> Tensor:
 
 def checked(seed: Any) -> int:
     """A seed as Python's own integer. Raises AstrogateError for what is no whole number in [0, 2**32)."""
-    return whole(seed, "seed", 0, MOST, "use a whole number from 0 to 2**32 - 1")
+    return whole(seed, "seed", 0, MOST, _REMEDY)
+
+
+def checked_all(seeds: Any) -> list[int]:
+    """Seeds as Python's own integers, one as a list of one. Raises AstrogateError as `checked` does, and for none."""
+    return wholes(seeds, "seed", 0, MOST, _REMEDY)

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.values import path_of
 
 #: The most bytes of a text file.
 MOST = 64 * 2**20
@@ -17,7 +18,7 @@ def read_text(path: Path | str, *, most: int = MOST) -> str:
 
     Raises AstrogateError for what is no file, is larger than `most` bytes, or is in another encoding.
     """
-    path = Path(path)
+    path = path_of(path)
     try:
         if not path.is_file():
             raise AstrogateError(f"there is no file {path}", "name a text file")

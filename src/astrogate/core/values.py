@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import operator
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from astrogate.core.errors import AstrogateError
 
@@ -28,6 +30,17 @@ def whole(value: Any, what: str, low: int, high: int, remedy: str = "") -> int:
     if found is None or not low <= found <= high or found != int(found):
         raise AstrogateError(_called(what, value), remedy or f"use a whole number from {low} to {high}")
     return int(found)
+
+
+def wholes(values: Any, what: str, low: int, high: int, remedy: str = "") -> list[int]:
+    """Whole numbers of any library, one of them as a list of one. Raises AstrogateError for none, and as `whole`."""
+    try:
+        found = [values] if isinstance(values, (str, bytes)) else list(values)
+    except TypeError:
+        found = [values]
+    if not found:
+        raise AstrogateError(f"there is no {what}", remedy or f"use whole numbers from {low} to {high}")
+    return [whole(value, what, low, high, remedy) for value in found]
 
 
 def number(value: Any, what: str) -> float:
@@ -70,6 +83,14 @@ def several(given: Any, kind: type[T], what: str, remedy: str) -> list[T]:
     if not found:
         raise AstrogateError(f"there is no {what}", remedy)
     return found
+
+
+def path_of(value: Any, what: str = "file") -> Path:
+    """A path of text. Raises AstrogateError for anything else: bytes, nothing, a number."""
+    if isinstance(value, (str, os.PathLike)):
+        with suppress(TypeError):  # a path may stand for bytes
+            return Path(cast(Any, value))
+    raise AstrogateError(f"a {type(value).__name__} names no {what}", "give a text or a Path")
 
 
 def plain(value: Any) -> Any:

@@ -25,7 +25,7 @@ from astrogate.core.files import is_folder
 from astrogate.core.keys import key_of
 from astrogate.core.state import usual
 from astrogate.core.texts import check_text
-from astrogate.core.values import check_pictures
+from astrogate.core.values import check_pictures, path_of
 from astrogate.models.finite import check_made
 from astrogate.models.identity import digest_of
 from astrogate.models.loading.locate import home, is_unclip, shipped_folder
@@ -50,7 +50,7 @@ class Clip:
         with quiet():  # it says that torchvision is missing
             from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-        self.folder = folder = Path(folder)
+        self.folder = folder = path_of(folder, "folder")
         if not is_folder(folder):
             raise AstrogateError(f"there is no folder {folder}", "name a CLIPModel folder on this machine")
         check_folder(folder)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import noise
+from astrogate.core.seeds import checked_all, noise
 from astrogate.core.segment import Segment
 from astrogate.core.values import check_pictures, whole
 from astrogate.models import identity
@@ -150,6 +150,7 @@ class PipelineModel:
         width: int | None = None,
     ) -> list[Point]:
         """See `core.protocols.Model`."""
+        seeds = checked_all(seeds)
         check_prompt(prompt)
         check_words((prompt, negative), self.language)
         lacks = self.family.guidance.layout == "none"
@@ -168,7 +169,9 @@ class PipelineModel:
         origin = {"model": self.name, "prompt": prompt, "negative": negative}
         texts = {space: value[0].cpu() for space, value in states.items()}
         own: Any = {"segments": segments, "prompt": prompt, "origin": origin}
-        return [Point({"latents": noise(shape, s), **texts}, self.fingerprint, **own, seed=s) for s in seeds]
+        return [
+            Point({"latents": noise(shape, s), **texts}, self.fingerprint, **own, seed=s) for s in checked_all(seeds)
+        ]
 
     @alone
     def encode(

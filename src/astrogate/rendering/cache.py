@@ -8,7 +8,6 @@ A frame is a PNG whose text chunk holds the key of its pixels; one that is broke
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 
 from PIL import Image
@@ -19,6 +18,7 @@ from astrogate.core.files import whole_file
 from astrogate.core.keys import key_of
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
+from astrogate.core.values import path_of
 from astrogate.rendering.pixels import UNREADABLE, opened
 
 #: Part of every key: raise it when `render` or an adapter draws the same point otherwise.
@@ -39,8 +39,7 @@ class FrameCache:
     folder: Path | str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.folder, (str, PathLike)):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise AstrogateError(f"a {type(self.folder).__name__} is no folder", "name one")
+        path_of(self.folder, "folder")
 
     def get(self, key: str) -> Image.Image | None:
         """The picture of a key; None where there is none, or a broken one."""

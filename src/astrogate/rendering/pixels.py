@@ -20,8 +20,9 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning, reason
+from astrogate.core.files import is_file
 from astrogate.core.recipe import Frame
-from astrogate.core.values import whole
+from astrogate.core.values import path_of, whole
 from astrogate.ops.pixels import rgb, to_pictures, to_pixels
 
 #: How the names of picture files end, and what is read as one, whatever its name.
@@ -60,7 +61,8 @@ def opened(path: Path | str, formats: Sequence[str] = _FORMATS, *, most: int = M
     Raises AstrogateError for what is no file, and for one of more than `most` pixels; what is no picture raises one of
     `UNREADABLE`.
     """
-    if not Path(path).is_file():
+    path = path_of(path)
+    if not is_file(path):
         raise AstrogateError(f"{path} is no picture (there is no such file)", "name a PNG, JPEG or WebP file")
     with _whole_alone():
         with _changing, warnings.catch_warnings():

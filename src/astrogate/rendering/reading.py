@@ -17,7 +17,9 @@ from typing import Any, BinaryIO
 from PIL import Image, ImageSequence
 
 from astrogate.core.errors import AstrogateError, reason
+from astrogate.core.files import is_file, is_folder
 from astrogate.core.packages import need
+from astrogate.core.values import path_of
 from astrogate.ops.pixels import rgb
 from astrogate.rendering.pixels import MOST_PIXELS, opened, picture_files, read_picture
 
@@ -48,13 +50,14 @@ def read_frames(path: Path) -> Iterator[Image.Image]:
 
     Raises AstrogateError for what holds no pictures, and for a video that was cut off.
     """
-    if path.is_dir():
+    path = path_of(path)
+    if is_folder(path):
         files = picture_files(path)
         if not files:
             raise AstrogateError(f"there are no pictures in {path}", "name a folder of PNG files, or a video")
         yield from map(read_picture, files)
         return
-    if not path.is_file():  # nor an address, which a library would open
+    if not is_file(path):  # nor an address, which a library would open
         raise AstrogateError(f"there is no file {path}", _REMEDY)
     try:
         container = _container(path)

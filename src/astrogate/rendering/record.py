@@ -23,7 +23,7 @@ from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.files import is_folder, is_there, whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
-from astrogate.core.values import plain
+from astrogate.core.values import path_of, plain
 from astrogate.ops.pixels import rgb
 from astrogate.rendering.kept import packed
 from astrogate.rendering.pixels import MOST_PIXELS, MOST_SHEET, UNREADABLE, opened
@@ -116,7 +116,7 @@ def save_png(
     info.add_text(_KEY, text_of(frame, more))
     if points:
         info.add(_POINTS, points)
-    path = Path(path)
+    path = path_of(path)
     check_png(path)
     image = image if getattr(image, "mode", "") in ("RGB", "L", "RGBA", "P") else rgb(image)
     with whole_file(path) as file:
@@ -160,6 +160,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Raises AstrogateError for a file that is missing, can't be read, or has none.
     """
+    path = path_of(path)
     source = path / "00000.png" if is_folder(path) else path
     if not is_there(source):
         raise AstrogateError(f"{source} does not exist", "name a file or a folder of frames that Astrogate drew")

@@ -19,7 +19,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.files import whole_file
 from astrogate.core.packages import need
 from astrogate.core.recipe import Frame
-from astrogate.core.values import real, whole
+from astrogate.core.values import path_of, real, whole
 from astrogate.rendering.pixels import image_of
 from astrogate.rendering.record import text_of, with_record
 from astrogate.rendering.sheet import sheet
@@ -86,7 +86,7 @@ def video(
     `path` ends in one of `FORMATS`; pictures smaller than `tile` pixels are enlarged by a whole factor. `more` joins
     the record. Raises AstrogateError when there is no frame, and for frames of different sizes.
     """
-    path = Path(path)
+    path = path_of(path)
     check_video(path)
     kind, drawn = FORMATS[path.suffix.lower()], iter([frames] if isinstance(frames, Frame) else frames)
     tile = whole(tile, "a tile of {} pixels", 1, 16_384)

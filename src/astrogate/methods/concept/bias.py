@@ -28,6 +28,7 @@ from astrogate.core.basis import Basis
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model, Reader
 from astrogate.core.recipe import Recipe
+from astrogate.core.seeds import checked_all
 from astrogate.methods.concept.manipulate import with_words
 from astrogate.methods.concept.pseudo_point import basis_points
 from astrogate.rendering.cache import FrameCache
@@ -163,7 +164,7 @@ def balance(
     steps; of more than two, in turn, until all shares are within two pictures of their targets, four times at most.
     Raises AstrogateError for targets that are no shares of these groups, and as `word_shares` and `labels_of` do.
     """
-    target = target_of(groups, target)
+    target, seeds = target_of(groups, target), checked_all(seeds)
     kept = with_words(basis, [word for words in groups.values() for word in words if word in basis.names])
 
     word_shares(basis, groups)

@@ -26,6 +26,7 @@ from astrogate.core.files import write_text
 from astrogate.core.keys import key_of
 from astrogate.core.protocols import Model
 from astrogate.core.state import usual
+from astrogate.core.values import path_of
 from astrogate.measure.clip import Clip, clip_for
 from astrogate.methods.concept import pictures as gallery
 from astrogate.methods.concept.cutoffs import cutoffs
@@ -73,14 +74,14 @@ def explain(
         with TemporaryDirectory() as made:
             given: Any = {"plan": plan, "clip": clip, "words": words, "pictures": pictures, "validation": validation}
             return explain(model, prompt, concept, folder=made, tell=tell, **given)
-    root = Path(folder)
+    root = path_of(folder, "folder")
     words = words or vocabulary(model, clip, folder=root, tell=tell)
     plan = _checked(plan or Plan(), words, model, clip, tell)
     place = place_of(prompt, concept, words.words)
     check_place(model, place)
     if (count := tokens_of(model, place.concept)) > 1:
         tell(f"{place.concept!r} is {count} tokens; one pseudo-word takes their place")
-    own, others = (None if path is None else Path(path) for path in (pictures, validation))
+    own, others = (None if path is None else path_of(path, "folder") for path in (pictures, validation))
     shown = _shown(model, place, plan, root, own, others, tell)
     run = root / f"{file_name(place.concept)}-{_key(model, clip, place, plan, words, shown)}"
     if (kept := _kept(run)) is not None:

@@ -15,6 +15,7 @@ from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Parts, Steer
 from astrogate.core.protocols import Model
+from astrogate.core.texts import check_said, check_text
 from astrogate.methods.image.encode import unclip
 
 #: What a strip shows.
@@ -41,8 +42,8 @@ def diff(model: Model, before: str, after: str) -> Edit:
 def direction(model: Model, before: str, after: str) -> Tensor:
     """z_d [d], of unit length. Raises AstrogateError as `diff` does for captions."""
     stack = unclip(model)
-    if not after.strip():
-        raise AstrogateError("the caption to go to is empty", 'say what the picture should become, e.g. "a cat"')
+    check_said(after, "the caption to go to", 'say what the picture should become, e.g. "a cat"')
+    check_text(before)
     target = stack.embed_text([after])[0]
     difference = target - stack.embed_text([before])[0] if before.strip() else target
     if not float(difference.norm()) > 1e-6 * float(target.norm()):

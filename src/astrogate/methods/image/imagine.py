@@ -12,6 +12,8 @@ from typing import Literal
 from astrogate.core.errors import AstrogateError
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
+from astrogate.core.seeds import checked_all
+from astrogate.core.values import several, whole
 from astrogate.methods.image.encode import unclip
 from astrogate.models.unclip.imagine import check_level
 
@@ -38,9 +40,11 @@ def imagine(
     misses and unless there is one seed per prompt.
     """
     stack, points = unclip(model), list[Point]()
+    prompts, seeds = several(prompts, str, "prompt", "give texts"), checked_all(seeds)
     options = {"kind": kind, "candidates": candidates, "guidance_scale": guidance_scale}
-    if batch_size < 1 or len(seeds) != len(prompts):
-        raise AstrogateError(f"batches of {batch_size}, {len(seeds)} seeds", "use 1 or more, and one seed per prompt")
+    batch_size = whole(batch_size, "batches of {}", 1, 2**31)
+    if len(seeds) != len(prompts):
+        raise AstrogateError(f"{len(seeds)} seeds for {len(prompts)} prompts", "give one seed per prompt")
     check_level(stack.stack, stack.name, noise_level)
     for start in range(0, len(prompts), batch_size):
         texts, drawn = prompts[start : start + batch_size], seeds[start : start + batch_size]

@@ -18,6 +18,7 @@ import torch
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point
 from astrogate.core.state import usual
+from astrogate.core.values import wholes
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.ops.quantise import Codebook, fit_codebook
 from astrogate.rendering.pixels import fitted, picture_files, read_picture
@@ -36,7 +37,7 @@ def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]
     if "image_embeds" not in point.tensors:
         raise AstrogateError("this point has no image embedding", "make it with `encode`, by a checkpoint of unCLIP")
     z, kept = point.tensors["image_embeds"], len(codebook.basis)
-    check_ranks(codebook, ranks)
+    ranks = check_ranks(codebook, ranks)
     if z.shape != codebook.mean.shape:
         raise AstrogateError(
             f"components of {len(codebook.mean)} dimensions, an embedding of {len(z)}", "fit them on the same CLIP"
@@ -50,11 +51,10 @@ def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]
     return points
 
 
-def check_ranks(codebook: Codebook, ranks: Sequence[int]) -> None:
-    """Raise AstrogateError for ranks that a codebook does not have."""
+def check_ranks(codebook: Codebook, ranks: Sequence[int]) -> list[int]:
+    """The ranks. Raises AstrogateError for none, and for those that a codebook does not have."""
     kept = len(codebook.basis)
-    if not len(ranks) or not all(1 <= rank <= kept for rank in ranks):
-        raise AstrogateError(f"ranks {', '.join(map(str, ranks)) or 'missing'}", f"choose from 1 to {kept}")
+    return wholes(ranks, "rank", 1, kept)
 
 
 @usual()

@@ -14,14 +14,16 @@ from typing import Any
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, reason
+from astrogate.core.files import is_file, is_folder
 from astrogate.core.packages import need
 from astrogate.core.protocols import Model
 from astrogate.core.state import usual
+from astrogate.core.values import path_of
 from astrogate.models import identity
 from astrogate.models.family import Family, Row, StackFamily
 from astrogate.models.loading.checks import check_adapters, check_parts, check_scheduler, check_tokenizers, latents_vae
 from astrogate.models.loading.index import check_drawn, family_named, index_of
-from astrogate.models.loading.locate import SHIPPED, is_file, is_shipped, is_small, is_unclip, locate, shipped_folder
+from astrogate.models.loading.locate import SHIPPED, is_shipped, is_small, is_unclip, locate, shipped_folder
 from astrogate.models.loading.parts import check_classes, check_layers, load_module, modules_of, tokenizers_of
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import as_student, lora_file, parted
@@ -36,9 +38,9 @@ def load(
     device: Any = None,
     dtype: Any = "float32",
     offline: bool = False,
-    config: str | None = None,
+    config: str | Path | None = None,
     offload: bool = False,
-    prior: str | None = None,
+    prior: str | Path | None = None,
     student: bool = False,
 ) -> Model:
     """Load a model by name.
@@ -53,7 +55,8 @@ def load(
     """
     import torch
 
-    name, dtype = os.fspath(name), str(dtype).removeprefix("torch.")
+    name, dtype = _named(name), str(dtype).removeprefix("torch.")
+    config, prior = (None if one is None else _named(one) for one in (config, prior))
     if dtype not in ("float32", "float16", "bfloat16"):
         raise AstrogateError(f"dtype {dtype!r} is unknown", "choose float32, float16 or bfloat16")
     device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -104,6 +107,12 @@ def load(
     if merged is None:
         return PipelineModel(family, pipe, name, language=language)
     return as_student(PipelineModel(family, pipe, f"{name}+{lora}", language=language), merged)
+
+
+def _named(name: str | Path) -> str:
+    """A model's name as it was written: "./menagerie" is not "menagerie". Raises AstrogateError for no text."""
+    path_of(name, "model")
+    return os.fspath(name)
 
 
 def _stack(
@@ -192,7 +201,7 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool, offl
     """The pipeline of one file with all weights, as the original trainers and most sharing sites write it."""
     if path.suffix != ".safetensors":
         raise AstrogateError(f"{path} may be pickled", "convert it to safetensors; it is never opened")
-    if config is not None and Path(config).is_dir():
+    if config is not None and is_folder(config):
         check_folder(Path(config))
     with quiet():
         import diffusers

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.files import is_folder, is_there
+from astrogate.core.files import is_folder
 from astrogate.models.loading.hub import download
 from astrogate.models.loading.trust import check_folder
 
@@ -64,8 +64,3 @@ def locate(name: str, offline: bool = False) -> tuple[Path, str]:
         )
     path = download(repo, revision or None, offline)
     return path, f"{repo}@{path.name}"
-
-
-def is_file(name: str) -> bool:
-    """Whether a name is that of a file."""
-    return is_there(name) and Path(name).is_file()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, reason
-from astrogate.core.files import is_there
+from astrogate.core.files import is_file, is_there
 from astrogate.core.packages import need
 from astrogate.core.recipe import Recipe
 from astrogate.models.loading.lora import check_lora
@@ -50,7 +50,7 @@ def lora_file(folder: Path | None, student: str, name: str, *, own: bool) -> Pat
     Raises AstrogateError for none, and for a name that leads to both.
     """
     path = Path(student)
-    elsewhere = next((p for p in (path / _FILE, path) if p.is_file()), None)
+    elsewhere = next((p for p in (path / _FILE, path) if is_file(p)), None)
     below = None if folder is None or path.name != student else folder / student / _FILE
     if below is not None and below.is_file():
         if elsewhere is not None and not own:

@@ -13,6 +13,7 @@ from torch import Tensor
 from astrogate.core.segment import Segment
 from astrogate.models.family import Family, Text
 from astrogate.models.finite import check_made
+from astrogate.models.loading.checks import check_tokenizers
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.sampler.layers import side_by_side
 from astrogate.models.sampler.lengths import padded
@@ -34,6 +35,7 @@ def encoded(
 
     Raises AstrogateError for states that are not finite, unless something is `learning`, which looks at its own loss.
     """
+    check_tokenizers(pipe, "the model")  # tokens may be added to one alone, at any time
     accepted = signature(pipe.encode_prompt).parameters
     counted = [text for text in family.texts if text.length is not None]
     lengths = [needed(pipe, text, prompts) if short else text.tokens(pipe) for text in counted]

@@ -21,7 +21,7 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.parts import Half
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
-from astrogate.core.seeds import noise, normal
+from astrogate.core.seeds import checked_all, noise, normal
 from astrogate.core.segment import Segment
 from astrogate.core.values import check_pictures
 from astrogate.models import identity
@@ -143,7 +143,7 @@ class UnCLIP:
 
     def points(self, prompt: str, seeds: Sequence[int], **options: Any) -> list[Point]:
         """See `core.protocols.Model`: the prior imagines another picture for each seed."""
-        return [self.point(prompt, seed=seed, **options) for seed in seeds]
+        return [self.point(prompt, seed=seed, **options) for seed in checked_all(seeds)]
 
     @alone
     @torch.no_grad()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.seeds import generator, normal
-from astrogate.core.values import whole
+from astrogate.core.seeds import checked_all, generator, normal
+from astrogate.core.values import several, whole
 from astrogate.models.text.prompts import check_prompt, check_words
 from astrogate.models.unclip.priors import Guided, best_of
 from astrogate.models.unclip.stack import Stack
@@ -28,6 +28,7 @@ def imagined(
 ) -> Tensor:
     """Embeddings [n, d]; see `UnCLIP.imagine`. `name` is the model's, for errors."""
     candidates = whole(candidates, "{} candidates", 1, 100, "use 1 to 100")
+    prompts, seeds = several(prompts, str, "prompt", "give texts"), checked_all(seeds)
     check_words(prompts, ())
     if len(seeds) != len(prompts):
         raise AstrogateError(f"{len(seeds)} seeds for {len(prompts)} prompts", "give one seed per prompt")
@@ -48,6 +49,8 @@ def imagined(
 
 def fitting(stack: Stack, name: str, z: Tensor) -> tuple[Tensor, Tensor]:
     """An embedding [d] and the stack's own for "no picture" [d]. Raises AstrogateError for one of another width."""
+    if not isinstance(z, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise AstrogateError(f"a {type(z).__name__} is no embedding", f"give a tensor of {len(stack.missing)} numbers")
     z, missing = z.detach().float().cpu(), stack.missing.detach().float().cpu()
     if z.shape != missing.shape:
         raise AstrogateError(

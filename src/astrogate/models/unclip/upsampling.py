@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.seeds import generator, normal
+from astrogate.core.seeds import checked_all, generator, normal
 from astrogate.core.state import usual
 from astrogate.core.values import check_pictures
 from astrogate.models.finite import check_made
@@ -75,6 +75,7 @@ def upscaled(
     stages: Sequence[int] | None,
 ) -> Tensor:
     """Larger pictures; see `UnCLIP.upscale`. `name` is the model's, for errors."""
+    seeds = checked_all(seeds)
     if len(seeds) != len(pictures):
         raise AstrogateError(f"{len(seeds)} seeds for {len(pictures)} pictures", "give one seed per picture")
     known = range(len(stack.upsamplers))
