@@ -7,7 +7,7 @@ import operator
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from astrogate.core.errors import AstrogateError
 
@@ -87,9 +87,8 @@ def several(given: Any, kind: type[T], what: str, remedy: str) -> list[T]:
 
 def path_of(value: Any, what: str = "file") -> Path:
     """A path of text. Raises AstrogateError for anything else: bytes, nothing, a number."""
-    if isinstance(value, (str, os.PathLike)):
-        with suppress(TypeError):  # a path may stand for bytes
-            return Path(cast(Any, value))
+    with suppress(TypeError):
+        return Path(value)
     raise AstrogateError(f"a {type(value).__name__} names no {what}", "give a text or a Path")
 
 

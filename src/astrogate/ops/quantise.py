@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.state import usual
 from astrogate.core.values import real, whole
 
 
@@ -33,11 +34,13 @@ class Codebook:
     def __repr__(self) -> str:
         return f"<Codebook, {len(self.basis)} components in {self.buckets} buckets>"
 
+    @usual()
     def project(self, z: Tensor, rank: int | None = None) -> Tensor:
         """`z` [n, d] as its first `rank` components show it (None: all that are kept)."""
         basis = self.basis[:rank]
         return self.mean + (z - self.mean) @ basis.T @ basis
 
+    @usual()
     def encode(self, z: Tensor) -> Tensor:
         """`z` [n, d] to symbols [n, k] in 0 .. buckets - 1. Raises AstrogateError for what has none."""
         if z.ndim != 2 or z.shape[1] != len(self.mean) or not z.isfinite().all():
@@ -46,6 +49,7 @@ class Codebook:
         share = (y - self.low) / (self.high - self.low)
         return (share * self.buckets).floor().clamp(0, self.buckets - 1).long()
 
+    @usual()
     def decode(self, ids: Tensor) -> Tensor:
         """Symbols [n, j <= k] to embeddings [n, d]; components that are not there yet are 0."""
         j = ids.shape[-1]
@@ -56,6 +60,7 @@ class Codebook:
         return self.mean + y @ self.basis[:j]
 
 
+@usual()
 def fit_codebook(z: Tensor, *, error: float = 0.01, rank: int | None = None, buckets: int = 1024) -> Codebook:
     """A codebook of embeddings [n, d]: as few components as keep the relative squared error of the deviations from
     the mean under `error`, or `rank` of them.
@@ -99,6 +104,7 @@ def relative_error(z: Tensor, back: Tensor) -> float:
     return float(((back - z).square().sum(1) / z.square().sum(1)).mean())
 
 
+@usual()
 def effective_rank(z: Tensor) -> float:
     """exp of the entropy of the shares of variance that the principal components of `z` [n, d] hold (Roy & Vetterli
     2007): d where all are alike, 1 where one holds all."""

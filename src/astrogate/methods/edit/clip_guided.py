@@ -86,10 +86,11 @@ def clip_guided(
                 features = clip.images_with_gradient(model.picture(clean(x.to(eps), eps, a)))
                 gradient = torch.autograd.grad((features @ target.T).sum(), x)[0].to(eps)
                 eps = (eps - scale * _norm(eps) * gradient / _norm(gradient).clamp(min=1e-20)).detach()
-        x0 = clean(x.detach().to(eps), eps, a)
-        x = step(x.detach().to(eps), eps, a, levels[i + 1][1])
-        expected = model.decode((x if i == len(levels) - 2 else x0)[:count])
-        cosines = clip.images(expected) @ target.T.cpu()
+        with usual():
+            x0 = clean(x.detach().to(eps), eps, a)
+            x = step(x.detach().to(eps), eps, a, levels[i + 1][1])
+            expected = model.decode((x if i == len(levels) - 2 else x0)[:count])
+            cosines = clip.images(expected) @ target.T.cpu()
         frames = tuple(Frame(image, point, recipe) for image, point in zip(to_images(expected), drawn, strict=False))
         yield Stage((i + 1) / (len(levels) - 1), tuple(float(c) for c in cosines[:, 0]), frames)
 

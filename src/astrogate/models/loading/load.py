@@ -101,7 +101,8 @@ def load(
         except (RuntimeError, AssertionError) as error:
             raise AstrogateError(f"nothing can be offloaded from the device {device!r}", "leave offload out") from error
     else:
-        pipe = pipe.to(device)
+        with quiet():  # it says that half precision cannot be drawn with on a CPU
+            pipe = pipe.to(device)
     from astrogate.models.adapter import PipelineModel
 
     if merged is None:

@@ -7,7 +7,7 @@ adds `masks` uint8 [n, h, w / 8] (packed bits), `classes` int8, `values` float32
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +26,7 @@ from astrogate.core.keys import running
 from astrogate.core.progress import unseen
 from astrogate.models.loading.trust import read_settings
 from astrogate.ops.pixels import to_pictures
+from astrogate.train.kit.processes import in_processes
 
 Arrays = dict[str, NDArray[Any]]
 #: The file that says from what a data set was made; it is written last.
@@ -104,17 +105,14 @@ def build_data(
     `work(items)` makes a chunk's arrays when it is called. It is pickled: it should hold what its items need, no more.
     `notes` are text files, by name, that are kept in the data set.
     """
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     from tqdm import tqdm
 
     if (kept := finished(folder, recipe)) is not None:
         return kept
     chunks = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
-    with whole_folder(folder, _DONE) as fresh, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with whole_folder(folder, _DONE) as fresh:
         arrays: dict[str, np.memmap[tuple[int, ...], np.dtype[np.generic]]] = {}
-        parts: Iterator[Arrays] = pool.map(_called, map(work, chunks))
+        parts = in_processes(_called, map(work, chunks), workers)
         for items, part in zip(chunks, tqdm(parts, total=len(chunks), desc="data", disable=unseen()), strict=True):
             for name, values in part.items():
                 if name not in arrays:

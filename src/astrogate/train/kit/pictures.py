@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 from typing import Any
 from unicodedata import normalize
@@ -27,6 +25,7 @@ from astrogate.core.keys import key_of
 from astrogate.core.texts import check_text, lines, lines_of, read_text
 from astrogate.rendering.pixels import picture_files, read_picture
 from astrogate.train.kit.data import Arrays, PictureData, build_data, chunk_of, finished
+from astrogate.train.kit.processes import in_processes
 
 _SHOWN = 5
 
@@ -55,8 +54,7 @@ def picture_data(
     if (kept := finished(folder, recipe)) is not None:
         _tell(lines_of(left) if left.exists() else [], left)
         return kept
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        faults = list(pool.map(_Fault(size), found, chunksize=32))
+    faults = list(in_processes(_Fault(size), found, workers))
     told = [f"{path.relative_to(source)}: {fault}" for path, fault in zip(found, faults, strict=True) if fault]
     told += [f"{path.relative_to(source)}: no file" for path in absent]
     told += [f"{path.relative_to(source)}: no caption" for path in pictures_of(source) if path not in {*found, *absent}]

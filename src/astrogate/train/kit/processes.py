@@ -1,0 +1,47 @@
+"""Work in processes of our own: in order, stopped without a word, and gone when the one that started them is."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from typing import TypeVar
+
+from astrogate.core.errors import AstrogateError
+
+T, R = TypeVar("T"), TypeVar("R")
+
+
+def in_processes(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    """`work(item)` of each item, in order; both are pickled. What has not begun when it is stopped is dropped.
+
+    Raises AstrogateError where a process was killed, as a system does that runs out of memory.
+    """
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin) as pool:
+        try:
+            asked = deque(pool.submit(work, item) for item in items)
+            while asked:
+                yield asked.popleft().result()
+        except BrokenProcessPool as error:
+            remedy = "start again, with fewer workers if memory is short"
+            raise AstrogateError("a process was killed", remedy) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin() -> None:
+    """Leave Ctrl+C to the process that asked for work, and end with it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
