@@ -216,3 +216,14 @@ def test_sizes_that_a_model_never_learned_are_told_of_once(tiny: Any, times: flo
     with pytest.warns(AstrogateWarning, match=f"{side} x {side} pixels of a model that learned {tiny.size}") as told:
         list(ag.render(tiny, points, recipe=RECIPE))
     assert len(told) == 1
+
+
+def test_guidance_that_a_distilled_model_does_not_stand_is_warned_about(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = tiny.point(PROMPT)
+    next(ag.render(tiny, [point], recipe=ag.Recipe(1, 4.0)))
+    monkeypatch.setattr(tiny, "recipe", ag.Recipe(4, 1.0))  # as a student's is
+    next(ag.render(tiny, [point], recipe=ag.Recipe(1, 1.5)))
+    with pytest.warns(AstrogateWarning, match="made to draw without"):
+        next(ag.render(tiny, [point], recipe=ag.Recipe(1, 4.0)))

@@ -159,6 +159,9 @@ def test_a_training_begins_with_a_stack_and_puts_its_part_into_it(
     for command in ("prior", "decoder", "upsampler"):
         code, _, err = run("train", command, *given, "--run", str(second), "--init", str(stack), "--lr", "1e-30")
         assert code == 0, err
+    code, _, err = run("train", "upsampler", *given, "--run", str(tmp_path / "no"), "--init", str(frozen[0]))
+    assert (code, (tmp_path / "no").exists()) == (2, False)  # before any data are made
+    assert "no weights of upsampler" in err
     for place in ("prior", "decoder", "upsampler", "decoder/text_proj"):
         name = next((second / place).glob("*.safetensors")).name
         begun, kept = load_file(second / place / name), load_file(stack / Path(place).name / name)

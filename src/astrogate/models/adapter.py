@@ -17,7 +17,7 @@ from astrogate.core.seeds import checked_all, noise
 from astrogate.core.segment import Segment
 from astrogate.core.values import check_pictures, whole
 from astrogate.models import identity
-from astrogate.models.asked import check_negative, check_points, check_recipe, sides
+from astrogate.models.asked import check_guided, check_negative, check_points, check_recipe, sides
 from astrogate.models.codec import Coder, codec_of
 from astrogate.models.family import Family
 from astrogate.models.finite import check_made, check_settings, watched
@@ -202,6 +202,7 @@ class PipelineModel:
         check_points(self, points)
         guidance = self.family.guidance
         check_recipe(self, recipe, guidance.scale)
+        check_guided(self.name, self.recipe, recipe)
         check_negative(points, guided=guidance.on(recipe, self.pipe), guidance=guidance.scale)
         return sample(self.pipe, self.family, points, recipe, self.fingerprint, self.channels)
 

@@ -13,6 +13,8 @@ from astrogate.models.registry import Able, require
 
 #: The setting that guides distilled models.
 TRUE = "true_cfg_scale"
+#: The guidance that distilled models still stand.
+_MILD = 2.0
 
 
 def check_points(model: Able, points: Sequence[Point]) -> None:
@@ -48,6 +50,13 @@ def check_negative(points: Sequence[Point], *, guided: bool, guidance: str = "gu
             AstrogateWarning,
             stacklevel=5,
         )
+
+
+def check_guided(name: str, own: Recipe, asked: Recipe) -> None:
+    """Warn about guidance of a model whose `own` recipe has none: what was distilled draws noise by it."""
+    if own.guidance_scale <= 1 and asked.guidance_scale > _MILD:
+        told = f"guidance_scale {asked.guidance_scale:g} spoils the pictures of {name}, which was made to draw without"
+        warn(f"{told}: use {own.guidance_scale:g}, or {_MILD:g} at most", AstrogateWarning, stacklevel=5)
 
 
 def sides(height: int | None, width: int | None, default: Callable[[], int], factor: int) -> tuple[int, int]:

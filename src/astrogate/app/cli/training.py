@@ -140,10 +140,13 @@ class Training(Run):
     def train(self, part: str) -> None:
         """Train a part, and say where it is."""
         from astrogate.models.loading.locate import locate
+        from astrogate.train.kit.begin import starting_weights
         from astrogate.train.stack.run import train_part
 
         _check_device(self.preset)
         init = None if self.init is None else locate(self.init)[0]
+        if init is not None:
+            starting_weights(init, part)  # before hours of data are drawn
         made = train_part(part, self.source(), self.chosen(part), self.run(), seed=self.seed, init=init)
         click.echo(f"{made} is finished")
 
