@@ -160,7 +160,7 @@ def test_paths_and_dtypes_are_taken_as_they_come(tiny_folder: Path, tmp_path: Pa
     assert model.name == str(tiny_folder)
 
 
-@pytest.mark.parametrize("bad", [None, b"x.png", 5, 1.5, [], ("x.png",), object()], ids=str)
+@pytest.mark.parametrize("bad", [None, b"x.png", 5, 1.5, [], ("x.png",), object], ids=str)
 def test_what_names_no_file_is_refused_at_every_door(tiny: Any, tmp_path: Path, bad: Any) -> None:
     frame = next(ag.render(tiny, [tiny.point(PROMPT)], recipe=RECIPE))
     doors: list[Any] = [

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning, reason
+from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.trust import read_settings, settings_below
 
 #: The libraries whose classes an index may name.
@@ -61,7 +62,8 @@ def load_module(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True, **typed}
     options["variant"] = _variant(folder)
     try:
-        module, info = kind.from_pretrained(folder, **options)
+        with quiet():  # what it says is in the info, and is told below
+            module, info = kind.from_pretrained(folder, **options)
     except RuntimeError as error:  # transformers' word for other shapes
         raise AstrogateError(
             f"{folder} does not fit a {kind.__name__} of its config ({reason(error)})",
