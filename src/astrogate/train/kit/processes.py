@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from astrogate.core.errors import AstrogateError
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def in_processes(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
