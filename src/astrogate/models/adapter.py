@@ -202,8 +202,8 @@ class PipelineModel:
         check_points(self, points)
         guidance = self.family.guidance
         check_recipe(self, recipe, guidance.scale)
-        check_guided(self.name, self.recipe, recipe)
         check_negative(points, guided=guidance.on(recipe, self.pipe), guidance=guidance.scale)
+        check_guided(self.name, self.recipe, recipe)
         return sample(self.pipe, self.family, points, recipe, self.fingerprint, self.channels)
 
     @torch.no_grad()
