@@ -57,7 +57,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it asks Linux who is alive")
-@pytest.mark.parametrize("how", ["killed", "stopped", "the whole group"])
+@pytest.mark.parametrize("how", ["killed", "stopped", "Ctrl+C", "the whole group"])
 def test_no_process_is_left_and_none_complains(tmp_path: Path, how: str) -> None:
     code = "from tests.train.test_processes import run; run()"
     started = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE, process_group=0)
@@ -65,11 +65,9 @@ def test_no_process_is_left_and_none_complains(tmp_path: Path, how: str) -> None
         if len(workers := [int(path.name) for path in tmp_path.iterdir()]) == 2:
             break
         time.sleep(0.1)
-    number = signal.SIGKILL if how == "killed" else signal.SIGTERM
-    os.killpg(started.pid, number) if how == "the whole group" else os.kill(started.pid, number)
-    if how == "stopped":  # what has begun is waited for
-        for pid in workers:
-            os.kill(pid, signal.SIGTERM)
+    number = {"killed": signal.SIGKILL, "Ctrl+C": signal.SIGINT}.get(how, signal.SIGTERM)
+    to = os.killpg if how in ("Ctrl+C", "the whole group") else os.kill
+    to(started.pid, number)
     _, said = started.communicate(timeout=30)
     for _ in range(100):
         if not any(map(alive, workers)):

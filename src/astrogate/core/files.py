@@ -32,7 +32,7 @@ def is_folder(path: Path | str) -> bool:
     """Whether a folder is there; no for a name that none can have."""
     try:
         return Path(path).is_dir()
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):
         return False
 
 
@@ -45,7 +45,7 @@ def is_there(path: Path | str) -> bool:
     """Whether a file or a folder is there; no for a name that none can have."""
     try:
         return Path(path).exists()
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):
         return False
 
 
@@ -150,8 +150,6 @@ def whole_folder(path: Path, mark: str) -> Generator[Path]:
         yield fresh
         _open_as_usual(fresh)
         _sync(fresh)
-        if path.exists():
-            _copy_owner(path, fresh)
         _put(fresh, path)
         _sync_entries(path.parent)
     except OSError as error:
@@ -197,8 +195,7 @@ def _locked_folder(path: Path) -> tuple[Path, int | None]:
 
 def _lock(path: Path, wait: bool = False) -> int | None:
     """Lock a file or a folder until the descriptor is closed, or its process ends. None where another process has the
-    lock, or where there are no locks. What was made just now waits: a sweeper may hold it, and is about to remove it.
-    """
+    lock, or there are none. What was made just now waits: a sweeper may hold it, and is about to remove it."""
     if sys.platform == "win32":
         return None
     import fcntl
@@ -273,7 +270,8 @@ def _put(fresh: Path, path: Path) -> None:
 
 
 def _exchange(fresh: Path, path: Path) -> None:
-    """Swap two folders: in one step, or by way of a third name."""
+    """Swap two folders, whose owner and mode stay: in one step, or by way of a third name."""
+    _copy_owner(path, fresh)
     if _swapped(fresh, path):
         return
     aside = path.rename(path.with_name(f".{path.name[:40]}.{token_hex(4)}.old"))  # which nothing sweeps
