@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,9 @@ def test_words_of() -> None:
     assert words_of("A fat-dog's 2 हिन्दी") == ["a", "fat", "-", "dog", "'", "s", "2", "हिन्दी"]
 
 
-def test_tokens_without_vectors_are_refused(tiny_folder: Path) -> None:
+def test_tokens_without_vectors_are_refused(
+    tiny_folder: Path, stack: Any, clip: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipe: Any = load(str(tiny_folder), device="cpu").pipe
     model = wrap(pipe)
     model.point("a dog")
@@ -108,5 +111,10 @@ def test_tokens_without_vectors_are_refused(tiny_folder: Path) -> None:
     for read in (model.point, lambda prompt: model.encode([prompt])):
         with pytest.raises(ag.AstrogateError, match="differ in size"):
             read("a <new> dog")
+    towers = replace(stack.stack.towers, tokenizer=pipe.tokenizer)
+    monkeypatch.setattr(clip, "tokenizer", pipe.tokenizer)
+    for read in (towers.texts, clip.texts):
+        with pytest.raises(ag.AstrogateError, match="differ in size"):
+            read(["a <new> dog"])
     pipe.text_encoder.resize_token_embeddings(len(pipe.tokenizer))
     assert model.point("a <newer> dog").segments[0].find("dog") is not None

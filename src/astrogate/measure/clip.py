@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, final
 
 import torch
@@ -28,6 +29,7 @@ from astrogate.core.texts import check_text
 from astrogate.core.values import check_pictures, path_of
 from astrogate.models.finite import check_made
 from astrogate.models.identity import digest_of
+from astrogate.models.loading.checks import check_tokenizers
 from astrogate.models.loading.locate import home, is_unclip, shipped_folder
 from astrogate.models.loading.parts import load_module
 from astrogate.models.loading.quiet import quiet
@@ -142,6 +144,7 @@ class Clip:
     def texts(self, texts: Sequence[str], *, batch_size: int = 250) -> Tensor:
         """Unit features [n, d] of texts. Warns about what is cut off of a long one."""
         check_words(texts, ())
+        check_tokenizers(SimpleNamespace(tokenizer=self.tokenizer, text_encoder=self.model), str(self.folder))
         parts: list[Tensor] = []
         for start in range(0, len(texts), batch_size):
             some = list(texts[start : start + batch_size])

@@ -54,7 +54,7 @@ def probe(point: Point, codebook: Codebook, ranks: Sequence[int]) -> list[Point]
 def check_ranks(codebook: Codebook, ranks: Sequence[int]) -> list[int]:
     """The ranks. Raises AstrogateError for none, and for those that a codebook does not have."""
     kept = len(codebook.basis)
-    return wholes(ranks, "rank", 1, kept)
+    return wholes(ranks, "rank", 1, kept, f"choose from 1 to {kept}")
 
 
 @usual()

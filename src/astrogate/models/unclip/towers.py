@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from astrogate.core.errors import AstrogateError
 from astrogate.core.state import usual
 from astrogate.core.values import check_pictures
+from astrogate.models.loading.checks import check_tokenizers
 from astrogate.models.text.prompts import tokenized
 
 
@@ -51,6 +53,7 @@ class Towers:
         """Captions padded to the tokenizer's length. Raises AstrogateError where there is no text tower."""
         if self.text is None:
             raise AstrogateError("this checkpoint has no text encoder in the space of its pictures", "load its prior")
+        check_tokenizers(SimpleNamespace(tokenizer=self.tokenizer, text_encoder=self.text), "the model")
         found = tokenized(self.tokenizer, prompts)
         out = self.text(found.input_ids.to(self.text.device))
         mask = found.attention_mask.bool().to(self.text.device)
