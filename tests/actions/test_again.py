@@ -280,7 +280,7 @@ ASKED: dict[str, tuple[Any, str]] = {
     "too many pictures": ({"n": 1001}, "n 1001: use 1000 or less"),
     "no pictures": ({"n": 0}, "n 0: use 1 or more"),
     "half a picture": ({"n": 2.5}, "n 2.5: give a whole number"),
-    "too large a seed": ({"seed": 2**63}, "use a whole number from 0"),
+    "too large a seed": ({"seed": 2**63}, "use whole numbers from 0"),
     "no number": ({"guidance": float("nan")}, "guidance nan: use a finite number"),
     "a range of one": ({"range": [1]}, "range"),
     "a range of text": ({"range": "up"}, "'up' is not a range"),

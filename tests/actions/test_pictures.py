@@ -69,7 +69,7 @@ def test_ranks_are_looked_at_before_the_inversion(
         Probe.of(image=picture, pictures=picture).check()
     Probe.of(image=picture, pictures=picture.parent).check()
     monkeypatch.setattr(Probe, "encoded", failing("inverts"))
-    with pytest.raises(AstrogateError, match="ranks 1, 99: choose from 1 to 6"):
+    with pytest.raises(AstrogateError, match="rank 99: choose from 1 to 6"):
         Probe.of(image=picture, ranks="1,99").plan(stack)
 
 

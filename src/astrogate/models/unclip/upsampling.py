@@ -75,6 +75,7 @@ def upscaled(
     stages: Sequence[int] | None,
 ) -> Tensor:
     """Larger pictures; see `UnCLIP.upscale`. `name` is the model's, for errors."""
+    check_pictures(pictures)
     seeds = checked_all(seeds)
     if len(seeds) != len(pictures):
         raise AstrogateError(f"{len(seeds)} seeds for {len(pictures)} pictures", "give one seed per picture")
