@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import astrogate as ag
-from astrogate.models.identity import digest_of
+from astrogate.models.identity import _mark, digest_of  # pyright: ignore[reportPrivateUsage]
 from astrogate.models.loading.load import load, wrap
+from tests.models.test_extras import ip_adapter
 
 PROMPT, RECIPE = "a painting of a fat dog", ag.Recipe(2)
 
@@ -145,13 +147,158 @@ def learning(pipe: Any) -> None:
     pipe.unet.train()
 
 
-@pytest.mark.parametrize("change", [sharpened, tiled, looking_otherwise, hooked, eased, learning])
+def times(factor: float) -> Callable[..., Any]:
+    """A hook of a factory: all that it makes have one name."""
+    return lambda module, args, out: out * factor
+
+
+FACTOR = 5.0
+
+
+def from_outside(module: Any, args: Any, out: Any) -> Any:
+    return out * FACTOR
+
+
+def forward_replaced(pipe: Any) -> None:
+    own = pipe.unet.conv_in.forward
+
+    @functools.wraps(own)
+    def forward(x: Any) -> Any:
+        return own(x) * 3
+
+    pipe.unet.conv_in.forward = forward
+
+
+def decode_replaced(pipe: Any) -> None:
+    pipe.vae.decode = functools.partial(pipe.vae.decode, return_dict=True)
+
+
+def another_table(pipe: Any) -> None:
+    pipe.scheduler.alphas_cumprod = pipe.scheduler.alphas_cumprod**2
+
+
+def another_step(pipe: Any) -> None:
+    own = pipe.scheduler.step
+    pipe.scheduler.step = lambda out, *args, **more: own(out * 2, *args, **more)
+
+
+def a_row_of_data(pipe: Any) -> None:
+    weight = pipe.unet.mid_block.resnets[0].conv1.weight.data.flatten(1)
+    weight[1, 1:3] = 0
+
+
+def lists_of_numbers(pipe: Any) -> None:
+    pipe.unet.mid_block.scale = [0.5, 2.0]
+
+
+CHANGES = (sharpened, tiled, looking_otherwise, hooked, eased, learning, forward_replaced, decode_replaced)
+CHANGES += (another_table, another_step, a_row_of_data, lists_of_numbers)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[change.__name__ for change in CHANGES])
 def test_no_old_picture_of_a_model_that_was_changed(tiny_folder: Path, change: Callable[[Any], None]) -> None:
     pipe: Any = load(str(tiny_folder), device="cpu").pipe
     before = wrap(pipe).weights
     assert wrap(pipe).weights == before
     change(pipe)
     assert wrap(pipe).weights != before
+
+
+def gained(by: Any) -> Any:
+    """A processor of the user's, by what it multiplies with."""
+    from diffusers.models.attention_processor import AttnProcessor2_0
+
+    class Gained(AttnProcessor2_0):
+        def __init__(self) -> None:
+            super().__init__()
+            self._by = by
+
+        def __call__(self, *args: Any, **more: Any) -> Any:
+            return super().__call__(*args, **more) * self._by
+
+    return Gained()
+
+
+@pytest.mark.parametrize("kind", ["hooks", "processors", "tensors", "globals", "defaults", "bound"])
+def test_two_of_one_name_are_two(tiny_folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hooks of one factory, processors of one class: by what they hold on to."""
+
+    class Held:
+        def __init__(self, by: float) -> None:
+            self.by = by
+
+        def hook(self, module: Any, args: Any, out: Any) -> Any:
+            return out * self.by
+
+    pipe: Any = load(str(tiny_folder), device="cpu").pipe
+    found = list[str]()
+    for by in (2.0, 3.0, 2.0):
+        monkeypatch.setattr(f"{__name__}.FACTOR", by)
+        hooks: dict[str, Any] = {
+            "hooks": times(by),
+            "tensors": times(torch.tensor([by])),  # type: ignore[arg-type]
+            "globals": from_outside,
+            "defaults": lambda module, args, out, by=by: out * by,
+            "bound": Held(by).hook,
+        }
+        if kind == "processors":
+            pipe.unet.set_attn_processor(gained(by))
+            found.append(wrap(pipe).weights)
+        else:
+            handle = pipe.unet.mid_block.register_forward_hook(hooks[kind])
+            found.append(wrap(pipe).weights)
+            handle.remove()
+    assert found[0] == found[2] != found[1]
+
+
+def test_hooks_that_look_on_leave_the_key(tiny_folder: Path) -> None:
+    model: Any = load(str(tiny_folder), device="cpu")
+    seen = list[Any]()
+    model.pipe.unet.mid_block.register_forward_hook(lambda module, args, out: seen.append(out))
+    before = model.weights
+    next(ag.render(model, [model.point(PROMPT)], recipe=RECIPE))
+    assert seen
+    assert model.weights == before
+
+
+def test_the_scale_of_an_ip_adapter_is_in_the_key(tiny_folder: Path) -> None:
+    pipe: Any = load(str(tiny_folder), device="cpu").pipe
+    pipe.unet._load_ip_adapter_weights([ip_adapter(pipe.unet, 24, 4)])
+    found = list[str]()
+    for scale in (1.0, 0.2, 1.0):
+        for processor in pipe.unet.attn_processors.values():
+            if hasattr(processor, "scale"):
+                processor.scale = [scale] * len(processor.scale)
+        found.append(wrap(pipe).weights)
+    assert found[0] == found[2] != found[1]
+
+
+def test_a_model_that_changes_between_two_frames_leaves_no_wrong_picture(tiny_folder: Path, tmp_path: Path) -> None:
+    model: Any = load(str(tiny_folder), device="cpu")
+    points, cache = [model.point(PROMPT, seed=seed) for seed in range(3)], ag.FrameCache(tmp_path)
+    plain = [frame.image.tobytes() for frame in ag.render(model, points, recipe=RECIPE, batch_size=1)]
+    frames = ag.render(model, points, recipe=RECIPE, batch_size=1, cache=cache)
+    kept = model.pipe.unet.conv_out.weight.detach().clone()
+    assert next(frames).image.tobytes() == plain[0]
+    model.pipe.unet.conv_out.weight.data *= 5
+    changed = [frame.image.tobytes() for frame in frames]
+    again = list(ag.render(model, points, recipe=RECIPE, batch_size=1, cache=cache))
+    assert [frame.image.tobytes() for frame in again[1:]] == changed
+    model.pipe.unet.conv_out.weight.data.copy_(kept)
+    frames = ag.render(model, points, recipe=RECIPE, batch_size=1, cache=cache)
+    assert [frame.image.tobytes() for frame in frames] == plain
+
+
+def test_what_marks_a_tensor_of_a_device_sees_every_change() -> None:
+    """On a device a tensor is read anew only where its mark says that it was changed."""
+    tensor = torch.randn(300, 300)
+    marks = [_mark(tensor)]
+    for change in (lambda t: t.add_(1), lambda t: t.data[7, 3:9].zero_(), lambda t: t.data.mul_(2)):
+        change(tensor)
+        marks.append(_mark(tensor))
+    assert len(set(marks)) == len(marks)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.complex64):
+        assert _mark(torch.ones(3, 3, dtype=dtype)) == _mark(torch.ones(3, 3, dtype=dtype))
 
 
 def test_one_value_is_another_model(tiny_folder: Path) -> None:

@@ -26,19 +26,16 @@ from torch.utils.weak import WeakIdKeyDictionary
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 from astrogate.models.finite import FACTORS
+from astrogate.models.workings import replaced, workings
 
 #: What a LoRA or an IP-Adapter adds to a checkpoint's own weights.
 _ADDED = ("lora_", "_ip.", "encoder_hid_proj.", ".processor.", "image_proj.")
-#: Settings of a layer that are no plain numbers: those of a LoRA.
-_SETTINGS = ("scaling", "active_adapters", "disable_adapters")
-#: Whose hooks watch, and change no picture: transformers adds some at the first call.
-_WATCHING = ("transformers", "diffusers", "accelerate", "astrogate")
-#: Hooks of diffusers that move weights, and change no picture.
-_MOVING = ("offload", "prefetch", "tracker")
+#: The tables of a scheduler that come of its settings, unless they were changed.
+_TABLES = ("betas", "alphas_cumprod")
 #: Files beside the weights that a part is loaded from: of other precisions, and without their moving average.
 _SPARED = (".fp16.", ".bf16.", "non_ema")
-#: Hashes of tensors, each with what tells that it was changed since: its version, and some of its values.
-_digests: MutableMapping[Tensor, tuple[int, bytes, bytes]] = WeakIdKeyDictionary()
+#: Hashes of tensors that are on a device, each with what tells that it was changed since.
+_digests: MutableMapping[Tensor, tuple[tuple[int, int, bytes], bytes]] = WeakIdKeyDictionary()
 _known: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 _homes: WeakKeyDictionary[nn.Module, Path] = WeakKeyDictionary()
 
@@ -76,27 +73,14 @@ def weights(parts: Mapping[str, nn.Module], scheduler: Any) -> str:
     and hooks of their layers, and the scheduler.
     """
     digest = hashlib.sha256(scheduler.to_json_string().encode())
+    digest.update(str(replaced(scheduler, _TABLES, _digest)).encode())
     for part, module in parts.items():
         _update(digest, part, dict(_state(module)))
         config: Any = getattr(module, "config", {})
         digest.update(str([(name, _told(config, name)) for name in FACTORS]).encode())
         for name, layer in module.named_modules():
-            digest.update(f"{part}.{name} {_work(layer)}".encode())
+            digest.update(f"{part}.{name} {workings(layer, _digest)}".encode())
     return digest.hexdigest()[:16]
-
-
-def _work(layer: nn.Module) -> list[Any]:
-    """What changes a layer's work and is no weight."""
-    own, registry = vars(layer), getattr(layer, "_diffusers_hook", None)
-    numbers = {k: v for k, v in own.items() if isinstance(v, (bool, int, float)) and not k.startswith("_")}
-    adapters = [value for name in _SETTINGS if not callable(value := getattr(layer, name, None))]
-    look = own.get("processor")
-    called = (*own["_forward_hooks"].values(), *own["_forward_pre_hooks"].values())
-    others = [hook for hook in called if str(getattr(hook, "__module__", "")).split(".")[0] not in _WATCHING]
-    hooks = [getattr(hook, "__qualname__", type(hook).__name__) for hook in others]
-    hooks += [name for name in getattr(registry, "hooks", ()) if not any(mark in name for mark in _MOVING)]
-    looked = [type(look).__name__, getattr(look, "scale", None)]
-    return [type(layer).__name__, layer.extra_repr(), numbers, adapters, looked, hooks]
 
 
 def _told(config: Any, name: str) -> Any:
@@ -226,18 +210,28 @@ def _bits(tensor: Tensor) -> Tensor:
 
 
 def _digest(tensor: Tensor) -> bytes:
-    """XXH3 of a tensor, which is read anew where its version or some of its values changed; b"" of none."""
+    """XXH3 of a tensor; b"" of one that is nowhere. Those of a device are read anew only where they were changed."""
     if tensor.is_meta:
         return b""
-    flat = tensor.detach().flatten()
-    some = _bits(flat[:: max(1, len(flat) // 64)]).numpy().tobytes()
-    version = -1 if tensor.is_inference() else tensor._version
+    if tensor.device.type == "cpu":
+        return xxhash.xxh3_128_digest(_bits(tensor).numpy().data)
+    mark = _mark(tensor)
     before = _digests.get(tensor)
-    if before is not None and before[:2] == (version, some) and version >= 0:
-        return before[2]
-    found = xxhash.xxh3_128_digest(_bits(tensor).numpy().data)
-    _digests[tensor] = (version, some, found)
-    return found
+    if before is None or before[0] != mark:
+        before = _digests[tensor] = mark, xxhash.xxh3_128_digest(_bits(tensor).numpy().data)
+    return before[1]
+
+
+def _mark(tensor: Tensor) -> tuple[int, int, bytes]:
+    """What tells that a tensor was changed: its version, and its values' sum and some of them, for what is done to
+    `data` has no version."""
+    flat = tensor.detach().flatten()
+    kinds = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+    total = 0
+    with suppress(RuntimeError, TypeError, NotImplementedError):  # one that a package holds in its own way
+        total = int(flat.view(kinds.get(flat.element_size(), torch.uint8)).sum(dtype=torch.int64))
+    some = _bits(flat[:: max(1, len(flat) // 64)]).numpy().tobytes()
+    return -1 if tensor.is_inference() else tensor._version, total, some
 
 
 def _update(digest: Any, part: str, state: Mapping[str, Tensor]) -> None:

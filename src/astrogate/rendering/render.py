@@ -104,7 +104,7 @@ def _frames(
         if item.picture is None and (first := missing.setdefault(item.key, item)) is not item:
             item.same = first
         if len(missing) == batch_size or len(queue) == 8 * batch_size:
-            _draw(model, list(missing.values()), recipe, batch_size, cache)
+            weights = _draw(model, list(missing.values()), recipe, batch_size, cache) or weights
             missing = {}
         while queue and queue[0].image is not None:
             yield _framed(queue.popleft(), recipe)
@@ -117,10 +117,11 @@ def _framed(item: _Waiting, recipe: Recipe) -> Frame:
     return Frame(item.image, item.point, recipe)
 
 
-def _draw(model: Model, missing: Sequence[_Waiting], recipe: Recipe, batch_size: int, cache: FrameCache | None) -> None:
-    """Draw what is missing as one batch, padded, and keep it."""
+def _draw(model: Model, missing: Sequence[_Waiting], recipe: Recipe, batch_size: int, cache: FrameCache | None) -> str:
+    """Draw what is missing as one batch, padded, and keep it. Returns the weights that it was drawn by, for a cache."""
     if not missing:
-        return
+        return ""
+    weights = "" if cache is None else model.weights
     points = [item.point for item in missing]
     latents = model.denoise(points + [points[-1]] * (batch_size - len(points)), recipe)
     pictures = model.decode(latents)
@@ -129,7 +130,8 @@ def _draw(model: Model, missing: Sequence[_Waiting], recipe: Recipe, batch_size:
     for item, image in zip(missing, to_images(pictures[: len(missing)]), strict=True):
         item.picture = image
         if cache is not None:
-            cache.put(item.key, image)
+            cache.put(frame_key(item.point, recipe.resolved(model.dtype), weights), image)
+    return weights
 
 
 def _decode_joined(model: Model, latents: Tensor, margin: int = 8) -> Tensor:

@@ -94,8 +94,8 @@ def check_scheduler(pipe: Any, name: str) -> None:
     pipeline has it scaled, one of noise for a pipeline of flows, or one whose step asks for more than a prediction.
     """
     own, asked = pipe.scheduler, str(signature(type(pipe).__init__).parameters["scheduler"].annotation)
-    known = {"self", "model_output", "timestep", "sample"}
-    more = [p.name for p in signature(own.step).parameters.values() if p.default is p.empty and p.name not in known]
+    taken = [p for p in signature(own.step).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    more = [p for p in taken if p.default is p.empty][3:]  # than a prediction, its step and the sample
     flow = "Flow" in type(own).__name__ or own.config.get("use_flow_sigmas", False)
     flow = flow or own.config.get("prediction_type") == "flow_prediction"
     other = not hasattr(own, "scale_model_input") if "Karras" in asked else "FlowMatch" in asked and not flow
