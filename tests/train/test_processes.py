@@ -83,6 +83,7 @@ def run() -> None:
     from astrogate.app.cli.main import _terminated
 
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell takes from what it runs in the background
     try:
         list(in_processes(slow, [sys.argv[1]] * 8, 2))
     except (KeyboardInterrupt, AstrogateError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from warnings import warn
 
 from astrogate.actions.kept import Kept
@@ -18,15 +18,47 @@ from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.values import path_of
 from astrogate.rendering.record import read_record, versions
 
+if TYPE_CHECKING:
+    from astrogate.core.protocols import Model
+
+#: The options that choose a model.
+_CHOOSING = ("model", "prior_model", "student", "config")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A record's request, whether it was changed, what it was made with that is otherwise now, and the whole record."""
+    """A record's request, and the one that it was changed to; what it was made with that is otherwise now; the whole
+    record, and its file.
+    """
 
+    first: Request
     request: Request
-    changed: bool
     differs: tuple[str, ...]
     record: Mapping[str, Any]
+    path: Path
+
+    @property
+    def changed(self) -> bool:
+        """Whether something else is asked for than before."""
+        return self.request != self.first
+
+    def otherwise(self, model: Model) -> tuple[str, ...]:
+        """What a model has otherwise than the one that drew the file; nothing where another one is asked for."""
+        weights, dtype = self.record.get("weights"), self.record.get("dtype")
+        if weights in (None, model.weights) or self._asks_for(*_CHOOSING):
+            return ()
+        told: list[str] = []
+        if dtype != model.dtype and not self._asks_for("dtype"):
+            told.append(f"it was drawn in {dtype}, and the model is in {model.dtype}")
+        if _object(self.record.get("point")).get("fingerprint") != model.fingerprint:
+            told.append("the model's weights are not those that drew it")
+        elif dtype == model.dtype:
+            told.append("the model's decoder, adapters, scheduler or settings are not those that drew it")
+        return tuple(told)
+
+    def _asks_for(self, *names: str) -> bool:
+        """Whether one of some options was changed."""
+        return any(getattr(self.first, name, None) != getattr(self.request, name, None) for name in names)
 
 
 def found(path: Path | str, /, **changes: Any) -> Found:
@@ -58,12 +90,13 @@ def found(path: Path | str, /, **changes: Any) -> Found:
     for name, was in made.items():
         if now.get(name) != was:
             differs.append(f"{name} was {was} and is {now.get(name, 'missing')}")
-    return Found(request, request != first, tuple(differs), told)
+    return Found(first, request, tuple(differs), told, path)
 
 
 def _kept(path: Path, told: Mapping[str, Any]) -> Kept:
     """The request for what was drawn from Python. Raises AstrogateError for a file that holds no points."""
-    kept = Kept.of(file=path, model=str(_object(told.get("point")).get("model", "")))
+    dtype = {"dtype": told["dtype"]} if "dtype" in told else {}
+    kept = Kept.of(file=path, model=str(_object(told.get("point")).get("model", "")), **dtype)
     kept.check()
     return kept
 
@@ -88,7 +121,10 @@ def again(path: Path | str, /, *, model: Any = None, **changes: Any) -> Any:
         warn(difference, AstrogateWarning, stacklevel=2)
     request = asked.request
     request.check()
-    plan: Plan = request.plan(request.load() if model is None else model)
+    model = request.load() if model is None else model
+    for difference in asked.otherwise(model):
+        warn(difference, AstrogateWarning, stacklevel=2)
+    plan: Plan = request.plan(model)
     if plan.whole is not None and Path(path).suffix.lower() == ".png":
         return list(plan.whole())
     frames = tuple(plan.frames())

@@ -14,6 +14,8 @@ from astrogate.core.errors import AstrogateError
 from astrogate.core.texts import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from astrogate.core.point import Point
     from astrogate.core.protocols import Model
     from astrogate.core.recipe import Frame, Recipe
@@ -27,7 +29,7 @@ class Kept(Loading):
 
     kind: ClassVar[str] = "kept"
     brief: ClassVar[str] = "Draw again what was drawn from Python."
-    file: InputFile = argument("A picture file.")
+    file: InputFile = argument("A picture file, or a folder of frames.")
     batch_size: int | None = option(None, "Pictures drawn at once.  [default: as before]", ge=1)
 
     @cached_property
@@ -36,12 +38,17 @@ class Kept(Loading):
         from astrogate.rendering.kept import unpacked
         from astrogate.rendering.record import read_points
 
-        data = read_points(self.file)
-        if not data:
-            raise AstrogateError(
-                f"{self.file} has no record of a request", "name a file that a command drew, or `Strip.save` wrote"
-            )
-        return unpacked(data, self.file)
+        found: list[tuple[Point, Recipe]] = []
+        for file in sorted(self.file.glob("[0-9]*.png")) if self.file.is_dir() else [self.file]:
+            if not (data := read_points(file)):
+                told = f"{file} has no record of a request, and holds no points"
+                raise AstrogateError(told, "name a file that a command drew, or `Strip.save` or `save_png` wrote")
+            found += unpacked(data, file)
+        return found
+
+    def folders(self) -> tuple[Path | None, ...]:
+        """See `Request.folders`."""
+        return (*super().folders(), self.file)
 
     def check(self) -> None:
         """See `Request.check`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from astrogate.actions.request import Plan, Request, option
 from astrogate.actions.typed import HoldPair
 from astrogate.core.errors import AstrogateError
+from astrogate.core.files import is_folder
 from astrogate.core.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ class Loading(Request):
     offload: bool = option(False, "Offload idle parts to main memory.")
     student: bool = option(False, "Draw with the model's few-step student.")
     offline: bool = option(False, "Never ask the hub; use the local cache.")
+
+    def files(self) -> dict[str, Path]:
+        """See `Request.files`."""
+        return super().files() | named_folder(self.config)
+
+    def folders(self) -> tuple[Path | None, ...]:
+        """See `Request.folders`."""
+        return tuple(named_folder(self.config).values())
 
     def load(self) -> Model:
         """The model."""
@@ -139,6 +148,10 @@ class Editing(Seeded):
 
     hold: HoldPair | None = option(None, "Keep the rest as in the unedited picture: 1, or 0.5:0.2.")
 
+    def total(self) -> int:
+        """See `Request.total`."""
+        return self.seeds * int(getattr(self, "n", 1))
+
     def points(self, model: Model, prompt: str) -> list[Point]:
         """The prompt's points, one per seed, held as asked for."""
         points = super().points(model, prompt)
@@ -169,6 +182,11 @@ class Editing(Seeded):
             facts={"along": [told(edit) for edit in moving], "scales": steps, "seeds": list(self.chosen())},
             line=f"{line}, {len(points)} x {n} pictures",
         )
+
+
+def named_folder(name: str | None) -> dict[str, Path]:
+    """A folder that an option names; none where it names what is on the hub."""
+    return {} if name is None or not is_folder(name) else {name: Path(name)}
 
 
 def direction_of(model: Model, spec: str) -> Direction:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 from astrogate.actions.kept import Kept
 from astrogate.actions.request import Plan, Request, digest
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.files import exclusive
 
 if TYPE_CHECKING:
+    from astrogate.actions.again import Found
     from astrogate.core.recipe import Frame
     from astrogate.rendering.effects import Effect
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 TENSORS = (".safetensors", "")
 #: The most pictures on a sheet, and in a row of one without columns.
 _MOST, _ACROSS = 10_000, 10
+#: How pictures end that a program takes frames from.
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 #: What keeps a second process out of a folder of frames.
 _LOCK = ".frames.lock"
 #: What passes frames on, and may count them.
@@ -37,24 +41,31 @@ def perform(
     *,
     model: Any = None,
     watch: Watch | None = None,
-    made: Mapping[str, Any] | None = None,
+    made: Found | None = None,
 ) -> Plan:
     """Draw a request into a file or a folder, whole or not at all, and return its plan.
 
-    `model` None is the one that it asks for; `watch` sees frames as they are drawn; `made` is the record of the file
-    that is drawn again, whose command line stays. Raises AstrogateError for what can't be drawn or written, before
-    anything is drawn where that can be known.
+    `model` None is the one that it asks for; `watch` sees frames as they are drawn; `made` is the file that is drawn
+    again, whose command line stays where nothing else is asked for. Warns where the model is not the one that drew it.
+    Raises AstrogateError for what can't be drawn or written, before anything is drawn where that can be known.
     """
     request.check()
     check_output(output)
+    check_apart(output, request.files().values(), spared=None if made is None else made.path)
     found = {} if isinstance(request, Kept) else record(request)
-    if made is not None and found:
-        found["command"] = made.get("command", "")
+    if made is not None and not made.changed and found:
+        found["command"] = made.record.get("command", "")
+    if isinstance(request, Kept) and output.suffix.lower() not in ("", ".png"):
+        told = f"{output} will hold no points: it can't be drawn again, as {request.file} can"
+        warn(told, AstrogateWarning, stacklevel=2)
     if output.suffix and output.suffix.lower() != ".png":
         from astrogate.rendering.video import check_video
 
         check_video(output)
-    plan = request.plan(request.load() if model is None else model)
+    model = request.load() if model is None else model
+    for difference in () if made is None else made.otherwise(model):
+        warn(difference, AstrogateWarning, stacklevel=2)
+    plan = request.plan(model)
     told = write(plan, output, {**found, **plan.facts}, watch or _unwatched)
     return replace(plan, line="; ".join([plan.line, *map(str, told)]))
 
@@ -103,12 +114,14 @@ def write(plan: Plan, output: Path, more: dict[str, Any], watch: Watch) -> tuple
 
 
 def _write_frames(output: Path, frames: Iterator[Frame], total: int, more: dict[str, Any]) -> None:
-    """Write frames into a folder that holds these alone."""
+    """Write frames into a folder whose pictures are these alone; they hold their points where no request makes them."""
     from astrogate.rendering.record import read_record, records, save_png
 
-    old = [path for path in output.glob("*.png") if path.stem.isdigit()]
-    if len(old) > total:
-        raise AstrogateError(f"{output} holds {len(old)} other frames", "empty it, or name another folder")
+    own = {f"{i:05}.png" for i in range(total)}
+    others = (path for path in output.iterdir() if path.suffix.lower() in _PICTURES and path.name not in own)
+    if (other := next(others, None)) is not None:
+        raise AstrogateError(f"{output} holds {other.name}, too", "empty it, or name another folder")
+    points = b"" if "request" in more else None
     if "command" in more and (first := output / "00000.png").exists():  # as it was spelled when this was begun
         with suppress(AstrogateError):
             more = {**more, "command": read_record(first).get("command", "")}
@@ -116,7 +129,7 @@ def _write_frames(output: Path, frames: Iterator[Frame], total: int, more: dict[
         target, told = output / f"{i:05}.png", {**more, "frame": i}
         if target.exists() and not records(target, frame, told):
             raise AstrogateError(f"{target} is of something else", "empty the folder, or name another one")
-        save_png(frame.image, target, frame=frame, more=told, points=b"")
+        save_png(frame.image, target, frame=frame, more=told, points=points)
 
 
 def _fitting(plan: Plan) -> Iterator[Frame]:
@@ -140,6 +153,25 @@ def record(request: Request) -> dict[str, Any]:
         "versions": versions(),
         "command": shlex.join(["astrogate", *sys.argv[1:]]) if Path(sys.argv[0]).name == "astrogate" else "",
     }
+
+
+def check_apart(output: Path, read: Iterable[Path], *, spared: Path | None) -> None:
+    """Raise AstrogateError where an output is one of the files that are read for it, or the folder that one lies in.
+
+    `spared` is a file that may be drawn again in its place.
+    """
+    folder = not output.suffix
+    for path in read:
+        if path != spared and any(_is_same(output, other) for other in (path, path.parent)[: 1 + folder]):
+            raise AstrogateError(f"{output} would take in {path}, which is read", "name another output")
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    """Whether two names lead to one file, or to one folder."""
+    try:
+        return a.samefile(b)
+    except OSError:  # one of them is not there
+        return False
 
 
 def check_output(path: Path, *suffixes: str) -> None:

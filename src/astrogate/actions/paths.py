@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from warnings import warn
 
-from astrogate.actions.options import Sampling, Seeded
+from astrogate.actions.options import Sampling, Seeded, named_folder
 from astrogate.actions.output import check_output
 from astrogate.actions.request import Plan, argument, option
 from astrogate.actions.typed import InputFile, Texts
@@ -71,8 +71,9 @@ class Walk(Sampling):
         if self.from_seed is not None and self.to_seed is None and len(self.texts) == 1 and self.end_image is None:
             raise AstrogateError("only one end has a seed of its own", "name the other one's too, or leave both out")
         super().check()
-        for path in self.files().values():
-            read_picture(path)
+        for path in (self.start_image, self.end_image):
+            if path is not None:
+                read_picture(path)
         check_output(self.cache / "x.png")
 
     @property
@@ -92,7 +93,11 @@ class Walk(Sampling):
 
     def files(self) -> dict[str, Path]:
         """See `Request.files`."""
-        return {str(path): path for path in (self.start_image, self.end_image) if path is not None}
+        return {k: v for k, v in super().files().items() if v != self.cache} | named_folder(self.clip)
+
+    def folders(self) -> tuple[Path | None, ...]:
+        """See `Request.folders`."""
+        return (*super().folders(), *named_folder(self.clip).values())
 
     def recipe(self, model: Model | None = None) -> Recipe:
         """See `Sampling.recipe`; pictures come back by DDIM alone."""
@@ -214,7 +219,7 @@ class Pan(Seeded):
 
     def files(self) -> dict[str, Path]:
         """See `Request.files`."""
-        return {}
+        return {k: v for k, v in super().files().items() if v != self.cache}
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""

@@ -154,6 +154,10 @@ class Vary(Shown):
             replace(self.recipe(), eta=eta)
         super().check()
 
+    def total(self) -> int:
+        """See `Request.total`."""
+        return self.seeds * self.n
+
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
         from astrogate.methods.image.encode import unclip
@@ -194,6 +198,10 @@ class Blend(Shown):
         super().check()
         if digest(self.first) == digest(self.second):
             raise AstrogateError(f"{self.first} and {self.second} are the same picture", "name two that differ")
+
+    def total(self) -> int:
+        """See `Request.total`."""
+        return (1 + self.noises) * self.n
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame
     from astrogate.rendering.effects import Effect
 
+#: The most pictures of a request, paths aside, whose points are made as they are drawn.
+_PICTURES = 10_000
 #: The most files of a folder that is named in a request, and the most bytes of a file.
 _MOST, _LARGEST = 10_000, 64 * 2**30
 
@@ -91,6 +93,12 @@ class Request(BaseModel):
     def check(self) -> None:
         """Raise AstrogateError for what can be refused before a model is loaded."""
         self.check_files()
+        if (total := self.total()) > _PICTURES:
+            raise AstrogateError(f"{total:,} pictures", f"ask for at most {_PICTURES:,} at once")
+
+    def total(self) -> int:
+        """How many pictures it comes to, at the most, whose points are made before the first is drawn."""
+        return 1
 
     def check_files(self) -> None:
         """Raise AstrogateError for files that are none, before they are read."""

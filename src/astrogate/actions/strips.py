@@ -60,7 +60,7 @@ class Slide(Editing):
     def files(self) -> dict[str, Path]:
         """See `Request.files`."""
         named = [*self.direction, *(spec for spec, _ in self.also)]
-        return {spec: Path(spec) for spec in named if is_file(spec)} | {str(path): path for path in self.edit}
+        return super().files() | {spec: Path(spec) for spec in named if is_file(spec)}
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
@@ -180,8 +180,8 @@ class Guide(Editing):
 
     def files(self) -> dict[str, Path]:
         """See `Request.files`."""
-        named = self.direction is not None and is_file(self.direction)
-        return {str(self.direction): Path(str(self.direction))} if named else {}
+        named = [self.direction] if self.direction is not None and is_file(self.direction) else []
+        return super().files() | {spec: Path(spec) for spec in named}
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
@@ -216,9 +216,13 @@ class Grid(Editing):
         if self.seeds > 1:
             raise AstrogateError(f"{self.seeds} seeds", "a grid takes one")
 
+    def total(self) -> int:
+        """See `Request.total`."""
+        return self.n * self.n
+
     def files(self) -> dict[str, Path]:
         """See `Request.files`."""
-        return {spec: Path(spec) for spec in (self.across, self.down) if is_file(spec)}
+        return super().files() | {spec: Path(spec) for spec in (self.across, self.down) if is_file(spec)}
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
@@ -263,7 +267,7 @@ class Manipulate(Editing):
 
     def folders(self) -> tuple[Path | None, ...]:
         """See `Request.folders`."""
-        return (self.run,)
+        return (*super().folders(), self.run)
 
     def basis(self) -> Basis:
         """What the run found. Raises AstrogateError for a folder without one."""

@@ -74,11 +74,16 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """A picture with the point and the recipe that make it again. It shows itself in a notebook."""
+    """A picture with the point and the recipe that make it again. It shows itself in a notebook.
+
+    `weights` and `dtype` are those of the model that drew it, so that `again` notices another one.
+    """
 
     image: Image.Image
     point: Point
     recipe: Recipe
+    weights: str = ""
+    dtype: str = ""
 
     def __repr__(self) -> str:
         return f"<Frame {self.image.width} x {self.image.height}, {self.point!r}>"

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: Settings of a layer that are no plain numbers: those of a LoRA.
-_SETTINGS = ("scaling", "active_adapters", "disable_adapters")
+#: Settings of a LoRA that its class works out.
+_SETTINGS = ("active_adapters", "disable_adapters")
 #: Whose hooks watch, and change no picture: transformers adds some at the first call.
 _WATCHING = ("transformers", "diffusers", "accelerate", "astrogate", "torch", "peft")
 #: Hooks of diffusers, and modules of functions, that move weights, and change no picture.
@@ -34,15 +34,14 @@ _DEEP = 6
 def workings(layer: nn.Module, digest: Callable[[Tensor], bytes]) -> list[Any]:
     """What changes the work of a layer, without the layers within it. `digest` tells tensors apart."""
     tell = _Teller(digest)
-    own = {name: value for name, value in vars(layer).items() if name not in _EVERY}
-    kept = {name: tell(value) for name, value in sorted(own.items()) if _is_setting(name, value)}
-    adapters = [str(value) for name in _SETTINGS if not callable(value := getattr(layer, name, None))]
+    own = vars(layer)
+    kept = [(name, tell(own[name])) for name in sorted(own.keys() - _EVERY) if _is_setting(name, own[name])]
+    adapters = [str(getattr(layer, name)) for name in _SETTINGS if hasattr(type(layer), name)]
     called = (*layer._forward_hooks.values(), *layer._forward_pre_hooks.values())
     hooks = [tell(hook) for hook in called if not _is_of(hook, _WATCHING)]
-    registry: Any = getattr(layer, "_diffusers_hook", None)
-    for name, hook in getattr(registry, "hooks", {}).items():
+    for name, hook in getattr(own.get("_diffusers_hook"), "hooks", {}).items():
         if not any(mark in name for mark in _MOVING):
-            hooks.append([name, {k: repr(v) for k, v in sorted(vars(hook).items()) if _is_public_number(k, v)}])
+            hooks.append([name, {k: repr(v) for k, v in sorted(vars(hook).items()) if isinstance(v, int | float)}])
     return [type(layer).__name__, layer.extra_repr(), layer.training, kept, adapters, hooks]
 
 
@@ -55,17 +54,13 @@ def replaced(thing: object, names: tuple[str, ...], digest: Callable[[Tensor], b
 
 def _is_setting(name: str, value: Any) -> bool:
     """Whether an attribute of a layer may change its work."""
+    if isinstance(value, bool | int | float):
+        return not name.startswith("_")
     if isinstance(value, FunctionType | MethodType | partial):
         return not _is_of(value, _WATCHING if name.startswith("_") else _MOVERS)
-    if name == "processor":
-        return not isinstance(value, nn.Module)  # else it is a layer of its own
     if isinstance(value, list | tuple | dict):
         return not name.startswith("_") and all(isinstance(v, _PLAIN) for v in _values(value))
-    return _is_public_number(name, value)
-
-
-def _is_public_number(name: str, value: Any) -> bool:
-    return isinstance(value, bool | int | float) and not name.startswith("_")
+    return name == "processor"  # one that is a module is a layer of its own
 
 
 def _values(held: Any) -> Iterator[Any]:

@@ -46,6 +46,7 @@ def record(frame: Frame) -> dict[str, Any]:
         "hold": [hold.share, hold.attend],
         "recipe": frame.recipe.to_json(),
         "recipe_hash": frame.recipe.hash,
+        **({"weights": frame.weights, "dtype": frame.dtype} if frame.weights else {}),
     }
 
 

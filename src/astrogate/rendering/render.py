@@ -33,11 +33,14 @@ MOST = 1_000
 
 @dataclass(slots=True)
 class _Waiting:
-    """A point in the queue, its key in the cache, and its picture or another of the same key that is to be drawn."""
+    """A point in the queue, its key in the cache, its picture and the weights that drew it, or another of the same key
+    that is to be drawn.
+    """
 
     point: Point
     key: str = ""
     picture: Image.Image | None = None
+    weights: str = ""
     same: _Waiting | None = None
 
     @property
@@ -99,36 +102,46 @@ def _frames(
         _warn_size(model, check_size(model, point, recipe), recipe, sizes)
         if cache is not None:
             item.key = frame_key(point, recipe.resolved(model.dtype), weights)
-            item.picture = cache.get(item.key)
+            item.picture, item.weights = cache.get(item.key), weights
         queue.append(item)
         if item.picture is None and (first := missing.setdefault(item.key, item)) is not item:
             item.same = first
         if len(missing) == batch_size or len(queue) == 8 * batch_size:
-            weights = _draw(model, list(missing.values()), recipe, batch_size, cache) or weights
+            weights = _draw(model, list(missing.values()), recipe, batch_size, cache, weights)
             missing = {}
         while queue and queue[0].image is not None:
-            yield _framed(queue.popleft(), recipe)
-    _draw(model, list(missing.values()), recipe, batch_size, cache)
-    yield from (_framed(item, recipe) for item in queue)
+            yield _framed(model, queue.popleft(), recipe)
+    _draw(model, list(missing.values()), recipe, batch_size, cache, weights)
+    yield from (_framed(model, item, recipe) for item in queue)
 
 
-def _framed(item: _Waiting, recipe: Recipe) -> Frame:
-    assert item.image is not None
-    return Frame(item.image, item.point, recipe)
+def _framed(model: Model, item: _Waiting, recipe: Recipe) -> Frame:
+    drawn = item.same or item
+    assert drawn.picture is not None
+    return Frame(drawn.picture, item.point, recipe, drawn.weights, model.dtype)
 
 
-def _draw(model: Model, missing: Sequence[_Waiting], recipe: Recipe, batch_size: int, cache: FrameCache | None) -> str:
-    """Draw what is missing as one batch, padded, and keep it. Returns the weights that it was drawn by, for a cache."""
+def _draw(
+    model: Model,
+    missing: Sequence[_Waiting],
+    recipe: Recipe,
+    batch_size: int,
+    cache: FrameCache | None,
+    weights: str,
+) -> str:
+    """Draw what is missing as one batch, padded, and keep it. Returns the weights that it was drawn by: for a cache
+    they are looked at each time, else once, "" being not yet.
+    """
     if not missing:
-        return ""
-    weights = "" if cache is None else model.weights
+        return weights
+    weights = model.weights if cache is not None or not weights else weights
     points = [item.point for item in missing]
     latents = model.denoise(points + [points[-1]] * (batch_size - len(points)), recipe)
     pictures = model.decode(latents)
     if recipe.stride is not None and pictures.shape[-1] > model.size:
         pictures = _decode_joined(model, latents)
     for item, image in zip(missing, to_images(pictures[: len(missing)]), strict=True):
-        item.picture = image
+        item.picture, item.weights = image, weights
         if cache is not None:
             cache.put(frame_key(item.point, recipe.resolved(model.dtype), weights), image)
     return weights

@@ -7,7 +7,7 @@ its own for every frame), while WebP's codec keeps all it has encoded to the end
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -112,7 +112,7 @@ def side_by_side(streams: Sequence[Iterable[Frame]], labels: Sequence[str] = (),
     for row in zip_longest(*streams):
         if None in row:
             raise AstrogateError("one stream has fewer frames than another", "give streams of equally many frames")
-        yield Frame(sheet(row, labels=labels, tile=tile), row[0].point, row[0].recipe)
+        yield replace(row[0], image=sheet(row, labels=labels, tile=tile))
 
 
 def _sized(images: Iterable[Image.Image], tile: int, kind: _Format) -> Iterator[Image.Image]:

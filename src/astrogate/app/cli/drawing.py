@@ -61,7 +61,7 @@ def again(file: Path, output: Path | None, changes: tuple[str, ...], seed: int |
         click.echo(printable(f"astrogate: warning: {difference}"), err=True)
     named = file if file.name not in ("", "..") else file.resolve()
     target, before = output or named.with_name(f"again-{named.name}"), digest(file)
-    plan = perform(asked.request, target, watch=progress, made=None if asked.changed else asked.record)
+    plan = perform(asked.request, target, watch=progress, made=asked)
     said = f"{target}: {plan.line}"
     if not asked.changed and target.suffix.lower() == file.suffix.lower():
         said += ", the same bytes" if digest(target) == before else ", not the same bytes"

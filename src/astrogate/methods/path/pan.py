@@ -67,7 +67,7 @@ def crop_views(canvas: Frame, n: int, *, width: int | None = None, closed: bool 
     way = image.width if closed else image.width - width
     for i in range(n):
         left = round(way * i / (n if closed else n - 1))
-        yield Frame(double.crop((left, 0, left + width, image.height)), canvas.point, canvas.recipe)
+        yield replace(canvas, image=double.crop((left, 0, left + width, image.height)))
 
 
 def _checked(points: tuple[Point, ...]) -> Point:
