@@ -67,7 +67,7 @@ BAD = {
     "a bad size": ((*SLIDE, "--size", "13"), "13 pixels"),
     "a batch of none": ((*SLIDE, "--batch-size", "0"), "batch-size 0: use 1 or more"),
     "a bad dtype": ((*SLIDE, "--dtype", "int8"), "'int8' is not one of"),
-    "an unknown scheduler": ((*SLIDE, "--scheduler", "Wishful"), "unknown scheduler"),
+    "an unknown scheduler": ((*SLIDE, "--scheduler", "Wishful"), "is not one that this model draws by"),
     "an unknown device": ((*SLIDE[:-2], "--device", "toaster"), "toaster"),
     "a word that is not there": ((*SLIDE, "--on", "zebra"), "no word 'zebra'"),
 }

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, ImageFile
 
 import astrogate as ag
 from astrogate.core.segment import places
+from astrogate.measure.clip import own_part
 from astrogate.methods.concept.explain import file_name
 from astrogate.methods.edit.insert import in_prompt
 from astrogate.models.loading.load import load
@@ -432,3 +433,25 @@ def test_code_of_others_is_part_of_a_cell() -> None:
 @pytest.fixture(scope="module")
 def frame(tiny: Any) -> ag.Frame:
     return next(ag.render(tiny, [tiny.point(PROMPT)], recipe=ag.Recipe(1)))
+
+
+def test_a_config_beside_a_folder_is_refused(tiny_folder: Path) -> None:
+    with pytest.raises(ag.AstrogateError, match=r"is no single file: leave it out"):
+        load(str(tiny_folder), device="cpu", config=str(tiny_folder))
+
+
+def test_points_share_no_tensor_with_what_made_them(stack: Any) -> None:
+    """Changed in place, they change no other point; and a changed encoder makes others."""
+    point, again = (stack.point("a dog", seed=1) for _ in range(2))
+    for tensor in point.tensors.values():
+        tensor.mul_(3) if tensor.is_floating_point() else tensor.zero_()
+    other = stack.point("a dog", seed=1)
+    assert all(torch.equal(again.tensors[space], tensor) for space, tensor in other.tensors.items())
+
+
+def test_the_own_clip_of_a_folder_with_a_plus_is_its_own(tmp_path: Path) -> None:
+    for name in ("a", "a+b"):
+        (tmp_path / name / "clip").mkdir(parents=True)
+    assert own_part(str(tmp_path / "a+b"), "clip") == tmp_path / "a+b" / "clip"
+    assert own_part(str(tmp_path / "a"), "clip") == tmp_path / "a" / "clip"
+    assert own_part(f"{tmp_path / 'a+b'}+student", "clip") == tmp_path / "a+b" / "clip"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import torch
 import astrogate as ag
 from astrogate.core.errors import AstrogateError
 from astrogate.models.loading.load import load
+from tests.checkpoints import made
 
 SETTINGS: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -58,3 +62,55 @@ def test_noise_is_found_under_a_scheduler_that_never_clipped(tiny_folder: Path) 
 def test_a_checkpoint_that_clips_is_refused_where_noise_is_found(tiny_folder: Path) -> None:
     with pytest.raises(AstrogateError, match="clips its samples"):
         wrapped(tiny_folder, "DDIMScheduler", clip_sample=True).levels(10)
+
+
+def said(act: Callable[[], object]) -> list[str]:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        act()
+    return [str(warning.message) for warning in seen if issubclass(warning.category, ag.AstrogateWarning)]
+
+
+@pytest.mark.parametrize("family", ["stable_diffusion", "sana", "pixart_sigma", "stable_diffusion_3"])
+def test_every_scheduler_draws_or_is_refused(tiny_folders: Callable[[str], Path], family: str) -> None:
+    model: Any = load(str(tiny_folders(family)), device="cpu")
+    point, drawn = made(model, family), 0
+    for kind in (kind.__name__ for kind in model.pipe.scheduler.compatibles):
+        with suppress(AstrogateError):
+            assert model.denoise([point], ag.Recipe(3, scheduler=kind)).isfinite().all()
+            drawn += 1
+    assert drawn
+    with pytest.raises(AstrogateError, match="is not one that this model draws by"):
+        model.denoise([point], ag.Recipe(3, scheduler="EDMEuler"))
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "eta", "noisy"),
+    [
+        ("DDIM", 0.0, False),
+        (None, 0.0, False),
+        ("DPMSolverMultistep", 0.0, False),
+        ("DDIM", 0.5, True),
+        ("EulerAncestralDiscrete", 0.0, True),
+        ("DDPM", 0.0, True),
+    ],
+)
+def test_a_walk_whose_sampler_draws_noise_is_told_to_jump(
+    tiny: Any, scheduler: str | None, eta: float, noisy: bool
+) -> None:
+    recipe, ends = ag.Recipe(2, scheduler=scheduler, eta=eta), [tiny.point("a cat", seed=seed) for seed in (1, 2)]
+    state = torch.get_rng_state()
+    between = ag.walk(*ends).sample(3)
+    told = said(lambda: list(ag.render(tiny, between, recipe=recipe)))
+    assert [("the picture jumps" in line) for line in told] == [True] * noisy
+    assert torch.equal(torch.get_rng_state(), state)
+    words = ag.walk(tiny.point("a cat", seed=1), tiny.point("a dog", seed=1)).sample(3)
+    assert not said(lambda: list(ag.render(tiny, words, recipe=recipe)))
+    assert not said(lambda: list(ag.render(tiny, ends, recipe=recipe)))
+
+
+def test_a_size_that_the_pipeline_does_not_take_is_refused(tiny_folders: Callable[[str], Path]) -> None:
+    for family, side, unit in (("stable_diffusion", 12, 8), ("sana", 48, 32), ("pixart_sigma", 20, 8)):
+        model: Any = load(str(tiny_folders(family)), device="cpu")
+        with pytest.raises(AstrogateError, match=f"choose multiples of {unit}"):
+            model.point("a dog", height=side, width=side)

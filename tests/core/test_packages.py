@@ -46,3 +46,12 @@ def test_what_needs_one_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(AstrogateError, match=r"matplotlib is not installed.*astrogate\[report\]"):
         pyplot()
     need("numpy", "none")
+
+
+@pytest.mark.parametrize(("level", "code"), [(0, 0), (1, 0), (2, 2)])
+def test_python_without_docstrings_is_refused_in_one_line(level: int, code: int) -> None:
+    text = "from astrogate.core.packages import check_python; check_python()"
+    asked = [sys.executable, *["-O"] * level, "-c", text]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) == (code != 0)
+    assert ("without -OO" in done.stderr) == (code != 0)

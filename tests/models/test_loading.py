@@ -305,7 +305,7 @@ def test_schedulers_by_name(tiny: Model) -> None:
     points = [tiny.point("a dog", seed=1)]
     for name in ("DPMSolverMultistep", "HeunDiscreteScheduler", "EulerDiscrete"):
         assert list(render(tiny, points, recipe=Recipe(num_inference_steps=3, scheduler=name)))
-    with pytest.raises(AstrogateError, match="unknown scheduler 'Wishful'"):
+    with pytest.raises(AstrogateError, match="'Wishful' is not one that this model draws by"):
         list(render(tiny, points, recipe=Recipe(scheduler="Wishful")))
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 from astrogate.core.errors import AstrogateError
+
+
+def check_python() -> None:
+    """Raise AstrogateError where Python dropped the docstrings: transformers and diffusers read theirs."""
+    if sys.flags.optimize > 1:
+        raise AstrogateError("Python runs without docstrings, which transformers reads", "start it without -OO; -O does no harm")
 
 
 def need(module: str, extra: str) -> None:

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.files import is_folder
 from astrogate.core.keys import key_of
+from astrogate.core.packages import check_python
 from astrogate.core.state import usual
 from astrogate.core.texts import check_text
 from astrogate.core.values import check_pictures, path_of
@@ -33,6 +34,7 @@ from astrogate.models.loading.checks import check_tokenizers
 from astrogate.models.loading.locate import home, is_unclip, shipped_folder
 from astrogate.models.loading.parts import load_module
 from astrogate.models.loading.quiet import quiet
+from astrogate.models.loading.student import parted
 from astrogate.models.loading.trust import check_folder
 from astrogate.models.text.prompts import check_length, check_words
 
@@ -49,6 +51,7 @@ class Clip:
 
     @usual()
     def __init__(self, folder: Path | str, *, device: str = "cpu") -> None:
+        check_python()
         with quiet():  # it says that torchvision is missing
             from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
@@ -234,7 +237,7 @@ def own_part(model_name: str, part: str) -> Path | None:
 
     `model_name` is what `load` takes. The shipped models hold both.
     """
-    name = model_name.partition("+")[0]
+    name, _ = parted(model_name, student=False)
     folder = (shipped_folder() if is_unclip(name) else home(name)) / part
     return folder if folder.is_dir() else None
 

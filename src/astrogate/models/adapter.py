@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import pairwise
@@ -17,13 +18,13 @@ from astrogate.core.seeds import checked_all, noise
 from astrogate.core.segment import Segment
 from astrogate.core.values import check_pictures, whole
 from astrogate.models import identity
-from astrogate.models.asked import check_guided, check_negative, check_points, check_recipe, sides
+from astrogate.models.asked import check_guided, check_negative, check_points, check_recipe, check_way, sides
 from astrogate.models.codec import Coder, codec_of
 from astrogate.models.family import Family
 from astrogate.models.finite import check_made, check_settings, watched
 from astrogate.models.registry import require
 from astrogate.models.sampler.locks import Turn, alone
-from astrogate.models.sampler.loop import adapted, of_kind, sample, stacked
+from astrogate.models.sampler.loop import adapted, draws_noise, of_kind, sample, stacked
 from astrogate.models.sampler.step import predict
 from astrogate.models.sampler.windows import own_side
 from astrogate.models.text.encoding import encoded, ends, segments, shortened
@@ -157,7 +158,7 @@ class PipelineModel:
         if lacks and negative:
             raise AstrogateError(f"{self.name} takes no negative prompt", "leave it out")
         factor, unit = self.factor, self.family.packing * self.family.patch
-        height, width = sides(height, width, lambda: self.size, factor * unit)
+        height, width = sides(height, width, lambda: self.size, math.lcm(factor * unit, self.family.multiple))
         first = self.family.texts[0]
         with torch.no_grad():
             for text, half in ((prompt, False), (negative, True)):
@@ -204,6 +205,7 @@ class PipelineModel:
         check_recipe(self, recipe, guidance.scale)
         check_negative(points, guided=guidance.on(recipe, self.pipe), guidance=guidance.scale)
         check_guided(self.name, self.recipe, recipe)
+        check_way(points, lambda: draws_noise(self.pipe, self.family, recipe))
         return sample(self.pipe, self.family, points, recipe, self.fingerprint, self.channels)
 
     @torch.no_grad()

@@ -52,6 +52,19 @@ def check_negative(points: Sequence[Point], *, guided: bool, guidance: str = "gu
         )
 
 
+def check_way(points: Sequence[Point], is_noisy: Callable[[], bool]) -> None:
+    """Warn about points between two seeds where the sampler draws noise of its own, by one seed after the other."""
+    ways = (point.origin.get("walk") for point in points)
+    ends = ([(way[end]["seed"], way[end]["draw"]) for end in ("from", "to")] for way in ways if way)
+    if any(first != last for first, last in ends) and is_noisy():
+        warn(
+            "the sampler draws noise at each step, by the seed of one key point until the next is reached: "
+            "the picture jumps there; use a scheduler that draws none, such as DDIM, and eta 0",
+            AstrogateWarning,
+            stacklevel=5,
+        )
+
+
 def check_guided(name: str, own: Recipe, asked: Recipe) -> None:
     """Warn about guidance of a model whose `own` recipe has none: what was distilled draws noise by it."""
     if own.guidance_scale <= 1 and asked.guidance_scale > _MILD:

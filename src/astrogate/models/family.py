@@ -196,6 +196,8 @@ class Family(Row):
     packing: int = 1
     patch: int = 1
     fold: int = 1
+    #: What the pipeline takes multiples of, in pixels, whatever its autoencoder's factor is.
+    multiple: int = 8
     #: How many of the scheduler's timesteps make 1 of the denoiser's; whether its time is 0 at noise and 1 at the
     #: picture; whether times are angles a, which are sin a / (sin a + cos a) to it, with one more behind the last step.
     timesteps: int = 1

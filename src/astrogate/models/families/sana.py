@@ -39,6 +39,7 @@ FAMILY = Family(
     pipelines=("SanaPipeline",),
     encoders=("text_encoder",),
     denoiser="transformer",
+    multiple=32,
     texts=(TEXT,),
     encoded=WITH_MASK,
     sites=SITES,

@@ -20,6 +20,7 @@ FAMILY = Family(
     pipelines=("SanaSprintPipeline",),
     encoders=("text_encoder",),
     denoiser="transformer",
+    multiple=32,
     texts=(TEXT,),
     encoded=("prompt_embeds", "prompt_attention_mask"),
     sites=SITES,

@@ -11,11 +11,12 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from warnings import warn
 
 from astrogate.core import archive
-from astrogate.core.errors import AstrogateError, reason
+from astrogate.core.errors import AstrogateError, AstrogateWarning, reason
 from astrogate.core.files import is_file, is_folder
-from astrogate.core.packages import need
+from astrogate.core.packages import check_python, need
 from astrogate.core.protocols import Model
 from astrogate.core.state import usual
 from astrogate.core.values import path_of
@@ -55,6 +56,7 @@ def load(
     """
     import torch
 
+    check_python()
     name, dtype = _named(name), str(dtype).removeprefix("torch.")
     config, prior = (None if one is None else _named(one) for one in (config, prior))
     if dtype not in ("float32", "float16", "bfloat16"):
@@ -66,6 +68,8 @@ def load(
         raise AstrogateError(f"the device {device!r} is not available", 'use "cpu"') from error
     name, lora = parted(name, student)
     found, single = getattr(torch, dtype), Path(name) if is_file(name) and not is_shipped(name) else None
+    if config is not None and single is None:
+        raise AstrogateError(f"config {config} does nothing beside {name}, which is no single file", "leave it out")
     folder = None
     if single is None:
         folder, name = locate(name, offline)
@@ -92,10 +96,11 @@ def load(
     except AstrogateError:
         raise
     except Exception as error:  # whatever three libraries raise on files that are not what they should be
-        raise AstrogateError(
-            f"{name} could not be loaded ({reason(error)})", "check that the folder is complete"
-        ) from error
+        remedy = "check what is installed" if isinstance(error, ImportError) else "check that the folder is complete"
+        raise AstrogateError(f"{name} could not be loaded ({reason(error)})", remedy) from error
     if offload:
+        if device == "cpu":
+            warn("offloading to main memory does nothing on the CPU", AstrogateWarning, stacklevel=3)
         try:
             pipe.enable_model_cpu_offload(device=device)
         except (RuntimeError, AssertionError) as error:

@@ -37,7 +37,7 @@ def parted(name: str, student: bool) -> tuple[str, str]:
     if "+" in name and not is_there(name):
         parts = name.split("+")
         splits = [("+".join(parts[:i]), "+".join(parts[i:])) for i in range(1, len(parts))]
-        whole, named = next((pair for pair in splits if is_there(pair[0])), splits[0])  # either may hold a plus
+        whole, named = next((pair for pair in reversed(splits) if is_there(pair[0])), splits[0])  # either may hold one
         if student:
             raise AstrogateError(f"{name} names a student, and another is asked for", "leave one of the two out")
         return whole, named or SHIPPED_STUDENT

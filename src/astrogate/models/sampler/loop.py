@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from astrogate.core.errors import AstrogateError
+from astrogate.core.errors import AstrogateError, reason
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import generator, normal
@@ -231,19 +231,63 @@ def _scheduler(recipe: Recipe, own: Any, family: Family) -> Any:
     known: dict[str, Any] = {}
     if recipe.scheduler is not None:
         kinds = {kind.__name__.removesuffix("Scheduler"): kind for kind in [type(own), *own.compatibles]}
-        known = {k: v for k, v in kinds.items() if "Inverse" not in k and (not family.samplers or k in family.samplers)}
+        known = {k: v for k, v in kinds.items() if _is_of_its_kind(k, v, own, family)}
         if name not in known:
-            raise AstrogateError(f"unknown scheduler {recipe.scheduler!r}", f"choose one of {', '.join(sorted(known))}")
-    times = {**_by_steps(recipe, family), **({"mu": 1.0} if own.config.get("use_dynamic_shifting") else {})}
+            found = f"the scheduler {recipe.scheduler!r} is not one that this model draws by"
+            raise AstrogateError(found, f"choose one of {', '.join(sorted(known))}")
+    times = _times(recipe, family, own)
     try:
         scheduler = copy(own) if recipe.scheduler is None else of_kind(known[name], own)
         scheduler.set_timesteps(recipe.num_inference_steps, **times)
+        if recipe.scheduler is not None:
+            _tried(copy(scheduler), family)
     except (ValueError, TypeError, LookupError, ImportError) as error:
         raise AstrogateError(
-            f"{name} does not take {recipe.num_inference_steps} steps here ({str(error).splitlines()[0][:120]})",
+            f"{name} does not take {recipe.num_inference_steps} steps here ({reason(error)[:120]})",
             "choose another scheduler or number of steps",
         ) from error
     return own if recipe.scheduler is None else scheduler
+
+
+def _times(recipe: Recipe, family: Family, scheduler: Any) -> dict[str, Any]:
+    """What `set_timesteps` is given beside the number of steps."""
+    return {**_by_steps(recipe, family), **({"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {})}
+
+
+def _is_of_its_kind(name: str, kind: Any, own: Any, family: Family) -> bool:
+    """Whether a scheduler goes in the place of another, as that one says: it is no inverse, none of EDM's, which scale
+    what the denoiser predicts, and one of those that a family names.
+    """
+    scales = "precondition_outputs" in dir(kind) and "precondition_outputs" not in dir(own)
+    return "Inverse" not in name and not scales and (not family.samplers or name in family.samplers)
+
+
+def draws_noise(pipe: Any, family: Family, recipe: Recipe) -> bool:
+    """Whether the sampler of a recipe draws noise of its own at its steps."""
+    if recipe.eta > 0:
+        return True
+    scheduler = copy(_scheduler(recipe, pipe.scheduler, family))
+    scheduler.set_timesteps(recipe.num_inference_steps, **_times(recipe, family, scheduler))
+    first, second = (_tried(copy(scheduler), family, seed) for seed in (0, 1))
+    return not torch.equal(first, second)
+
+
+def _tried(scheduler: Any, family: Family, seed: int = 0) -> Tensor:
+    """What comes of all steps of a scheduler from nothing: some say of their settings at a step alone that they can't.
+
+    Raises what it raises: ValueError, TypeError, ...
+    """
+    nothing = found = torch.zeros(1, 1, 2, 2)
+    if "learned" in str(scheduler.config.get("variance_type")):
+        nothing = nothing.repeat(1, 2, 1, 1)
+    seeded = {"generator": generator(seed)} if "generator" in signature(scheduler.step).parameters else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for t in scheduler.timesteps[: -1 if family.angles else None]:
+            if hasattr(scheduler, "scale_model_input"):
+                scheduler.scale_model_input(found, t)  # which some count steps by
+            found = scheduler.step(nothing, t, found, **seeded, return_dict=False)[0]
+    return found
 
 
 def of_kind(kind: Any, own: Any) -> Any:

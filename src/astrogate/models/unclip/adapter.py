@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, final
 
 import torch
@@ -25,7 +24,7 @@ from astrogate.core.seeds import checked_all, noise, normal
 from astrogate.core.segment import Segment
 from astrogate.core.values import check_pictures
 from astrogate.models import identity
-from astrogate.models.asked import check_negative, check_points, check_recipe, sides
+from astrogate.models.asked import check_negative, check_points, check_recipe, check_way, sides
 from astrogate.models.family import Site, StackFamily
 from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
@@ -59,8 +58,8 @@ class UnCLIP:
         check_settings(self._scheduler, getattr(stack.coder, "vae", None), name)
         identity.settle(self.parts.values())
         self.lock = Turn(stack.parts.values)
-        self._caption = lru_cache(64)(torch.no_grad()(lambda text: stack.caption([text])))
-        self._texts = frozenset(self._caption(""))
+        with torch.no_grad():
+            self._texts = frozenset(stack.caption([""]))
         own = sorted({_IMAGE, *self._texts} | ({"noise_level"} if stack.noised is not None else set()))
         self._sites = {space: Site((space,), fixed=space.endswith("_mask")) for space in own}
 
@@ -168,7 +167,7 @@ class UnCLIP:
             check_words((prompt, negative), self.language)
         height, width = sides(height, width, lambda: self.size, self.factor)
         halves = (("", prompt), ("negative_", negative))
-        texts = {half + space: x[0].cpu() for half, text in halves for space, x in self._caption(text).items()}
+        texts = {half + space: x[0].cpu() for half, text in halves for space, x in self.stack.caption([text]).items()}
         shape = (self.channels, height // self.factor, width // self.factor)
         tensors = {"latents": noise(shape, seed), _IMAGE: z, f"negative_{_IMAGE}": missing, **texts}
         origin: dict[str, Any] = {"model": self.name, "prompt": prompt, "negative": negative}
@@ -249,6 +248,7 @@ class UnCLIP:
         """DDIM over one batch of points. Raises AstrogateError for another scheduler, windows and extra pictures."""
         check_recipe(self, recipe)
         check_negative(points, guided=recipe.guidance_scale > 1)
+        check_way(points, lambda: recipe.eta > 0)
         if recipe.scheduler not in (None, "DDIM", self.scheduler):
             raise AstrogateError(f"{self.name} is drawn by DDIM, not {recipe.scheduler}", "leave the scheduler out")
         clamp = self.stack.clamp if recipe.guidance_scale > 1 else None

@@ -51,7 +51,7 @@ def fitting(stack: Stack, name: str, z: Tensor) -> tuple[Tensor, Tensor]:
     """An embedding [d] and the stack's own for "no picture" [d]. Raises AstrogateError for one of another width."""
     if not isinstance(z, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise AstrogateError(f"a {type(z).__name__} is no embedding", f"give a tensor of {len(stack.missing)} numbers")
-    z, missing = z.detach().float().cpu(), stack.missing.detach().float().cpu()
+    z, missing = (x.detach().to("cpu", torch.float32, copy=True) for x in (z, stack.missing))
     if z.shape != missing.shape:
         raise AstrogateError(
             f"an embedding of shape {tuple(z.shape)}; {name} takes {tuple(missing.shape)}",
