@@ -11,7 +11,7 @@ from astrogate.core.errors import AstrogateError
 def check_python() -> None:
     """Raise AstrogateError where Python dropped the docstrings: transformers and diffusers read theirs."""
     if sys.flags.optimize > 1:
-        raise AstrogateError("Python runs without docstrings, which transformers reads", "start it without -OO; -O does no harm")
+        raise AstrogateError("Python dropped the docstrings, which transformers reads", "start it without -OO")
 
 
 def need(module: str, extra: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,8 +41,10 @@ from astrogate.methods.concept.vocabulary import Vocabulary, vocabulary
 from astrogate.models.prediction import moments, still, timesteps
 from astrogate.models.text.pseudo_word import save_pseudo_word
 
-#: The file in a finished run's folder that holds its basis.
-RESULT = "basis.safetensors"
+#: The files in a finished run's folder that hold its basis, and what is told of it.
+RESULT, _TOLD = "basis.safetensors", "explanation.json"
+#: What the record tells and the basis does not hold: two runs of one thing differ in it.
+_TIME = "cpu_seconds"
 
 
 @usual()
@@ -114,7 +117,7 @@ def explain(
             "cutoffs": asdict(limits),
             "history": found.history,
             "stopped": found.stopped,
-            "cpu_seconds": found.cpu_seconds,
+            _TIME: found.cpu_seconds,
         },
     )
     _keep(basis, words, run)
@@ -172,9 +175,13 @@ def _checked(plan: Plan, words: Vocabulary, model: Model, clip: Clip, tell: Call
 def _kept(run: Path) -> Basis | None:
     """The result of a finished run; a broken one counts as none."""
     try:
-        return Basis.load(run / RESULT) if (run / RESULT).exists() else None
+        basis = Basis.load(run / RESULT) if (run / RESULT).exists() else None
     except AstrogateError:
         return None
+    with suppress(OSError, ValueError, LookupError, TypeError):  # it may be gone, or written over
+        told = json.loads((run / _TOLD).read_text(encoding="utf-8"))
+        return basis and replace(basis, origin={**basis.origin, _TIME: float(told[_TIME])})
+    return basis
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +293,6 @@ def _keep(basis: Basis, words: Vocabulary, run: Path) -> None:
     )
     save_pseudo_word([vector[None] for vector in basis.sums().values()], run / "pseudo-word.safetensors")
     found = {"top": basis.top(50), "support": basis.support, "mass of 50": basis.mass(50), **basis.origin}
-    write_text(run / "explanation.json", json.dumps(found, indent=1))
-    basis.save(run / RESULT)
+    write_text(run / _TOLD, json.dumps(found, indent=1))
+    replace(basis, origin={name: value for name, value in basis.origin.items() if name != _TIME}).save(run / RESULT)
     (run / STATE).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ its words at seeds that no run has seen.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -151,7 +152,7 @@ class Cell:
             "mass": basis.mass(TOP),
             "reconstruction": (whole * made).sum(1).tolist(),
             "steps": look["step"],
-            "cpu": basis.origin["cpu_seconds"],
+            "cpu": basis.origin.get("cpu_seconds", math.nan),
         }
 
     def _words(self, way: str, seed: int) -> Vocabulary:
