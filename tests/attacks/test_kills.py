@@ -136,8 +136,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "export": ("direction", "export", "d.safetensors", "--to", "condelta", "--model", "MODEL", "-o", "e.safetensors"),
     "sweep": ("sweep", "s.toml", "-o", "out", "--page", "page.md"),
     "explain": EXPLAINED,
-    "explain-image": ("explain-image", "out", *SEEN, "-o", "x.png", "--save", "left"),
-    "manipulate": ("manipulate", "out", "--token", "cat", *DRAWN, "-n", "5", "-o", "x.png"),
+    "explain-image": ("explain-image", "RUN", *SEEN, "-o", "x.png", "--save", "left"),
+    "manipulate": ("manipulate", "RUN", "--token", "cat", *DRAWN, "-n", "5", "-o", "x.png"),
     "upsampler": ("train", "upsampler", *TRAINED),
     "second": ("train", "upsampler", "--second", *TRAINED),
     "prior": ("train", "prior", *LATENT, *TRAINED),
@@ -183,6 +183,7 @@ def test_a_killed_command_is_finished_by_the_next(tiny_folder: Path, tmp_path: P
         path.write_text(path.read_text().replace("MODEL", models["MODEL"]))
     for args in DONE.get(name, ()):
         assert astrogate(before, *(models.get(word, word) for word in args)).wait() == 0
+    models |= {"RUN": str(path.relative_to(before)) for path in before.glob("out/dog-*")}
 
     def made(folder: Path) -> None:
         shutil.copytree(before, folder)
