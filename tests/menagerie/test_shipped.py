@@ -147,7 +147,7 @@ def test_clip_knows_its_captions(menagerie: Model) -> None:
 
 @pytest.mark.slow
 def test_sliders_slide(menagerie: Model) -> None:
-    for score in score_strips(menagerie, load_oracle(), subjects=("dog", "woman"), seeds=(200, 201)):
+    for score in score_strips(menagerie, load_oracle(), subjects=("dog", "woman"), seeds=(200,)):
         assert score.estimate.value >= 0.6, score.factor
 
 

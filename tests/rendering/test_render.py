@@ -50,7 +50,7 @@ def test_sizes(tiny: Model) -> None:
     assert next(render(tiny, point, recipe=recipe)).image.size == (24, 16)
     with pytest.raises(AstrogateError, match="24 x 16"):
         list(render(tiny, point, recipe=Recipe(num_inference_steps=2, height=16, width=16)))
-    with pytest.raises(AstrogateError, match="multiples of 2"):
+    with pytest.raises(AstrogateError, match="multiples of 8"):
         tiny.point("a dog", height=17)
 
 
