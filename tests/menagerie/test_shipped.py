@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from astrogate.models.loading.locate import shipped_folder
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
 from astrogate.rendering.strip import spaced
+from astrogate.studies.world import demo
 from astrogate.studies.world.card import agreement
 from astrogate.studies.world.scenes import drawings, held_out_scenes, reconstruct, truth_scores
 from astrogate.studies.world.strips import score_strips
@@ -152,7 +154,9 @@ def test_sliders_slide(menagerie: Model) -> None:
 
 
 @pytest.mark.slow
-def test_demo_writes_its_page_and_sheets(tmp_path: Path) -> None:
+def test_demo_writes_its_page_and_sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "load", partial(load, "menagerie-64"))  # `make demo` draws large pictures, in all steps
+    monkeypatch.setattr(demo, "Recipe", partial(Recipe, 6))
     result = CliRunner().invoke(main, ["demo", "-o", str(tmp_path / "demo"), "--device", "cpu"])
     assert result.exit_code == 0, result.output
     page = (tmp_path / "demo" / "index.html").read_text()
