@@ -57,16 +57,24 @@ def a_hook(pipe: Any) -> None:
     pipe.unet.mid_block.register_forward_hook(lambda module, args, out: out * 2)
 
 
-@pytest.mark.parametrize("change", [other_scheduler, other_decoder, an_adapter, a_hook])
+@pytest.mark.parametrize("change", [other_scheduler, other_decoder, an_adapter])
 def test_what_python_changed_is_told(tiny_folder: Path, tmp_path: Path, change: Callable[[Any], None]) -> None:
     pipe: Any = load(str(tiny_folder), device="cpu").pipe
     change(pipe)
     path = saved(wrap(pipe, str(tiny_folder)), tmp_path / "x.png")
     (line,) = told(path)
-    assert "decoder, adapters, scheduler or settings are not those that drew it" in line
+    assert "decoder, adapters, scheduler, hooks or settings are not those that drew it" in line
     assert told(path, model=wrap(pipe, str(tiny_folder))) == []
     code, _, err = run("again", str(path), "-o", str(tmp_path / "y.png"))
     assert (code, line in err) == (0, True)
+
+
+def test_code_of_others_is_told(tiny_folder: Path, tmp_path: Path) -> None:
+    model: Any = load(str(tiny_folder), device="cpu")
+    a_hook(model.pipe)
+    path = saved(model, tmp_path / "x.png")
+    for lines in (told(path), told(path, model=model)):
+        assert ["code of others in the model" in line for line in lines] == [True]
 
 
 def test_other_weights_are_told(tiny_folder: Path, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import shutil
+import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import astrogate as ag
+from astrogate.core.protocols import UNKNOWN
 from astrogate.models.identity import _mark, digest_of  # pyright: ignore[reportPrivateUsage]
 from astrogate.models.loading.load import load, wrap
+from astrogate.models.sampler.loop import of_kind
 from tests.models.test_extras import ip_adapter
 
 PROMPT, RECIPE = "a painting of a fat dog", ag.Recipe(2)
@@ -135,10 +139,6 @@ def looking_otherwise(pipe: Any) -> None:
     pipe.unet.set_attn_processor(AttnProcessor())
 
 
-def hooked(pipe: Any) -> None:
-    pipe.unet.mid_block.register_forward_hook(lambda module, args, out: out * 5)
-
-
 def eased(pipe: Any) -> None:
     pipe.unet.conv_norm_out.eps = 5.0
 
@@ -147,39 +147,8 @@ def learning(pipe: Any) -> None:
     pipe.unet.train()
 
 
-def times(factor: float) -> Callable[..., Any]:
-    """A hook of a factory: all that it makes have one name."""
-    return lambda module, args, out: out * factor
-
-
-FACTOR = 5.0
-
-
-def from_outside(module: Any, args: Any, out: Any) -> Any:
-    return out * FACTOR
-
-
-def forward_replaced(pipe: Any) -> None:
-    own = pipe.unet.conv_in.forward
-
-    @functools.wraps(own)
-    def forward(x: Any) -> Any:
-        return own(x) * 3
-
-    pipe.unet.conv_in.forward = forward
-
-
-def decode_replaced(pipe: Any) -> None:
-    pipe.vae.decode = functools.partial(pipe.vae.decode, return_dict=True)
-
-
 def another_table(pipe: Any) -> None:
     pipe.scheduler.alphas_cumprod = pipe.scheduler.alphas_cumprod**2
-
-
-def another_step(pipe: Any) -> None:
-    own = pipe.scheduler.step
-    pipe.scheduler.step = lambda out, *args, **more: own(out * 2, *args, **more)
 
 
 def a_row_of_data(pipe: Any) -> None:
@@ -191,8 +160,16 @@ def lists_of_numbers(pipe: Any) -> None:
     pipe.unet.mid_block.scale = [0.5, 2.0]
 
 
-CHANGES = (sharpened, tiled, looking_otherwise, hooked, eased, learning, forward_replaced, decode_replaced)
-CHANGES += (another_table, another_step, a_row_of_data, lists_of_numbers)
+def a_text(pipe: Any) -> None:
+    pipe.unet.mid_block.mode = "b"
+
+
+def a_buffer_that_is_not_saved(pipe: Any) -> None:
+    next(iter(pipe.text_encoder.buffers()))[0, 0] += 1
+
+
+CHANGES = (sharpened, tiled, looking_otherwise, eased, learning, another_table, a_row_of_data, lists_of_numbers, a_text)
+CHANGES += (a_buffer_that_is_not_saved,)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=[change.__name__ for change in CHANGES])
@@ -201,64 +178,138 @@ def test_no_old_picture_of_a_model_that_was_changed(tiny_folder: Path, change: C
     before = wrap(pipe).weights
     assert wrap(pipe).weights == before
     change(pipe)
-    assert wrap(pipe).weights != before
+    after = wrap(pipe).weights
+    assert after != before
+    assert wrap(pipe).weights == after
 
 
-def gained(by: Any) -> Any:
-    """A processor of the user's, by what it multiplies with."""
+def test_a_shift_that_was_set_is_in_the_key_and_stays(tiny_folders: Callable[[str], Path]) -> None:
+    model: Any = load(str(tiny_folders("stable_diffusion_3")), device="cpu")
+    scheduler, found = model.pipe.scheduler, list[str]()
+    for shift in (3.0, 12.0, 3.0):
+        scheduler.set_shift(shift)
+        found.append(model.weights)
+    assert found[0] == found[2] != found[1]
+    scheduler.set_shift(12.0)
+    assert of_kind(type(scheduler), scheduler).shift == 12.0
+
+
+def hook(module: Any, args: Any, out: Any) -> Any:
+    return out * 5
+
+
+class Scaled(torch.nn.Module):
+    """A layer of the user's."""
+
+    def __init__(self, of: torch.nn.Module) -> None:
+        super().__init__()
+        self.of, self.delta = of, torch.ones(1)
+
+    def forward(self, x: Any) -> Any:
+        return self.of(x) * self.delta
+
+
+class Counting:
+    n = 0
+
+    def __call__(self, module: Any, args: Any, out: Any) -> None:
+        self.n += 1
+
+
+def hooked(pipe: Any, patch: Any) -> None:
+    pipe.unet.mid_block.register_forward_hook(hook)
+
+
+def hooked_before(pipe: Any, patch: Any) -> None:
+    pipe.unet.mid_block.register_forward_pre_hook(lambda module, args: None)
+
+
+def counted(pipe: Any, patch: Any) -> None:
+    pipe.unet.mid_block.register_forward_hook(Counting())
+
+
+def hooked_everywhere(pipe: Any, patch: Any) -> None:
+    patch.setitem(torch.nn.modules.module._global_forward_hooks, 0, lambda module, args, out: None)
+
+
+def processor(pipe: Any, patch: Any) -> None:
     from diffusers.models.attention_processor import AttnProcessor2_0
 
-    class Gained(AttnProcessor2_0):
-        def __init__(self) -> None:
-            super().__init__()
-            self._by = by
+    class Mine(AttnProcessor2_0):
+        pass
 
-        def __call__(self, *args: Any, **more: Any) -> Any:
-            return super().__call__(*args, **more) * self._by
-
-    return Gained()
+    pipe.unet.set_attn_processor(Mine())
 
 
-@pytest.mark.parametrize("kind", ["hooks", "processors", "tensors", "globals", "defaults", "bound"])
-def test_two_of_one_name_are_two(tiny_folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hooks of one factory, processors of one class: by what they hold on to."""
-
-    class Held:
-        def __init__(self, by: float) -> None:
-            self.by = by
-
-        def hook(self, module: Any, args: Any, out: Any) -> Any:
-            return out * self.by
-
-    pipe: Any = load(str(tiny_folder), device="cpu").pipe
-    found = list[str]()
-    for by in (2.0, 3.0, 2.0):
-        monkeypatch.setattr(f"{__name__}.FACTOR", by)
-        hooks: dict[str, Any] = {
-            "hooks": times(by),
-            "tensors": times(torch.tensor([by])),  # type: ignore[arg-type]
-            "globals": from_outside,
-            "defaults": lambda module, args, out, by=by: out * by,
-            "bound": Held(by).hook,
-        }
-        if kind == "processors":
-            pipe.unet.set_attn_processor(gained(by))
-            found.append(wrap(pipe).weights)
-        else:
-            handle = pipe.unet.mid_block.register_forward_hook(hooks[kind])
-            found.append(wrap(pipe).weights)
-            handle.remove()
-    assert found[0] == found[2] != found[1]
+def forward_replaced(pipe: Any, patch: Any) -> None:
+    own = pipe.unet.conv_in.forward
+    pipe.unet.conv_in.forward = functools.wraps(own)(lambda x: own(x) * 3)
 
 
-def test_hooks_that_look_on_leave_the_key(tiny_folder: Path) -> None:
+def decode_replaced(pipe: Any, patch: Any) -> None:
+    pipe.vae.decode = functools.partial(pipe.vae.decode, return_dict=True)
+
+
+def another_step(pipe: Any, patch: Any) -> None:
+    own = pipe.scheduler.step
+    pipe.scheduler.step = lambda out, *args, **more: own(out * 2, *args, **more)
+
+
+def a_bound_step(pipe: Any, patch: Any) -> None:
+    own = pipe.scheduler.step
+    pipe.scheduler.step = types.MethodType(lambda self, *args, **more: own(*args, **more), pipe.scheduler)
+
+
+def prepared_otherwise(pipe: Any, patch: Any) -> None:
+    pipe.prepare_latents = functools.partial(pipe.prepare_latents)
+
+
+def a_layer(pipe: Any, patch: Any) -> None:
+    pipe.unet.conv_norm_out = Scaled(pipe.unet.conv_norm_out)
+
+
+def another_class(pipe: Any, patch: Any) -> None:
+    layer, own = pipe.unet.conv_in, type(pipe.unet.conv_in)
+    layer.__class__ = type("Patched", (own,), {"forward": lambda self, x: own.forward(self, x)})
+
+
+def a_patched_class(pipe: Any, patch: Any) -> None:
+    from diffusers.models.attention import BasicTransformerBlock
+
+    own = BasicTransformerBlock.forward
+    patch.setattr(BasicTransformerBlock, "forward", functools.wraps(own)(lambda self, *a, **k: own(self, *a, **k)))
+
+
+CODE = (hooked, hooked_before, counted, hooked_everywhere, processor, forward_replaced, decode_replaced, another_step)
+CODE += (a_bound_step, prepared_otherwise, a_layer, another_class, a_patched_class)
+
+
+@pytest.mark.parametrize("change", CODE, ids=[change.__name__ for change in CODE])
+def test_what_code_of_others_draws_is_not_kept(
+    tiny_folder: Path, tmp_path: Path, change: Callable[[Any, Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may change at any call, by what no key can see."""
     model: Any = load(str(tiny_folder), device="cpu")
-    seen = list[Any]()
-    model.pipe.unet.mid_block.register_forward_hook(lambda module, args, out: seen.append(out))
-    before = model.weights
-    next(ag.render(model, [model.point(PROMPT)], recipe=RECIPE))
-    assert seen
-    assert model.weights == before
+    point, cache = model.point(PROMPT), ag.FrameCache(tmp_path)
+    plain = next(ag.render(model, [point], recipe=RECIPE, cache=cache)).weights
+    change(model.pipe, monkeypatch)
+    assert not plain.startswith(UNKNOWN)
+    assert model.weights.startswith(UNKNOWN)
+    assert model.weights != model.weights
+    with pytest.warns(ag.AstrogateWarning, match="code of others works in the model"):
+        frame = next(ag.render(model, [replace(point, model=model.fingerprint)], recipe=RECIPE, cache=cache))
+    assert frame.weights.startswith(UNKNOWN)
+    assert len(list(tmp_path.rglob("*.png"))) == 1
+
+
+def test_a_hook_that_comes_between_two_frames_leaves_nothing(tiny_folder: Path, tmp_path: Path) -> None:
+    model: Any = load(str(tiny_folder), device="cpu")
+    points = [model.point(PROMPT, seed=seed) for seed in range(3)]
+    frames = ag.render(model, points, recipe=RECIPE, batch_size=1, cache=ag.FrameCache(tmp_path))
+    next(frames)
+    model.pipe.unet.mid_block.register_forward_hook(hook)
+    assert len(list(frames)) == 2
+    assert len(list(tmp_path.rglob("*.png"))) == 1
 
 
 def test_the_scale_of_an_ip_adapter_is_in_the_key(tiny_folder: Path) -> None:
@@ -266,11 +317,12 @@ def test_the_scale_of_an_ip_adapter_is_in_the_key(tiny_folder: Path) -> None:
     pipe.unet._load_ip_adapter_weights([ip_adapter(pipe.unet, 24, 4)])
     found = list[str]()
     for scale in (1.0, 0.2, 1.0):
-        for processor in pipe.unet.attn_processors.values():
-            if hasattr(processor, "scale"):
-                processor.scale = [scale] * len(processor.scale)
+        for look in pipe.unet.attn_processors.values():
+            if hasattr(look, "scale"):
+                look.scale = [scale] * len(look.scale)
         found.append(wrap(pipe).weights)
     assert found[0] == found[2] != found[1]
+    assert not found[0].startswith(UNKNOWN)
 
 
 def test_a_model_that_changes_between_two_frames_leaves_no_wrong_picture(tiny_folder: Path, tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from astrogate.core import archive
 from tests.checkpoints import clip_model
 from tests.checkpoints.parts import vae
 from tests.unclip_checkpoints import ours
@@ -33,20 +35,26 @@ def astrogate(folder: Path, *args: str) -> subprocess.Popen[str]:
 
 
 def content(folder: Path, *, but: tuple[str, ...] = ()) -> dict[str, bytes]:
-    """The files of a folder; those that hold times are left out."""
+    """The files of a folder; those that hold times are left out, and so are the times in the state of a training."""
     files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix not in but)
-    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+    return {str(p.relative_to(folder)): tensors(p) if "state" in p.name else p.read_bytes() for p in files}
+
+
+def tensors(path: Path) -> bytes:
+    """The tensors of a file, without what is told of them."""
+    found, _ = archive.read(path, what="a state", remedy="")
+    return b"".join(name.encode() + found[name].contiguous().numpy().tobytes() for name in sorted(found))
 
 
 def nothing(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def pictures(folder: Path) -> None:
+def pictures(folder: Path, count: int = 6, side: int = 64) -> None:
     (folder / "data").mkdir(parents=True)
     rng = np.random.default_rng(0)
-    for i in range(6):
-        Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(folder / "data" / f"{i}.png")
+    for i in range(count):
+        Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)).save(folder / "data" / f"{i}.png")
 
 
 def killed(
@@ -80,9 +88,9 @@ def killed(
         shutil.rmtree(folder)
 
 
-def captioned(folder: Path) -> None:
+def captioned(folder: Path, count: int = 6, side: int = 64) -> None:
     """Pictures with captions, a CLIP that sees them and the autoencoder of their latents."""
-    pictures(folder)
+    pictures(folder, count, side)
     for path in sorted((folder / "data").glob("*.png")):
         path.with_suffix(".txt").write_text("a dog\n")
     clip_model(folder / "clip", 16)
@@ -110,7 +118,7 @@ SEEN = ("--clip", "clip", "--model", "MODEL")
 LEARNT = ("--size", "16", "--run", "run")
 TRAINED = ("--data", "data", *LEARNT, "--steps", "30", "--batch", "2")
 LATENT = ("--clip", "clip", "--vae", "vae")
-FITTED = ("direction", "fit", "--toward", "fat", "--away", "thin", "--model", "MODEL", "-o", "d")
+FITTED = ("direction", "fit", "--toward", "fat", "--away", "thin", "--model", "MODEL", "-o", "d.safetensors")
 STUDIED = ("train", "student", "--data", "data", "--model", "MODEL", "--batch", "2", "--steps", "10")
 EXPLAINED = (
     *("explain", "a dog", "--words", "words.txt", *SEEN, "-o", "out", "--train-pictures", "4"),
@@ -150,10 +158,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 #: What is there before each: made files, and commands that were run.
 BEFORE: dict[str, Callable[[Path], object]] = {
-    **dict.fromkeys(("calibrate", "vary", "upsampler", "second", "prior", "ar", "decoder", "stack"), captioned),
+    **dict.fromkeys(("calibrate", "vary", "upsampler", "prior", "decoder", "stack"), captioned),
     **dict.fromkeys(("student", "match"), captioned),
     **dict.fromkeys(("explain", "explain-image", "manipulate"), listed),
     "sweep": planned,
+    "second": partial(captioned, count=2, side=256),
+    "ar": partial(captioned, count=24),
 }
 DONE: dict[str, tuple[tuple[str, ...], ...]] = {
     **dict.fromkeys(("combine", "calibrate", "export"), (FITTED,)),

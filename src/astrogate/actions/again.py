@@ -15,6 +15,7 @@ from astrogate.actions.kept import Kept
 from astrogate.actions.request import Plan, Request, digest
 from astrogate.actions.table import request_of
 from astrogate.core.errors import AstrogateError, AstrogateWarning
+from astrogate.core.protocols import UNKNOWN
 from astrogate.core.values import path_of
 from astrogate.rendering.record import read_record, versions
 
@@ -47,13 +48,15 @@ class Found:
         weights, dtype = self.record.get("weights"), self.record.get("dtype")
         if weights in (None, model.weights) or self._asks_for(*_CHOOSING):
             return ()
+        if str(weights).startswith(UNKNOWN):
+            return ("it was drawn with code of others in the model (a hook, a processor, a method), held nowhere",)
         told: list[str] = []
         if dtype != model.dtype and not self._asks_for("dtype"):
             told.append(f"it was drawn in {dtype}, and the model is in {model.dtype}")
         if _object(self.record.get("point")).get("fingerprint") != model.fingerprint:
             told.append("the model's weights are not those that drew it")
         elif dtype == model.dtype:
-            told.append("the model's decoder, adapters, scheduler or settings are not those that drew it")
+            told.append("the model's decoder, adapters, scheduler, hooks or settings are not those that drew it")
         return tuple(told)
 
     def _asks_for(self, *names: str) -> bool:

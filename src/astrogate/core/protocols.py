@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from astrogate.core.segment import Segment
 
 
+#: How `Model.weights` start where code of others works in a model: they are never the same again.
+UNKNOWN = "?"
+
+
 class Model(Protocol):
     """What any text-to-image diffusion model must do for Astrogate. Its classes are final.
 
@@ -53,7 +57,10 @@ class Model(Protocol):
 
     @property
     def weights(self) -> str:
-        """A hash of all that makes a picture: every part, its adapters, settings and hooks, and the scheduler."""
+        """A hash of all that makes a picture: every part, its adapters and settings, and the scheduler.
+
+        Where code of others works in them (a hook, a processor, a replaced method) it starts with `UNKNOWN`.
+        """
         ...
 
     @property

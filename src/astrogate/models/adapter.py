@@ -129,7 +129,7 @@ class PipelineModel:
     @alone
     def weights(self) -> str:
         """See `core.protocols.Model`."""
-        return identity.weights(self.parts, self.pipe.scheduler)
+        return identity.weights(self.parts, self.pipe.scheduler, self.pipe)
 
     def point(
         self, prompt: str, *, seed: int = 0, negative: str = "", height: int | None = None, width: int | None = None

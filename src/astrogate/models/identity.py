@@ -12,6 +12,7 @@ than a second. It tells checkpoints apart, and is no seal against one who forges
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,13 +26,14 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
+from astrogate.core.protocols import UNKNOWN
 from astrogate.models.finite import FACTORS
-from astrogate.models.workings import replaced, workings
+from astrogate.models.workings import foreign, workings
 
 #: What a LoRA or an IP-Adapter adds to a checkpoint's own weights.
 _ADDED = ("lora_", "_ip.", "encoder_hid_proj.", ".processor.", "image_proj.")
-#: The tables of a scheduler that come of its settings, unless they were changed.
-_TABLES = ("betas", "alphas_cumprod")
+#: What a scheduler makes of its settings, unless it was changed, and does not change itself.
+_TABLES = ("betas", "alphas_cumprod", "_shift")
 #: Files beside the weights that a part is loaded from: of other precisions, and without their moving average.
 _SPARED = (".fp16.", ".bf16.", "non_ema")
 #: Hashes of tensors that are on a device, each with what tells that it was changed since.
@@ -68,18 +70,21 @@ def settle(modules: Iterable[nn.Module]) -> None:
             _homes.setdefault(module, folder.resolve())
 
 
-def weights(parts: Mapping[str, nn.Module], scheduler: Any) -> str:
-    """Sixteen hexadecimal digits of all that makes a picture of a point: the parts with their adapters, the settings
-    and hooks of their layers, and the scheduler.
+def weights(parts: Mapping[str, nn.Module], scheduler: Any, pipe: Any = None) -> str:
+    """Sixteen hexadecimal digits of all that makes a picture of a point: the parts with their adapters, the settings of
+    their layers, and the scheduler. Where code of others works in them, digits that are never the same again.
     """
+    if foreign({**parts, "the scheduler": scheduler, **({} if pipe is None else {"the pipeline": pipe})}):
+        return UNKNOWN + secrets.token_hex(8)
     digest = hashlib.sha256(scheduler.to_json_string().encode())
-    digest.update(str(replaced(scheduler, _TABLES, _digest)).encode())
+    own = vars(scheduler)
+    digest.update(str([_digest(x) if isinstance(x := own.get(name), Tensor) else x for name in _TABLES]).encode())
     for part, module in parts.items():
-        _update(digest, part, dict(_state(module)))
+        _update(digest, part, {**dict(module.named_buffers()), **dict(_state(module))})
         config: Any = getattr(module, "config", {})
         digest.update(str([(name, _told(config, name)) for name in FACTORS]).encode())
         for name, layer in module.named_modules():
-            digest.update(f"{part}.{name} {workings(layer, _digest)}".encode())
+            digest.update(f"{part}.{name} {workings(layer)}".encode())
     return digest.hexdigest()[:16]
 
 

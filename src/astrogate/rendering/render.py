@@ -19,7 +19,7 @@ from torch import Tensor
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.point import Point, check_tensors
 from astrogate.core.progress import unseen
-from astrogate.core.protocols import Model
+from astrogate.core.protocols import UNKNOWN, Model
 from astrogate.core.recipe import Frame, Recipe
 from astrogate.core.values import several, whole
 from astrogate.rendering.cache import FrameCache, frame_key
@@ -88,6 +88,10 @@ def _frames(
         rounds = -(-len(points) // batch_size)
         batch_size = -(-len(points) // rounds) if rounds else batch_size
     weights = "" if cache is None else model.weights
+    if weights.startswith(UNKNOWN):
+        told = "code of others works in the model (a hook, a processor, a method): its pictures are not kept"
+        warn(told, AstrogateWarning, stacklevel=4)
+        cache = None
     queue: deque[_Waiting] = deque()
     missing: dict[str, _Waiting] = {}
     sizes = set[tuple[int, int]]()
@@ -142,7 +146,7 @@ def _draw(
         pictures = _decode_joined(model, latents)
     for item, image in zip(missing, to_images(pictures[: len(missing)]), strict=True):
         item.picture, item.weights = image, weights
-        if cache is not None:
+        if cache is not None and not weights.startswith(UNKNOWN):
             cache.put(frame_key(item.point, recipe.resolved(model.dtype), weights), image)
     return weights
 

@@ -122,7 +122,7 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
         result = found[0].orthogonal_to(*found[1:])
     else:
         try:
-            factors = [float(w) for w in weights.split(",")] if weights else [1.0] * len(found)
+            factors = [float(w) for w in weights.split(",")] if weights is not None else [1.0] * len(found)
         except ValueError:
             raise AstrogateError(f"{weights!r} are no weights", "write e.g. --weights 1,-0.5") from None
         if len(factors) != len(found):

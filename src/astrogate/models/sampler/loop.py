@@ -293,4 +293,7 @@ def _tried(scheduler: Any, family: Family, seed: int = 0) -> Tensor:
 def of_kind(kind: Any, own: Any) -> Any:
     """A scheduler of a class with another one's settings. It clips samples only where those say so."""
     unsaid = "clip_sample" in signature(kind.__init__).parameters and "clip_sample" not in own.config
-    return kind.from_config(own.config, **({"clip_sample": False} if unsaid else {}))
+    found = kind.from_config(own.config, **({"clip_sample": False} if unsaid else {}))
+    if hasattr(own, "set_shift") and hasattr(found, "set_shift"):
+        found.set_shift(own.shift)
+    return found
