@@ -177,3 +177,35 @@ def test_too_many_pictures_are_refused_before_a_model_is_loaded(
     code, _, err = run(*asked, "--model", "nowhere", "-o", "frames")
     assert code == 2
     assert "ask for at most 10,000 at once" in err
+
+
+def test_one_frame_of_a_folder_comes_alone(tiny_folder: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    asked = (*SLIDE, "--model", str(tiny_folder), "--device", "cpu")
+    assert run(*asked, "-o", str(frames))[0] == 0
+    code, out, err = run("again", str(frames / "00001.png"), "-o", str(tmp_path / "one.png"))
+    assert (code, err) == (0, "")
+    assert out.strip().endswith("frame 1, the same bytes")
+    (frame,) = ag.again(frames / "00002.png")
+    assert frame.image.tobytes() == Image.open(frames / "00002.png").tobytes()
+    code, _, err = run("again", str(frames / "00002.png"), "--set", "n=2", "-o", str(tmp_path / "x.png"))
+    assert (code, "frame 2 of 2" in err) == (2, True)
+    (frames / "notes.txt").write_text("mine")
+    assert run("again", str(frames), "-o", str(tmp_path / "all"))[1].strip().endswith("the same bytes")
+
+
+@pytest.mark.parametrize("name", ["model_index.json", "x.safetensors"])
+def test_no_frames_among_the_files_of_a_checkpoint(tiny_folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
+    code, _, err = run(*SLIDE, "--model", str(tiny_folder), "--device", "cpu", "-o", str(tmp_path))
+    assert (code, f"holds {name}, too" in err) == (2, True)
+
+
+def test_a_direction_that_is_read_is_not_written_over(tiny: Any, tiny_folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "d.safetensors"
+    ag.contrast(tiny, "fat", "thin", media=("painting",), subjects=("dog",)).save(path)
+    before, model = path.read_bytes(), ("--model", str(tiny_folder))
+    for asked in (("combine", str(path)), ("export", str(path), "--to", "condelta", *model)):
+        code, _, err = run("direction", *asked, "-o", str(path))
+        assert (code, "which is read" in err) == (2, True)
+    assert path.read_bytes() == before

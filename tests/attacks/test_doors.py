@@ -455,3 +455,31 @@ def test_the_own_clip_of_a_folder_with_a_plus_is_its_own(tmp_path: Path) -> None
     assert own_part(str(tmp_path / "a+b"), "clip") == tmp_path / "a+b" / "clip"
     assert own_part(str(tmp_path / "a"), "clip") == tmp_path / "a" / "clip"
     assert own_part(f"{tmp_path / 'a+b'}+student", "clip") == tmp_path / "a+b" / "clip"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"name": ""}, "unknown model ''"),
+        ({"name": " "}, "unknown model ' '"),
+        ({"name": "+x"}, r"unknown model '\+x'"),
+        ({"device": "meta"}, "is not available"),
+        ({"device": 0}, "is not available"),
+        ({"device": 1.5}, "is not available"),
+        ({"device": ""}, "is not available"),
+        ({"offline": "no"}, "offline 'no': say True or False"),
+        ({"offload": "cpu"}, "offload 'cpu': say True or False"),
+    ],
+)
+def test_what_load_does_not_take_is_refused(given: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ag.AstrogateError, match=said):
+        load(given.pop("name", "menagerie"), **given)
+
+
+def test_strips_of_one_scale_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
+    code, _, err = run(
+        *("slide", "a fat dog", "--direction", "fat:thin", "--range", "0:0", "-n", "3", "--steps", "1"),
+        *("--model", str(tiny_folder), "--device", "cpu", "-o", str(tmp_path / "x.png")),
+    )
+    assert (code, "3 pictures from 0 to 0 are the same" in err) == (2, True)

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save, save_file
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.models.loading.load import load
 from astrogate.models.loading.trust import plain_name
+from tests.app.test_cli import run
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 
@@ -280,3 +281,28 @@ def test_a_tokenizer_asks_to_run_no_code(folder: Path, monkeypatch: pytest.Monke
     settings(folder / "tokenizer" / "tokenizer_config.json", auto_map={"AutoTokenizer": ["tok.Tok", None]})
     with suppress(AstrogateError):
         load(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("scheduler/scheduler_config.json", "prediction_type", "foo"),
+        ("scheduler/scheduler_config.json", "trained_betas", [0.1] * 5),
+        ("scheduler/scheduler_config.json", "beta_schedule", "foo"),
+        ("vae/config.json", "scaling_factor", None),
+        ("unet/config.json", "sample_size", "x"),
+        ("unet/config.json", "sample_size", []),
+        ("unet/config.json", "sample_size", -4),
+    ],
+)
+def test_settings_that_nothing_draws_by_are_one_line(
+    tiny_folder: Path, tmp_path: Path, file: str, key: str, value: Any
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    settings = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**settings, key: value}))
+    code, _, err = run(
+        *("slide", "a fat dog", "--direction", "fat:thin", "--steps", "2", "-n", "2", "--device", "cpu"),
+        *("--model", str(folder), "-o", str(tmp_path / "x.png")),
+    )
+    assert (code, len(err.splitlines())) == (2, 1), err

@@ -5,8 +5,9 @@ On the same machine, with the same versions and files, the result is the same to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from warnings import warn
@@ -21,6 +22,7 @@ from astrogate.rendering.record import read_record, versions
 
 if TYPE_CHECKING:
     from astrogate.core.protocols import Model
+    from astrogate.core.recipe import Frame
 
 #: The options that choose a model.
 _CHOOSING = ("model", "prior_model", "student", "config")
@@ -58,6 +60,23 @@ class Found:
         elif dtype == model.dtype:
             told.append("the model's decoder, adapters, scheduler, hooks or settings are not those that drew it")
         return tuple(told)
+
+    def part(self, plan: Plan) -> Plan:
+        """The part of a plan that the file holds: all, or of a folder of frames the one that it is.
+
+        Raises AstrogateError where there is no such frame any more.
+        """
+        at = self.record.get("frame")
+        if not isinstance(at, int) or self.path.is_dir():
+            return plan
+        if not 0 <= at < plan.total:
+            raise AstrogateError(f"{self.path} is frame {at} of {plan.total}", "name the folder that it lies in")
+
+        def one() -> Iterator[Frame]:
+            return islice(plan.frames(), at, at + 1)
+
+        facts = {**plan.facts, "frame": at}
+        return Plan(one, 1, facts=facts, line=f"frame {at}", whole=one, fps=plan.fps)
 
     def _asks_for(self, *names: str) -> bool:
         """Whether one of some options was changed."""
@@ -127,7 +146,7 @@ def again(path: Path | str, /, *, model: Any = None, **changes: Any) -> Any:
     model = request.load() if model is None else model
     for difference in asked.otherwise(model):
         warn(difference, AstrogateWarning, stacklevel=2)
-    plan: Plan = request.plan(model)
+    plan = asked.part(request.plan(model))
     if plan.whole is not None and Path(path).suffix.lower() == ".png":
         return list(plan.whole())
     frames = tuple(plan.frames())

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 TENSORS = (".safetensors", "")
 #: The most pictures on a sheet, and in a row of one without columns.
 _MOST, _ACROSS = 10_000, 10
-#: How pictures end that a program takes frames from.
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+#: How files end among which frames do not belong: pictures that a program would take for frames, and checkpoints.
+_OTHERS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".safetensors", ".json")
 #: What keeps a second process out of a folder of frames.
 _LOCK = ".frames.lock"
 #: What passes frames on, and may count them.
@@ -65,7 +65,7 @@ def perform(
     model = request.load() if model is None else model
     for difference in () if made is None else made.otherwise(model):
         warn(difference, AstrogateWarning, stacklevel=2)
-    plan = request.plan(model)
+    plan = request.plan(model) if made is None else made.part(request.plan(model))
     told = write(plan, output, {**found, **plan.facts}, watch or _unwatched)
     return replace(plan, line="; ".join([plan.line, *map(str, told)]))
 
@@ -118,7 +118,7 @@ def _write_frames(output: Path, frames: Iterator[Frame], total: int, more: dict[
     from astrogate.rendering.record import read_record, records, save_png
 
     own = {f"{i:05}.png" for i in range(total)}
-    others = (path for path in output.iterdir() if path.suffix.lower() in _PICTURES and path.name not in own)
+    others = (path for path in output.iterdir() if path.suffix.lower() in _OTHERS and path.name not in own)
     if (other := next(others, None)) is not None:
         raise AstrogateError(f"{output} holds {other.name}, too", "empty it, or name another folder")
     points = b"" if "request" in more else None
@@ -155,7 +155,7 @@ def record(request: Request) -> dict[str, Any]:
     }
 
 
-def check_apart(output: Path, read: Iterable[Path], *, spared: Path | None) -> None:
+def check_apart(output: Path, read: Iterable[Path], *, spared: Path | None = None) -> None:
     """Raise AstrogateError where an output is one of the files that are read for it, or the folder that one lies in.
 
     `spared` is a file that may be drawn again in its place.

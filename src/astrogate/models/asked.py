@@ -54,9 +54,9 @@ def check_negative(points: Sequence[Point], *, guided: bool, guidance: str = "gu
 
 def check_way(points: Sequence[Point], is_noisy: Callable[[], bool]) -> None:
     """Warn about points between two seeds where the sampler draws noise of its own, by one seed after the other."""
-    ways = (point.origin.get("walk") for point in points)
-    ends = ([(way[end]["seed"], way[end]["draw"]) for end in ("from", "to")] for way in ways if way)
-    if any(first != last for first, last in ends) and is_noisy():
+    ways = ((point, point.origin["walk"]) for point in points if "walk" in point.origin)
+    ends = ((point, [(way[end]["seed"], way[end]["draw"]) for end in ("from", "to")]) for point, way in ways)
+    if any((point.seed, point.draw) == first != last for point, (first, last) in ends) and is_noisy():
         warn(
             "the sampler draws noise at each step, by the seed of one key point until the next is reached: "
             "the picture jumps there; use a scheduler that draws none, such as DDIM, and eta 0",

@@ -105,7 +105,8 @@ def check_settings(scheduler: Any, autoencoder: Any, name: str) -> None:
     """Raise AstrogateError for settings that make every picture none: NaN, infinite, and zeros to divide by."""
     config = {} if autoencoder is None else autoencoder.config
     for setting in FACTORS:
-        if (value := config.get(setting)) is not None:
+        value = config.get(setting)
+        if value is not None or (setting == "scaling_factor" and setting in config):
             numbers = value if isinstance(value, (list, tuple)) else [value]
             zero = 0 in numbers and setting in ("scaling_factor", "latents_std")
             if zero or not all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers):

@@ -177,6 +177,8 @@ def spaced(low: float, high: float, n: int) -> list[float]:
             raise AstrogateError(f"scale {value:g}", "use finite scales of at most 1000 either way")
     if n == 1:
         return [high]
+    if low == high:
+        raise AstrogateError(f"{n} pictures from {low:g} to {high:g} are the same", "name two ends that differ")
     steps = [low + (high - low) * i / (n - 1) for i in range(n)]
     return [0.0 if abs(s) < 1e-12 * (abs(low) + abs(high)) else s for s in steps]
 

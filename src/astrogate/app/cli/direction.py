@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from astrogate.actions.options import Editing, Loading
-from astrogate.actions.output import TENSORS, check_output
+from astrogate.actions.output import TENSORS, check_apart, check_output
 from astrogate.app.cli.options import PATH, RANGE, edits, loads
 from astrogate.app.cli.text import printable
 from astrogate.core.errors import AstrogateError
@@ -117,6 +117,7 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
     if orthogonal and len(paths) < 2:
         raise AstrogateError("one file has no others to remove", "name two or more, or leave --orthogonal out")
     check_output(output, *TENSORS)
+    check_apart(output, paths)
     found = [Direction.load(path) for path in paths]
     if orthogonal:
         result = found[0].orthogonal_to(*found[1:])
@@ -203,6 +204,7 @@ def export(
         if form == "textual-inversion" and value is not None:
             raise AstrogateError(f"{name} {value!r}: a word stands in any prompt", "leave it out, or write condelta")
     check_output(output, *TENSORS)
+    check_apart(output, [path])
     found, model = Direction.load(path), loading.load()
     media, subjects = (
         told(found.origin, name, list[str], list(usual), str(path))

@@ -60,12 +60,17 @@ def again(file: Path, output: Path | None, changes: tuple[str, ...], seed: int |
     for difference in asked.differs:
         click.echo(printable(f"astrogate: warning: {difference}"), err=True)
     named = file if file.name not in ("", "..") else file.resolve()
-    target, before = output or named.with_name(f"again-{named.name}"), digest(file)
+    target, before = output or named.with_name(f"again-{named.name}"), _drawn(file)
     plan = perform(asked.request, target, watch=progress, made=asked)
     said = f"{target}: {plan.line}"
     if not asked.changed and target.suffix.lower() == file.suffix.lower():
-        said += ", the same bytes" if digest(target) == before else ", not the same bytes"
+        said += ", the same bytes" if _drawn(target) == before else ", not the same bytes"
     click.echo(printable(said))
+
+
+def _drawn(path: Path) -> list[str]:
+    """The keys of what was drawn: a file, or the frames in a folder, which may hold other files."""
+    return [digest(frame) for frame in (sorted(path.glob("[0-9]*.png")) if path.is_dir() else [path])]
 
 
 @click.command(short_help="Print how a file was made.")

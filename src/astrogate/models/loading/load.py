@@ -61,10 +61,15 @@ def load(
     config, prior = (None if one is None else _named(one) for one in (config, prior))
     if dtype not in ("float32", "float16", "bfloat16"):
         raise AstrogateError(f"dtype {dtype!r} is unknown", "choose float32, float16 or bfloat16")
-    device = str(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    for option, value in (("offline", offline), ("offload", offload)):
+        if value not in (True, False):
+            raise AstrogateError(f"{option} {value!r}", "say True or False")
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device is None else device
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        device = str(torch.empty(0, device=device).device)
+        if device == "meta":
+            raise RuntimeError("it holds no numbers")
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise AstrogateError(f"the device {device!r} is not available", 'use "cpu"') from error
     name, lora = parted(name, student)
     found, single = getattr(torch, dtype), Path(name) if is_file(name) and not is_shipped(name) else None
@@ -118,7 +123,9 @@ def load(
 def _named(name: str | Path) -> str:
     """A model's name as it was written: "./menagerie" is not "menagerie". Raises AstrogateError for no text."""
     path_of(name, "model")
-    return os.fspath(name)
+    if not (text := os.fspath(name)).partition("+")[0].strip():
+        raise AstrogateError(f"unknown model {text!r}", "name a diffusers folder, a file, a hub id, or menagerie")
+    return text
 
 
 def _stack(

@@ -239,9 +239,8 @@ def _scheduler(recipe: Recipe, own: Any, family: Family) -> Any:
     try:
         scheduler = copy(own) if recipe.scheduler is None else of_kind(known[name], own)
         scheduler.set_timesteps(recipe.num_inference_steps, **times)
-        if recipe.scheduler is not None:
-            _tried(copy(scheduler), family)
-    except (ValueError, TypeError, LookupError, ImportError) as error:
+        _tried(copy(scheduler), family)
+    except (ValueError, TypeError, LookupError, ImportError, RuntimeError, NotImplementedError) as error:
         raise AstrogateError(
             f"{name} does not take {recipe.num_inference_steps} steps here ({reason(error)[:120]})",
             "choose another scheduler or number of steps",

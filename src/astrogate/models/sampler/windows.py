@@ -21,9 +21,10 @@ from astrogate.models.sampler.hooks import forwarding
 
 
 def own_side(denoiser: Any, pipe: Any = None) -> int:
-    """The side of a denoiser's own latents; 0 where nothing says it."""
+    """The side of a denoiser's own latents; 0 where nothing says it, in numbers."""
     side: Any = denoiser.config.get("sample_size") or getattr(pipe, "default_sample_size", None) or 0
-    return int(side[0] if isinstance(side, (list, tuple)) else side)
+    first: Any = side[0] if isinstance(side, (list, tuple)) and side else side
+    return first if isinstance(first, int) and first > 0 else 0
 
 
 @contextmanager
