@@ -85,7 +85,7 @@ def _codes(layer: object, known: set[type]) -> Iterator[str]:
 
 def _told(name: str, value: Any) -> Any:
     """What is told of an attribute of a layer; None for what does not change its work, or is told elsewhere."""
-    if name.startswith("_"):
+    if name.startswith("_") or name == "name_or_path":  # the same model lies in many places
         return None
     if isinstance(value, _PLAIN):
         return repr(value)

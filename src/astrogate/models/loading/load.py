@@ -30,6 +30,7 @@ from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import as_student, lora_file, parted
 from astrogate.models.loading.trust import check_folder
 from astrogate.models.registry import families, require
+from astrogate.models.sampler.loop import check_steps
 
 
 @usual()
@@ -98,6 +99,7 @@ def load(
             raise AstrogateError(f"{name} draws without a prior", "leave prior out")
         check_tokenizers(pipe, name)
         check_scheduler(pipe, name)
+        check_steps(pipe, family, name)
     except AstrogateError:
         raise
     except Exception as error:  # whatever three libraries raise on files that are not what they should be
@@ -167,6 +169,7 @@ def wrap(pipe: Any, name: str = "a pipeline") -> Model:
         raise AstrogateError(f"a {kind} cannot be wrapped", f"use one of {', '.join(known)}")
     check_drawn(known[kind], pipe.config, name)
     check_scheduler(pipe, name)
+    check_steps(pipe, known[kind], name)
     check_tokenizers(pipe, name)
     model = PipelineModel(known[kind], pipe, name)
     check_adapters(model.parts)

@@ -28,6 +28,8 @@ from astrogate.models.sampler.layers import apart
 from astrogate.models.sampler.lengths import unpadded
 from astrogate.models.sampler.windows import windows
 
+#: What schedulers raise for steps and settings that they don't take.
+_CANT = (ValueError, TypeError, LookupError, ImportError, RuntimeError)
 _EMBEDS = "ip_adapter_image_embeds"
 
 
@@ -239,8 +241,9 @@ def _scheduler(recipe: Recipe, own: Any, family: Family) -> Any:
     try:
         scheduler = copy(own) if recipe.scheduler is None else of_kind(known[name], own)
         scheduler.set_timesteps(recipe.num_inference_steps, **times)
-        _tried(copy(scheduler), family)
-    except (ValueError, TypeError, LookupError, ImportError, RuntimeError, NotImplementedError) as error:
+        if recipe.scheduler is not None:
+            _tried(copy(scheduler), family)
+    except _CANT as error:
         raise AstrogateError(
             f"{name} does not take {recipe.num_inference_steps} steps here ({reason(error)[:120]})",
             "choose another scheduler or number of steps",
@@ -269,6 +272,19 @@ def draws_noise(pipe: Any, family: Family, recipe: Recipe) -> bool:
     scheduler.set_timesteps(recipe.num_inference_steps, **_times(recipe, family, scheduler))
     first, second = (_tried(copy(scheduler), family, seed) for seed in (0, 1))
     return not torch.equal(first, second)
+
+
+def check_steps(pipe: Any, family: Family, name: str) -> None:
+    """Raise AstrogateError for a scheduler that can't go through its steps: some settings are read there alone."""
+    scheduler = copy(pipe.scheduler)
+    if "step" in vars(scheduler):  # the user's own
+        return
+    try:
+        scheduler.set_timesteps(family.recipe.num_inference_steps, **_times(family.recipe, family, scheduler))
+        _tried(scheduler, family)
+    except _CANT as error:
+        told = f"{name}: its {type(scheduler).__name__} can't go through its steps ({reason(error)[:120]})"
+        raise AstrogateError(told, "restore the scheduler's settings") from error
 
 
 def _tried(scheduler: Any, family: Family, seed: int = 0) -> Tensor:
