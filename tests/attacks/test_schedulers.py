@@ -114,3 +114,12 @@ def test_a_size_that_the_pipeline_does_not_take_is_refused(tiny_folders: Callabl
         model: Any = load(str(tiny_folders(family)), device="cpu")
         with pytest.raises(AstrogateError, match=f"choose multiples of {unit}"):
             model.point("a dog", height=side, width=side)
+
+
+def test_a_step_of_the_users_own_is_left_to_the_user(tiny_folder: Path) -> None:
+    pipe: Any = load(str(tiny_folder), device="cpu").pipe  # type: ignore[attr-defined]
+    own = pipe.scheduler.step
+    pipe.scheduler.step = lambda out, *args, **more: own(out, *args, **more)
+    model = ag.wrap(pipe)
+    way = ag.walk(*(model.point("a cat", seed=seed) for seed in (1, 2))).sample(3)
+    assert len(list(ag.render(model, way, recipe=ag.Recipe(2)))) == 3

@@ -51,7 +51,7 @@ class Found:
         if weights in (None, model.weights) or self._asks_for(*_CHOOSING):
             return ()
         if str(weights).startswith(UNKNOWN):
-            return ("it was drawn with code of others in the model (a hook, a processor, a method), held nowhere",)
+            return ("code of others worked in the model (a hook, a processor, a method), which no file holds",)
         told: list[str] = []
         if dtype != model.dtype and not self._asks_for("dtype"):
             told.append(f"it was drawn in {dtype}, and the model is in {model.dtype}")
@@ -67,7 +67,7 @@ class Found:
         Raises AstrogateError where there is no such frame any more.
         """
         at = self.record.get("frame")
-        if not isinstance(at, int) or self.path.is_dir():
+        if not isinstance(at, int) or self.path.is_dir() or isinstance(self.request, Kept):
             return plan
         if not 0 <= at < plan.total:
             raise AstrogateError(f"{self.path} is frame {at} of {plan.total}", "name the folder that it lies in")
