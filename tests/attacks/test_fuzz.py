@@ -1,6 +1,7 @@
 """Every reader on files that were changed at random: what was written, or one line; soon, and in little memory.
 
-Two seconds a reader here, a minute in all; `ASTROGATE_FUZZ=10000 pytest -m slow tests/attacks/test_fuzz.py` for the long run.
+Two seconds a reader here, a minute in all; the long run is
+`ASTROGATE_FUZZ=10000 pytest -m slow tests/attacks/test_fuzz.py`.
 """
 
 from __future__ import annotations
