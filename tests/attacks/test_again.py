@@ -196,6 +196,8 @@ def test_one_frame_of_a_folder_comes_alone(tiny_folder: Path, tmp_path: Path) ->
     code, out, err = run("again", str(frames / "00001.png"), "-o", str(tmp_path / "one.png"))
     assert (code, err) == (0, "")
     assert out.strip().endswith("frame 1, the same bytes")
+    assert run("again", str(frames / "00001.png"))[1].startswith(str(tmp_path / "again-frames-00001.png"))
+    assert run(*asked, "-o", str(frames))[0] == 0
     (frame,) = ag.again(frames / "00002.png")
     assert frame.image.tobytes() == Image.open(frames / "00002.png").tobytes()
     code, _, err = run("again", str(frames / "00002.png"), "--set", "n=2", "-o", str(tmp_path / "x.png"))

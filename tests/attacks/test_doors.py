@@ -464,6 +464,7 @@ def test_the_own_clip_of_a_folder_with_a_plus_is_its_own(tmp_path: Path) -> None
         ({"name": " "}, "unknown model ' '"),
         ({"name": "+x"}, r"unknown model '\+x'"),
         ({"device": "meta"}, "is not available"),
+        ({"device": torch.device("meta")}, "is not available"),
         ({"device": 0}, "is not available"),
         ({"device": 1.5}, "is not available"),
         ({"device": ""}, "is not available"),

@@ -100,13 +100,15 @@ def test_a_walk_whose_sampler_draws_noise_is_told_to_jump(
 ) -> None:
     recipe, ends = ag.Recipe(2, scheduler=scheduler, eta=eta), [tiny.point("a cat", seed=seed) for seed in (1, 2)]
     state = torch.get_rng_state()
-    between = ag.walk(*ends).sample(3)
+    between = list(ag.walk(*ends).sample(3))
     told = said(lambda: list(ag.render(tiny, between, recipe=recipe)))
     assert [("the picture jumps" in line) for line in told] == [True] * noisy
     assert torch.equal(torch.get_rng_state(), state)
     words = ag.walk(tiny.point("a cat", seed=1), tiny.point("a dog", seed=1)).sample(3)
     assert not said(lambda: list(ag.render(tiny, words, recipe=recipe)))
     assert not said(lambda: list(ag.render(tiny, ends, recipe=recipe)))
+    elsewhere = between[1].with_noise(9)  # no longer on the way
+    assert not said(lambda: list(ag.render(tiny, [elsewhere], recipe=recipe)))
 
 
 def test_a_size_that_the_pipeline_does_not_take_is_refused(tiny_folders: Callable[[str], Path]) -> None:

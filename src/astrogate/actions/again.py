@@ -45,6 +45,12 @@ class Found:
         """Whether something else is asked for than before."""
         return self.request != self.first
 
+    @property
+    def frame(self) -> int | None:
+        """Which frame of a folder the file is; None for a file of its own."""
+        at = self.record.get("frame")
+        return at if isinstance(at, int) and not self.path.is_dir() else None
+
     def otherwise(self, model: Model) -> tuple[str, ...]:
         """What a model has otherwise than the one that drew the file; nothing where another one is asked for."""
         weights, dtype = self.record.get("weights"), self.record.get("dtype")
@@ -66,8 +72,8 @@ class Found:
 
         Raises AstrogateError where there is no such frame any more.
         """
-        at = self.record.get("frame")
-        if not isinstance(at, int) or self.path.is_dir() or isinstance(self.request, Kept):
+        at = self.frame
+        if at is None or isinstance(self.request, Kept):
             return plan
         if not 0 <= at < plan.total:
             raise AstrogateError(f"{self.path} is frame {at} of {plan.total}", "name the folder that it lies in")

@@ -43,7 +43,7 @@ def command_of(kind: type[Request]) -> click.Command:
 
 @click.command(short_help="Draw again what a file holds.")
 @click.argument("file", type=PATH)
-@click.option("-o", "--output", default=None, type=PATH, help="[default: again- and its name, beside it]")
+@click.option("-o", "--output", default=None, type=PATH, help="[default: again- and its name, beside it or its folder]")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change an option, e.g. n=9. Repeatable.")
 @click.option("--seed", default=None, type=int, help="Another first seed.")
 def again(file: Path, output: Path | None, changes: tuple[str, ...], seed: int | None) -> None:
@@ -60,6 +60,9 @@ def again(file: Path, output: Path | None, changes: tuple[str, ...], seed: int |
     for difference in asked.differs:
         click.echo(printable(f"astrogate: warning: {difference}"), err=True)
     named = file if file.name not in ("", "..") else file.resolve()
+    if asked.frame is not None:  # among the frames it would be in the way of the next run
+        folder = named.resolve().parent
+        named = folder.with_name(f"{folder.name}-{named.name}")
     target, before = output or named.with_name(f"again-{named.name}"), _drawn(file)
     plan = perform(asked.request, target, watch=progress, made=asked)
     said = f"{target}: {plan.line}"

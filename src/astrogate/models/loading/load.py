@@ -67,11 +67,12 @@ def load(
             raise AstrogateError(f"{option} {value!r}", "say True or False")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device is None else device
     try:
-        device, known = str(torch.empty(0, device=device).device), device != "meta"  # which holds no numbers
+        place = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError):
-        known = False
-    if not known:
-        raise AstrogateError(f"the device {device!r} is not available", 'use "cpu"')
+        place = None
+    if place is None or place.type == "meta":  # which holds no numbers
+        raise AstrogateError(f"the device {str(device)!r} is not available", 'use "cpu"')
+    device = str(place)
     name, lora = parted(name, student)
     found, single = getattr(torch, dtype), Path(name) if is_file(name) and not is_shipped(name) else None
     if config is not None and single is None:
