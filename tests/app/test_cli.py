@@ -88,8 +88,8 @@ def test_bad_input_is_one_line_and_exit_2(case: str, tiny_folder: Path, tmp_path
 
 def test_unknown_and_unsafe_models(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "model_index.json").write_text("{}")
-    (tmp_path / "model" / "pipeline.py").write_text("raise SystemExit(99)")
+    (tmp_path / "model" / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    (tmp_path / "model" / "None.py").write_text("raise SystemExit(99)")
     for name, words in (("no-such-model", "unknown model"), (str(tmp_path / "model"), "code in a model folder")):
         code, _, err = run(*SLIDE, "--model", name, "-o", str(tmp_path / "x.png"))
         assert code == 2

@@ -7,7 +7,6 @@ import os
 import pickle
 import shutil
 import time
-import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -121,30 +120,52 @@ def test_an_index_leads_to_safetensors_beside_it_alone(folder: Path, tmp_path: P
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("name", ["weights.dat", "model.safetensors.bak", "notes", "README.md", "x.safetensors"])
-@pytest.mark.parametrize("write", [pickled, lambda path, mark: path.write_bytes(pickle.dumps(Payload(mark)))])
+def _pickle(path: Path, mark: Path) -> None:
+    path.write_bytes(pickle.dumps(Payload(mark)))
+
+
+@pytest.mark.parametrize("file", [UNET, TEXT, "vae/config.json", "tokenizer/vocab.json", "scheduler/more.json"])
+@pytest.mark.parametrize("write", [pickled, _pickle])
 def test_pickles_are_known_by_their_content(
-    folder: Path, tmp_path: Path, name: str, write: Callable[[Path, Path], object]
+    folder: Path, tmp_path: Path, file: str, write: Callable[[Path, Path], object]
 ) -> None:
-    write(folder / "unet" / name, tmp_path / "mark")
+    write(folder / file, tmp_path / "mark")
     refused(folder, "may be pickled")
     assert not (tmp_path / "mark").exists()
 
 
-def test_archives_code_and_pointers_are_refused(folder: Path) -> None:
-    for name, content, match in (
-        ("x.py", b"print(1)", "code"),
-        ("x.so", b"\x7fELF", "code"),
-        ("x.bin", b"", "pickled"),
-        ("x.safetensors", b"version https://git-lfs.github.com/spec/v1\n", "no safetensors"),
-        ("adapter_config.json", b"{}", "adapter"),
-    ):
-        (folder / "unet" / name).write_bytes(content)
-        refused(folder, match)
-        (folder / "unet" / name).unlink()
-    with zipfile.ZipFile(folder / "pictures.zip", "w") as file:
-        file.writestr("a", "b")
-    refused(folder, "archive")
+@pytest.mark.parametrize("write", [pickled, _pickle])
+def test_what_nothing_opens_is_no_reason_to_refuse(
+    folder: Path, tmp_path: Path, write: Callable[[Path, Path], object]
+) -> None:
+    """A repository of the hub holds its weights for other libraries, too, scripts and pictures."""
+    known = load(str(folder), device="cpu").fingerprint
+    beside = ("pytorch_model.bin", "diffusion_pytorch_model.bin", "model.ckpt", "model.onnx", "flax_model.msgpack")
+    for part in ("unet", "text_encoder", "vae", "scheduler", "tokenizer", "safety_checker", "openvino", "."):
+        (folder / part).mkdir(exist_ok=True)
+        for name in (*beside, "openvino_model.bin", "weights.dat", "model.safetensors.bak", "README.md", "handler.py"):
+            write(folder / part / name, tmp_path / "mark")
+    os.mkfifo(folder / "unet" / "pipe")
+    (folder / "unet" / "elsewhere").symlink_to("/etc/hostname")
+    (folder / "text_encoder" / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "pytorch_model.bin"}}')
+    assert load(str(folder), device="cpu").fingerprint == known
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "model.ckpt", "diffusion_pytorch_model.fp16.bin"])
+def test_a_part_with_pickled_weights_alone_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder / UNET).unlink()
+    pickled(folder / "unet" / name, tmp_path / "mark")
+    refused(folder, f"has unet/{name}, and no safetensors of unet")
+    assert not (tmp_path / "mark").exists()
+
+
+def test_adapters_and_pointers_are_refused(folder: Path) -> None:
+    (folder / "unet" / "adapter_config.json").write_text("{}")
+    refused(folder, "adapter")
+    (folder / "unet" / "adapter_config.json").unlink()
+    (folder / UNET).write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    refused(folder, "no safetensors")
 
 
 def test_links_and_pipes_out_of_the_folder_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -250,6 +271,20 @@ def test_a_folder_of_half_precision_alone_is_read(folder: Path) -> None:
         path = folder / part / f"{name}.safetensors"
         path.rename(path.with_name(f"{name}.fp16.safetensors"))
     assert load(str(folder), device="cpu").fingerprint == whole
+
+
+def test_a_variant_is_read_where_it_is_asked_for(folder: Path) -> None:
+    plain = load(str(folder), device="cpu")
+    half = {name: tensor.half() for name, tensor in load_file(folder / UNET).items()}
+    save_file(half, folder / UNET.replace(".safe", ".fp16.safe"), {"format": "pt"})
+    assert load(str(folder), device="cpu").weights == plain.weights
+    model = load(str(folder), device="cpu", variant="fp16")
+    assert all(torch.equal(tensor, half[name].float()) for name, tensor in model.denoiser.state_dict().items())
+    assert model.weights != plain.weights
+    refused(folder, "no variant 'bf16': choose fp16", variant="bf16")
+    code, _, err = run("slide", "a dog", "--direction", "fat:thin", "--model", str(folder), "--variant", "int4")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no variant 'int4'" in err
 
 
 @pytest.mark.parametrize("kind", ["FlowMatchEulerDiscreteScheduler", "RePaintScheduler", "VQDiffusionScheduler"])

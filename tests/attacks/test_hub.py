@@ -16,14 +16,18 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlparse
 
+from astrogate.models.loading.locate import shipped_folder
+
 SHA = hashlib.sha1(b"a commit").hexdigest()
 TRY = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
 import astrogate as ag
+from astrogate.measure.clip import Clip
 for name in sys.argv[1:]:
     try:
-        print(json.dumps([name, ag.load(name, device="cpu").name]))
+        got = Clip(name[5:]).folder.name if name.startswith("clip:") else ag.load(name, device="cpu").name
+        print(json.dumps([name, got]))
     except ag.AstrogateError as error:
         print(json.dumps([name, str(error)]))
 """
@@ -117,22 +121,30 @@ def test_a_repository_is_looked_at_before_its_weights_are_downloaded(tiny_folder
     (root / "a" / "video" / "model_index.json").write_text(json.dumps({"_class_name": "CogVideoXPipeline"}))
     unet = root / "a" / "pickled" / "unet" / "diffusion_pytorch_model.safetensors"
     unet.rename(unet.with_suffix(".bin"))
-    ids = [f"a/{name}" for name in ("good", "index", "video", "pickled", "huge", "none")]
+    half = root / "a" / "half"
+    shutil.copytree(tiny_folder, half)
+    for path in list(half.rglob("*model.safetensors")):
+        shutil.copy(path, path.with_suffix(".bin"))
+        path.rename(path.with_name(path.name.replace(".safe", ".fp16.safe")))
+    shutil.copytree(shipped_folder() / "clip", root / "a" / "clip")
+    (root / "a" / "clip" / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    ids = [f"a/{name}" for name in ("good", "index", "video", "pickled", "huge", "none", "half")] + ["clip:a/clip"]
     with serving(root, {"a/huge": 10**15}) as (endpoint, got):
         said = tried(endpoint, tmp_path / "home", *ids, f"a/good@{SHA}")
     assert said["a/good"] == said[f"a/good@{SHA}"] == f"a/good@{SHA}"
+    assert (said["a/half"], said["clip:a/clip"]) == (f"a/half@{SHA}", SHA)
     assert "a/index holds no model_index.json" in said["a/index"]
     assert "a/video is a CogVideoXPipeline" in said["a/video"]
     assert "a/pickled has unet/diffusion_pytorch_model.bin, and no safetensors of unet" in said["a/pickled"]
     assert "GB are free" in said["a/huge"]
     assert "a/none is not available from the hub (RepositoryNotFound" in said["a/none"]
     assert all("\n" not in text for text in said.values())
-    assert {path for path in got if path.startswith("a/") and not path.startswith("a/good/")} == {
+    assert {path for path in got if path.startswith(("a/index", "a/video", "a/pickled", "a/huge", "a/none"))} == {
         f"a/{name}/model_index.json" for name in ("video", "pickled", "huge")
     }
     assert "a/good/unet/diffusion_pytorch_model.safetensors" in got
     assert not [path for path in got if path.endswith((".bin", ".py", ".png", "good/model.safetensors"))]
-    again = tried("http://127.0.0.1:9", tmp_path / "home", "a/good", "a/huge")
-    assert again["a/good"] == f"a/good@{SHA}"
+    again = tried("http://127.0.0.1:9", tmp_path / "home", "a/good", "a/huge", "clip:a/clip")
+    assert (again["a/good"], again["clip:a/clip"]) == (f"a/good@{SHA}", SHA)
     assert "a/huge" in again["a/huge"]
     assert again["a/huge"] != f"a/huge@{SHA}"

@@ -248,14 +248,12 @@ def test_unknown_models_are_refused() -> None:
             load(name)
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("unet/weights.bin", "pickled"), ("evil.py", "code"), ("vae/x.ckpt", "pickled")]
-)
-def test_unsafe_folders_are_refused(tiny_folder: Path, tmp_path: Path, name: str, words: str) -> None:
+@pytest.mark.parametrize("name", ["None.py", "unet/diffusers.py", "text_encoder/transformers.py"])
+def test_code_that_a_library_looks_for_is_refused(tiny_folder: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_folder, folder)
     (folder / name).write_bytes(b"")
-    with pytest.raises(AstrogateError, match=words):
+    with pytest.raises(AstrogateError, match="code in a model folder"):
         load(str(folder))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -93,8 +94,8 @@ def test_bad_single_files_are_refused(single: Path, tiny_folder: Path, tmp_path:
     cut.write_bytes(single.read_bytes()[:1000])
     with pytest.raises(AstrogateError, match=r"could not be (loaded|read)"):
         load(str(cut), config=str(tiny_folder), offline=True)
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "x.py").write_text("")
+    shutil.copytree(tiny_folder, tmp_path / "code")
+    (tmp_path / "code" / "unet" / "diffusers.py").write_text("")
     with pytest.raises(AstrogateError, match="code in a model folder"):
         load(str(single), config=str(tmp_path / "code"), offline=True)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from astrogate.core.recipe import Frame
 
 #: The options that choose a model.
-_CHOOSING = ("model", "prior_model", "student", "config")
+_CHOOSING = ("model", "prior_model", "student", "config", "variant")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class Loading(Request):
     offload: bool = option(False, "Offload idle parts to main memory.")
     student: bool = option(False, "Draw with the model's few-step student.")
     offline: bool = option(False, "Never ask the hub; use the local cache.")
+    variant: str | None = option(None, "Files of another precision, e.g. fp16.  [default: the plain ones, if any]")
 
     def files(self) -> dict[str, Path]:
         """See `Request.files`."""
@@ -57,6 +58,7 @@ class Loading(Request):
             offload=self.offload,
             offline=self.offline,
             student=self.student,
+            variant=self.variant,
         )
 
 

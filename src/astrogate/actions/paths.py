@@ -52,7 +52,7 @@ class Walk(Sampling):
     fast: bool = option(False, "bfloat16, and for long runs torch.compile, where they pay.")
     fps: float = option(24.0, "Frames per second of a video.", ge=0.1, le=240)
     cache: Path = option(Path("runs/frames"), _CACHE)
-    clip: str | None = option(None, "A CLIPModel folder that compares the pictures.")
+    clip: str | None = option(None, "A CLIP (folder or hub id) that compares the pictures.")
 
     def check(self) -> None:
         """See `Request.check`; picture files are read before anything heavy is loaded."""

@@ -30,6 +30,7 @@ class Stacked(Request):
     device: str | None = option(None, "cpu, cuda, mps; by default a CUDA GPU if there is one.")
     dtype: Dtype = option("float32", "What the model computes in.")
     offline: bool = option(False, "Never ask the hub; use the local cache.")
+    variant: str | None = option(None, "Files of another precision, e.g. fp16.  [default: the plain ones, if any]")
     steps: int = option(50, "Denoising steps.")
     guidance: float = option(1.0, "Guidance scale; 1 is none.")
     batch_size: int = option(8, "Pictures drawn at once.", ge=1, le=1000)
@@ -54,7 +55,7 @@ class Stacked(Request):
         from astrogate.methods.image.encode import unclip
         from astrogate.models.loading.load import load
 
-        options = {"dtype": self.dtype, "offline": self.offline, "prior": self.prior_model}
+        options = {"dtype": self.dtype, "offline": self.offline, "prior": self.prior_model, "variant": self.variant}
         return unclip(load(self.model, device=self.device, **options))  # type: ignore[arg-type]
 
     def drawn(

@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from astrogate.core.errors import AstrogateError, reason
-from astrogate.core.files import is_folder
 from astrogate.core.keys import key_of
 from astrogate.core.packages import check_python
 from astrogate.core.state import usual
@@ -31,11 +30,10 @@ from astrogate.core.values import check_pictures, path_of
 from astrogate.models.finite import check_made
 from astrogate.models.identity import digest_of
 from astrogate.models.loading.checks import check_tokenizers
-from astrogate.models.loading.locate import home, is_unclip, shipped_folder
+from astrogate.models.loading.locate import home, is_unclip, locate_part, shipped_folder
 from astrogate.models.loading.parts import load_module
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import parted
-from astrogate.models.loading.trust import check_folder
 from astrogate.models.text.prompts import check_length, check_words
 
 #: The largest ratio of a picture's sides.
@@ -44,21 +42,21 @@ _SLIM = 16
 
 @final
 class Clip:
-    """A CLIPModel folder with its tokenizer. fp16 weights are computed in float32: transformers 5 would keep fp16.
+    """A CLIPModel with its tokenizer, by its folder or hub id; `offline` asks the local cache alone.
 
-    Raises AstrogateError for a folder that is absent, not whole, or holds pickled weights.
+    fp16 weights are computed in float32: transformers 5 would keep fp16.
+
+    Raises AstrogateError for a folder that is absent, not whole, or holds pickled weights alone.
     """
 
     @usual()
-    def __init__(self, folder: Path | str, *, device: str = "cpu") -> None:
+    def __init__(self, folder: Path | str, *, device: str = "cpu", offline: bool = False) -> None:
         check_python()
         with quiet():  # it says that torchvision is missing
             from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-        self.folder = folder = path_of(folder, "folder")
-        if not is_folder(folder):
-            raise AstrogateError(f"there is no folder {folder}", "name a CLIPModel folder on this machine")
-        check_folder(folder)
+        name = str(path_of(folder, "folder"))
+        self.folder = folder = locate_part(name, "a CLIPModel", offline)
         try:
             with quiet():
                 model: Any = load_module(CLIPModel, folder, torch.float32)
@@ -242,11 +240,11 @@ def own_part(model_name: str, part: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def clip_for(model_name: str, folder: Path | str | None = None, *, device: str = "cpu") -> Clip:
-    """The CLIP that compares and reads a model's pictures: the one in `folder` (None: the model's own).
+def clip_for(model_name: str, folder: Path | str | None = None, *, device: str = "cpu", offline: bool = False) -> Clip:
+    """The CLIP that compares and reads a model's pictures: the one in `folder`, or of a hub id (None: the model's own).
 
     Raises AstrogateError for None where the model's folder holds no `clip`.
     """
     if (chosen := folder or own_part(model_name, "clip")) is None:
-        raise AstrogateError(f"{model_name} has no CLIP to see pictures with", "name a CLIPModel folder (clip)")
-    return Clip(chosen, device=device)
+        raise AstrogateError(f"{model_name} has no CLIP to see pictures with", "name one (clip)")
+    return Clip(chosen, device=device, offline=offline)

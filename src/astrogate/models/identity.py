@@ -28,14 +28,13 @@ from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import UNKNOWN
 from astrogate.models.finite import FACTORS
+from astrogate.models.loading.opened import by_variant
 from astrogate.models.workings import foreign, workings
 
 #: What a LoRA or an IP-Adapter adds to a checkpoint's own weights.
 _ADDED = ("lora_", "_ip.", "encoder_hid_proj.", ".processor.", "image_proj.")
 #: What a scheduler makes of its settings, unless it was changed, and does not change itself.
 _TABLES = ("betas", "alphas_cumprod", "_shift")
-#: Files beside the weights that a part is loaded from: of other precisions, and without their moving average.
-_SPARED = (".fp16.", ".bf16.", "non_ema")
 #: Hashes of tensors that are on a device, each with what tells that it was changed since.
 _digests: MutableMapping[Tensor, tuple[tuple[int, int, bytes], bytes]] = WeakIdKeyDictionary()
 _known: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
@@ -125,9 +124,9 @@ def _stored(module: nn.Module) -> Iterator[Mapping[str, Tensor]]:
     if folder is None or not folder.is_dir():  # it may be gone by now
         return
     for home in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):  # it does not say which part
-        found = sorted(home.glob("*.safetensors"))
-        if found:
-            yield _read([path for path in found if not any(mark in path.name for mark in _SPARED)] or found)
+        kinds = by_variant(path.name for path in home.glob("*.safetensors"))
+        for kind in sorted(kinds, key=lambda kind: kind or ""):  # the plain one first
+            yield _read([home / name for name in kinds[kind]])
 
 
 def _folder(module: nn.Module) -> Path | None:

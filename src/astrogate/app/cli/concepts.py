@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from astrogate.measure.clip import Clip
     from astrogate.methods.concept.vocabulary import Vocabulary
 
-CLIP = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that sees.")
+CLIP = click.option(
+    "--clip", "clip_folder", default=None, help="For another model: the CLIP (folder or hub id) that sees."
+)
 _run = click.argument("run", type=PATH)
 _STARTS, _JUDGES = click.Choice(get_args(Start)), click.Choice(get_args(Judge))
 PLAN = Plan()
@@ -58,7 +60,7 @@ def seeing(loading: Loading, clip_folder: str | None) -> tuple[Model, Clip, str 
     model = loading.load()
     device = next(model.module("unet").parameters()).device if hasattr(model, "pipe") else None
     kind = "cpu" if device is None else device.type
-    clip = clip_for(loading.model, clip_folder, device=str(device or "cpu"))
+    clip = clip_for(loading.model, clip_folder, device=str(device or "cpu"), offline=loading.offline)
     return model, clip, "bfloat16" if loading.dtype == "float32" and has_bfloat16(kind) else None
 
 

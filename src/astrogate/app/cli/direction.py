@@ -141,7 +141,7 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
 @click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
 @click.option("--on", default=None, help="Move only these words of the prompts.")
 @click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps in which it acts.")
-@click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder.  [default: the model's own]")
+@click.option("--clip", "clip_folder", default=None, help="A CLIP (folder or hub id).  [default: the model's own]")
 @click.option("-o", "--output", default=None, type=PATH, help="File to write.  [default: the file itself]")
 @edits
 def calibrate(

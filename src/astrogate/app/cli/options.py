@@ -93,7 +93,9 @@ def made(kind: type[Request], given: dict[str, Any]) -> Request:
 
 #: Options that commands without a request share.
 DEVICE = click.option("--device", default=None, help="cpu, cuda, mps; by default a CUDA GPU if there is one.")
-READER = click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that reads.")
+READER = click.option(
+    "--clip", "clip_folder", default=None, help="For another model: the CLIP (folder or hub id) that reads."
+)
 PATH = click.Path(path_type=Path)
 RUNS = click.option(
     "--run", "folder", default=Path("runs/planted"), show_default=True, type=PATH, help="Folder that keeps the runs."

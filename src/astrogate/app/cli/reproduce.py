@@ -74,7 +74,9 @@ def style_strength(output: Path, seed: int, seeds: int, device: str | None) -> N
 @click.option("--guidance", default=7.5, show_default=True, help="Guidance scale.")
 @click.option("--scheduler", default="DPMSolverMultistep", show_default=True, help="A diffusers scheduler.")
 @click.option("--cache", default="runs/frames", show_default=True, type=PATH, help="Folder that keeps the frames.")
-@click.option("--clip", "clip_folder", default=None, help="For another model: the CLIPModel folder that compares.")
+@click.option(
+    "--clip", "clip_folder", default=None, help="For another model: the CLIP (folder or hub id) that compares."
+)
 @loads
 def latent_walks(
     output: Path,

@@ -18,7 +18,7 @@ from astrogate.core.progress import unseen
 @click.option("--start", default=None, type=PATH, help="What the first frame should show.")
 @click.option("--end", default=None, type=PATH, help="What the last frame should show.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--clip", "clip_folder", default=None, help="A CLIPModel folder that compares the pictures.")
+@click.option("--clip", "clip_folder", default=None, help="A CLIP (folder or hub id) that compares the pictures.")
 def score(
     frames: Path, text: str | None, start: Path | None, end: Path | None, as_json: bool, clip_folder: str | None
 ) -> None:

@@ -1,32 +1,33 @@
 """A checkpoint of the hub: looked at before anything large is downloaded.
 
 The list of its files and its index come first. What no family draws, what has weights that are pickled alone and what
-the disk has no room for is refused by these, and only the files of the families' parts are downloaded.
+the disk has no room for is refused by these, and only the files that are opened are downloaded.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
+from glob import escape
 from pathlib import Path
-from typing import Any
 
 from astrogate.core.errors import AstrogateError
-from astrogate.models.family import Family, StackFamily
-from astrogate.models.loading.index import INDEX, family_named, index_of
+from astrogate.core.progress import unseen
+from astrogate.models.loading.opened import listed
 from astrogate.models.loading.trust import check_folder
-from astrogate.models.registry import families
 
-_SPARED = ["*.fp16.*", "*non_ema*", "*.py"]
-#: How pickled weights are called.
-_PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".msgpack")
 #: What the disk keeps free behind a download, in bytes.
 _ROOM = 2**30
+#: From how many bytes on a download is told.
+_TOLD = 10**8
+#: Which files of a repository are opened, by a folder that holds its first file, their names, and the repository's.
+Opened = Callable[[Path, Sequence[str], str], list[str]]
 
 
-def download(repo: str, revision: str | None, offline: bool) -> Path:
-    """The folder of a repository in the local cache, with all that its family needs.
+def download(repo: str, revision: str | None, offline: bool, first: str, opened: Opened) -> Path:
+    """The folder of a repository in the local cache, with all files that are opened; `first` is looked at before them.
 
     With `offline`, and where the hub does not answer, that is what the cache holds. Raises AstrogateError for what is
     not there, and for what is not usable.
@@ -34,11 +35,14 @@ def download(repo: str, revision: str | None, offline: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     name = f"{repo}@{revision}" if revision else repo
-    patterns = wanted()
-    get = partial(snapshot_download, repo, allow_patterns=patterns, ignore_patterns=_SPARED)
+    get = partial(snapshot_download, repo, revision=revision)
     try:
-        seen = not offline and _looked_at(repo, revision, name, patterns)
-        folder = Path(get(revision=revision, local_files_only=not seen))
+        files = None if offline else _looked_at(repo, revision, name, first, opened)
+        if files is None:
+            folder = Path(get(allow_patterns=[first], local_files_only=True))
+            files = opened(folder, listed(folder), name)
+        else:
+            folder = Path(get(allow_patterns=[escape(file) for file in files]))
     except AstrogateError:
         raise
     except Exception as error:  # whatever the hub's library raises
@@ -47,71 +51,43 @@ def download(repo: str, revision: str | None, offline: bool) -> Path:
         raise AstrogateError(
             f"{name} is not available {where} ({reason})", "check the name, or name a local folder"
         ) from error
-    check_folder(folder, patterns)
+    check_folder(folder, files)
     return folder
 
 
-def wanted() -> list[str]:
-    """Patterns of the files that the families' parts consist of."""
-    parts = {"vae", "scheduler", "feature_extractor"}
-    for row in families():
-        if isinstance(row, Family):
-            parts |= {*row.encoders, row.denoiser, *(text.tokenizer for text in row.texts), "tokenizer", "tokenizer_2"}
-        elif isinstance(row, StackFamily):
-            parts |= {part.removeprefix("prior_") for part in row.parts} | set(row.parts)
-    tokenizers = sorted(part for part in parts if "tokenizer" in part)
-    others = sorted(part for part in parts if "tokenizer" not in part)
-    return [
-        *(INDEX, "language.json", "card.json"),
-        *(f"{tokenizer}/*" for tokenizer in tokenizers),
-        *(f"{part}/{kind}" for part in others for kind in ("*.json", "*.safetensors")),
-    ]
+def _looked_at(repo: str, revision: str | None, name: str, first: str, opened: Opened) -> list[str] | None:
+    """The files of a repository that are opened; None where the hub does not answer.
 
-
-def _looked_at(repo: str, revision: str | None, name: str, patterns: list[str]) -> bool:
-    """Whether the hub answers. Raises AstrogateError for a repository that can't be used."""
+    Raises AstrogateError for a repository that can't be used.
+    """
     from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import filter_repo_objects
 
     try:
         info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=20)
     except HfHubHTTPError:
         raise
     except Exception:  # whatever says that there is no network, or that none is to be used
-        return False
+        return None
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-    if INDEX not in sizes:
-        raise AstrogateError(f"{name} holds no {INDEX}", "name a repository in the format of diffusers")
-    index = index_of(Path(snapshot_download(repo, revision=revision, allow_patterns=[INDEX])), name)
-    family_named(index, name)
-    files = list(filter_repo_objects(sizes, allow_patterns=patterns, ignore_patterns=_SPARED))
-    _check_weights(index, [*sizes], files, name)
+    if first not in sizes:
+        raise AstrogateError(f"{name} holds no {first}", "name a repository in the format of diffusers")
+    names = [file for file in sizes if not file.endswith(".py")]  # code stays where it is
+    files = opened(Path(snapshot_download(repo, revision=revision, allow_patterns=[first])), names, name)
     missing = [file for file in files if not isinstance(try_to_load_from_cache(repo, file, revision=info.sha), str)]
     _check_room(sum(sizes[file] for file in missing), name)
-    return True
-
-
-def _check_weights(index: Mapping[str, Any], files: Sequence[str], taken: Sequence[str], name: str) -> None:
-    """Raise AstrogateError for a part that has weights, none of which would be downloaded."""
-    for part in index:
-        weights = [file for file in files if file.startswith(f"{part}/") and file.endswith((*_PICKLED, ".safetensors"))]
-        if weights and not any(file.startswith(f"{part}/") and file.endswith(".safetensors") for file in taken):
-            raise AstrogateError(
-                f"{name} has {weights[0]}, and no safetensors of {part}",
-                "name a revision or a repository that has them",
-            )
+    return files
 
 
 def _check_room(size: int, name: str) -> None:
-    """Raise AstrogateError where the disk of the local cache has no room for `size` bytes."""
+    """Say how many bytes are downloaded, and raise AstrogateError where the disk has no room for them."""
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
     there = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
+    told = f"{name} takes {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {there}"
     if size + _ROOM > free:
-        raise AstrogateError(
-            f"{name} takes {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {there}",
-            "make room, or set HF_HOME to a folder on another disk",
-        )
+        raise AstrogateError(told, "make room, or set HF_HOME to a folder on another disk")
+    if size >= _TOLD and not unseen():
+        sys.stderr.write(f"{told}\n")

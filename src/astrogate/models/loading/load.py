@@ -1,6 +1,6 @@
 """Load a checkpoint: the shipped Menagerie, a diffusers folder, a single file, a hub id (`owner/name[@revision]`).
 
-Only safetensors are read; a folder that holds pickled weights or Python files is refused.
+Only safetensors are read: what else lies there is left alone, and pickled weights alone are refused.
 """
 
 from __future__ import annotations
@@ -24,11 +24,18 @@ from astrogate.models import identity
 from astrogate.models.family import Family, Row, StackFamily
 from astrogate.models.loading.checks import check_adapters, check_parts, check_scheduler, check_tokenizers, latents_vae
 from astrogate.models.loading.index import check_drawn, family_named, index_of
-from astrogate.models.loading.locate import SHIPPED, is_shipped, is_small, is_unclip, locate, shipped_folder
+from astrogate.models.loading.locate import (
+    SHIPPED,
+    check_settings,
+    is_shipped,
+    is_small,
+    is_unclip,
+    locate,
+    shipped_folder,
+)
 from astrogate.models.loading.parts import check_classes, check_layers, load_module, modules_of, tokenizers_of
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.student import as_student, lora_file, parted
-from astrogate.models.loading.trust import check_folder
 from astrogate.models.registry import families, require
 from astrogate.models.sampler.loop import check_steps
 
@@ -44,6 +51,7 @@ def load(
     offload: bool = False,
     prior: str | Path | None = None,
     student: bool = False,
+    variant: str | None = None,
 ) -> Model:
     """Load a model by name.
 
@@ -51,7 +59,8 @@ def load(
     `offline`, a hub id is looked up in the local cache alone. A single file needs `config`, a diffusers folder of its
     kind (None: that of the hub). `offload` keeps parts of a large model in main memory until they work, on a GPU.
     `prior` names the checkpoint of the prior where that is one of its own, as Kandinsky's is. With `student`, its
-    few-step student draws, which lies in its folder; "NAME+FILE" names one that lies elsewhere.
+    few-step student draws, which lies in its folder; "NAME+FILE" names one that lies elsewhere. `variant` chooses
+    files of another precision, such as "fp16", for the parts that have them (None: the plain ones, or what there is).
 
     Raises AstrogateError for what cannot or must not be loaded.
     """
@@ -79,8 +88,10 @@ def load(
         raise AstrogateError(f"config {config} does nothing beside {name}, which is no single file", "leave it out")
     folder = None
     if single is None:
-        folder, name = locate(name, offline)
-    second = None if prior is None else locate(prior, offline)[0]
+        folder, name = locate(name, offline, variant)
+    elif variant is not None:
+        raise AstrogateError(f"variant {variant!r} does nothing beside {name}, which is one file", "leave it out")
+    second = None if prior is None else locate(prior, offline, drawn=False)[0]
     merged = lora_file(folder, lora, name, own=student) if lora else None
     try:
         if folder is None:
@@ -93,9 +104,9 @@ def load(
             if isinstance(family, StackFamily):
                 if merged is not None:
                     raise AstrogateError(f"{name} has no student", "leave it out")
-                return _stack(family, folder, second, name, device, found, language)
+                return _stack(family, folder, second, name, device, found, language, variant)
             assert isinstance(family, Family)
-            pipe = _pipeline(family, folder, found, small=is_small(name))
+            pipe = _pipeline(family, folder, found, variant, small=is_small(name))
         if prior is not None:
             raise AstrogateError(f"{name} draws without a prior", "leave prior out")
         check_tokenizers(pipe, name)
@@ -139,6 +150,7 @@ def _stack(
     device: str,
     dtype: Any,
     language: frozenset[str],
+    variant: str | None,
 ) -> Model:
     """A stack of unCLIP; the shipped one shares parts with the shipped model."""
     from astrogate.models.unclip.load import load_unclip, places_of
@@ -149,7 +161,7 @@ def _stack(
         shared = dict.fromkeys(("text_encoder", "image_encoder", "feature_extractor"), shipped / "clip")
         small = {"vae": latents_vae(shipped)} if is_small(name) else {}
         places = places_of(shipped) | shared | small | places
-    model = load_unclip(family, places, name, language, device, dtype)
+    model = load_unclip(family, places, name, language, device, dtype, variant)
     check_tokenizers(SimpleNamespace(**model.stack.parts), name)
     return model
 
@@ -189,7 +201,7 @@ def _language(folder: Path) -> frozenset[str]:
     return frozenset[str](words)
 
 
-def _pipeline(family: Family, folder: Path, dtype: Any, *, small: bool) -> Any:
+def _pipeline(family: Family, folder: Path, dtype: Any, variant: str | None, *, small: bool) -> Any:
     """The pipeline of a folder that the family draws with; `small`: with the autoencoder of its latents."""
     with quiet():
         import diffusers
@@ -199,7 +211,7 @@ def _pipeline(family: Family, folder: Path, dtype: Any, *, small: bool) -> Any:
         index = {k: v for k, v in index_of(folder, str(folder)).items() if k not in family.loading}
         if small:
             index = {k: v for k, v in index.items() if k != "vae"}
-        parts, readers = modules_of(folder, index, pipeline, dtype), tokenizers_of(folder, index)
+        parts, readers = modules_of(folder, index, pipeline, dtype, variant), tokenizers_of(folder, index)
         if small:
             parts["vae"] = load_module(diffusers.AutoencoderKL, latents_vae(folder), dtype)
         pipe = pipeline.from_pretrained(folder, **kept, **family.loading, **parts, **dict.fromkeys(readers))
@@ -219,7 +231,7 @@ def _single_file(path: Path, config: str | None, dtype: Any, offline: bool, offl
     if path.suffix != ".safetensors":
         raise AstrogateError(f"{path} may be pickled", "convert it to safetensors; it is never opened")
     if config is not None and is_folder(config):
-        check_folder(Path(config))
+        check_settings(Path(config))
     with quiet():
         import diffusers
         from diffusers.loaders.single_file_utils import fetch_diffusers_config

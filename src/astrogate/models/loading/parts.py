@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from astrogate.core.errors import AstrogateError, AstrogateWarning, reason
+from astrogate.models.loading.opened import chosen_weights
 from astrogate.models.loading.quiet import quiet
 from astrogate.models.loading.trust import read_settings, settings_below
 
@@ -28,13 +29,13 @@ from astrogate.models.loading.trust import read_settings, settings_below
 _LIBRARIES = ("diffusers", "transformers")
 #: Settings that say how many layers there are.
 _COUNTS = re.compile(r"^(num|n)_(\w*_)?(layers?|blocks?|layer)$|^(layers|blocks|depth)\w*$|_layers$|_layers_per_block$")
-#: What the name of a file says of its precision.
-_VARIANT = re.compile(r"\.(fp16|bf16|fp32)(-\d+-of-\d+)?\.safetensors$")
 #: Tensors that are computed, though old files hold them.
 _COMPUTED = re.compile(r"(^|\.)(position_ids|inv_freq)$")
 
 
-def modules_of(folder: Path, index: Mapping[str, Any], pipeline: type[Any], dtype: torch.dtype) -> dict[str, nn.Module]:
+def modules_of(
+    folder: Path, index: Mapping[str, Any], pipeline: type[Any], dtype: torch.dtype, variant: str | None = None
+) -> dict[str, nn.Module]:
     """The parts with weights that a checkpoint's index names, of those that a pipeline takes.
 
     Raises AstrogateError for an index that names other classes than the libraries' own.
@@ -50,17 +51,22 @@ def modules_of(folder: Path, index: Mapping[str, Any], pipeline: type[Any], dtyp
             raise AstrogateError(f"{folder}/model_index.json leaves the class of {name} to {kind}", "name it there")
         made = getattr(import_module(library), kind, None) if library in _LIBRARIES else None
         if isinstance(made, type) and issubclass(made, nn.Module):
-            found[name] = load_module(made, folder / name, dtype)
+            found[name] = load_module(made, folder / name, dtype, variant)
     return found
 
 
-def load_module(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """A part of the class `kind`, whole. Raises AstrogateError where its file lacks a tensor, or has another shape."""
-    check_counts(folder)
-    _check_stored(folder)
+def load_module(kind: Any, folder: Path, dtype: torch.dtype, variant: str | None = None) -> Any:
+    """A part of the class `kind`, whole, from the files of a variant where it has one.
+
+    Raises AstrogateError where its files lack a tensor, or have another shape.
+    """
+    chosen, names = chosen_weights([path.name for path in folder.glob("*")], variant)
+    files = [folder / name for name in names]
+    _check_counts(folder, files)
+    _check_stored(folder, files)
     typed = {"dtype" if kind.__module__.startswith("transformers.") else "torch_dtype": dtype}
     options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "output_loading_info": True, **typed}
-    options["variant"] = _variant(folder)
+    options["variant"] = chosen
     try:
         with quiet():  # what it says is in the info, and is told below
             module, info = kind.from_pretrained(folder, **options)
@@ -95,20 +101,12 @@ def tokenizers_of(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _variant(folder: Path) -> str | None:
-    """The precision that all files of a part have in their names, such as "fp16"; None where some have none."""
-    found = {
-        match and match.group(1) for match in (_VARIANT.search(path.name) for path in folder.glob("*.safetensors"))
-    }
-    return None if not found or None in found else max(filter(None, found))
-
-
-def _check_stored(folder: Path) -> None:
+def _check_stored(folder: Path, files: Iterable[Path]) -> None:
     """Raise AstrogateError for weights that are stored as whole or complex numbers, and do not say how to read them."""
     config = folder / "config.json"
     if config.exists() and "quantization_config" in read_settings(config):
         return
-    for path in folder.glob("*.safetensors"):
+    for path in files:
         for name, told in _header(path).items():
             kind = str(told.get("dtype")) if isinstance(told, dict) else ""
             if name.endswith((".weight", ".bias")) and not kind.startswith(("F", "BF")):
@@ -121,10 +119,10 @@ def _is_of_another(folder: Path, kind: Any) -> bool:
     return isinstance(told, list) and bool(told) and kind.__name__ not in told
 
 
-def check_counts(folder: Path) -> None:
-    """Raise AstrogateError for settings that ask for more layers than the folder's files hold tensors."""
+def _check_counts(folder: Path, files: Iterable[Path]) -> None:
+    """Raise AstrogateError for settings that ask for more layers than files of a folder hold tensors."""
     config = folder / "config.json"
-    tensors = sum(len(_header(path)) for path in folder.glob("*.safetensors"))
+    tensors = sum(len(_header(path)) for path in files)
     if config.exists() and tensors:
         check_layers(config, tensors)
 

@@ -51,6 +51,7 @@ def load_unclip(
     language: frozenset[str],
     device: str,
     dtype: torch.dtype,
+    variant: str | None = None,
 ) -> UnCLIP:
     """The model of the parts in `places`, by its family's row. Raises AstrogateError where one is missing."""
     table = family.parts
@@ -64,7 +65,9 @@ def load_unclip(
         scheduler = places.get("prior_prior_scheduler", places.get("prior_scheduler"))
         places = {**places, "prior": places["prior_prior"]} | ({"prior_scheduler": scheduler} if scheduler else {})
     with quiet():
-        parts = {part: _part(places[part], where, device, dtype) for part, where in table.items() if part in places}
+        parts = {
+            part: _part(places[part], where, device, dtype, variant) for part, where in table.items() if part in places
+        }
         if "ar_prior" in parts:
             parts["codebook"] = _codebook(places["ar_prior"] / _CODEBOOK, parts)
         stack = family.make(parts)
@@ -93,7 +96,7 @@ def own_part(name: str, folder: Path, dtype: torch.dtype) -> Any:
     return _part(folder, OWN_FAMILY.parts[name], "cpu", dtype)
 
 
-def _part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
+def _part(folder: Path, where: str, device: str, dtype: torch.dtype, variant: str | None = None) -> Any:
     """One part by the class that the table names; for one of `_OWN_CLASS` by the one that its own config names."""
     if (config := _OWN_CLASS.get(where)) is not None:
         name = str(json.loads((folder / config).read_text())["_class_name"])
@@ -105,7 +108,7 @@ def _part(folder: Path, where: str, device: str, dtype: torch.dtype) -> Any:
     from_pretrained: Any = kind.from_pretrained
     if not issubclass(kind, nn.Module):
         return from_pretrained(folder, local_files_only=True)
-    return load_module(kind, folder, dtype).to(device).eval()
+    return load_module(kind, folder, dtype, variant).to(device).eval()
 
 
 def _codebook(path: Path, parts: Mapping[str, Any]) -> tuple[Codebook, torch.Tensor]:

@@ -11,8 +11,7 @@ from typing import Any
 
 from astrogate.core.errors import AstrogateError, reason
 from astrogate.models.loading.checks import latents_vae
-from astrogate.models.loading.locate import shipped_folder
-from astrogate.models.loading.trust import check_folder
+from astrogate.models.loading.locate import check_part, shipped_folder
 from astrogate.train.kit.data import PictureData
 from astrogate.train.kit.pictures import picture_data
 from astrogate.train.parts.upsampler import FACTOR
@@ -84,7 +83,7 @@ def folder_source(folder: Path, clip: Path | None, vae: Path | None, size: int) 
         if part is not None and not part.is_dir():
             raise AstrogateError(f"there is no folder {part}", "name a folder that save_pretrained wrote")
         if part is not None:
-            check_folder(part)
+            check_part(part)
     cores, tokenizer = os.cpu_count() or 1, None if clip is None else _tokenizer(clip)
     return Source(lambda made, side: picture_data(made, folder, tokenizer, size=side, workers=cores), clip, vae, size)
 
