@@ -72,10 +72,16 @@ def family(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.fixture(scope="session")
+def tiny_models(tiny_folders: Callable[[str], Path]) -> Callable[[str], Model]:
+    """A tiny checkpoint by its family, loaded when it is first asked for; a test leaves it as it was."""
+    return cache(lambda family: load(str(tiny_folders(family)), device="cpu"))
+
+
 @pytest.fixture
-def model(tiny_folders: Callable[[str], Path], family: str) -> Model:
+def model(tiny_models: Callable[[str], Model], family: str) -> Model:
     """A tiny checkpoint of every family in turn."""
-    return load(str(tiny_folders(family)), device="cpu")
+    return tiny_models(family)
 
 
 @pytest.fixture(scope="session")
