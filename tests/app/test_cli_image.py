@@ -80,10 +80,12 @@ def test_manipulations(folder: str, images: tuple[str, str], tmp_path: Path) -> 
 def test_components_of_a_folder_of_pictures(folder: str, images: tuple[str, str], tmp_path: Path) -> None:
     gallery = tmp_path / "gallery"
     gallery.mkdir()
-    for i in range(33):
-        Image.new("RGB", (16, 16), (7 * i, 255 - 5 * i, (31 * i) % 256)).save(gallery / f"{i}.png")
-    args = ("probe", images[0], "--pictures", str(gallery), "--ranks", "1,32", "-o", str(tmp_path / "x.png"))
-    assert run(*args, "--model", folder, *QUICK)[0] == 0
+    for i in range(9):
+        Image.new("RGB", (16, 16), (27 * i, 255 - 25 * i, (31 * i) % 256)).save(gallery / f"{i}.png")
+    args = ("probe", images[0], "--pictures", str(gallery), "-o", str(tmp_path / "x.png"), "--model", folder, *QUICK)
+    assert run(*args, "--ranks", "1,8")[0] == 0  # of more dimensions
+    code, _, err = run(*args, "--ranks", "1,9")
+    assert (code, err.strip()) == (2, "astrogate: 9 components of 9 pictures: name a folder of more")
 
 
 def test_the_prior_of_kandinsky_is_named(images: tuple[str, str], tmp_path: Path) -> None:
@@ -92,7 +94,15 @@ def test_the_prior_of_kandinsky_is_named(images: tuple[str, str], tmp_path: Path
     code, _, err = run(*args)
     assert code == 2
     assert "name the folder of its prior" in err
-    assert run(*args, "--prior-model", str(tmp_path / "k" / "prior-pipeline"))[0] == 0
+    prior = ("--prior-model", str(tmp_path / "k" / "prior-pipeline"))
+    assert run(*args, *prior)[0] == 0
+    named = ("--model", str(tmp_path / "k"), *prior, "--steps", "1", "--guidance", "1", "--size", "16")
+    walk = ("walk", "a dog", "--to-seed", "1", "-n", "2", "--cache", str(tmp_path / "c"), "-o", str(tmp_path / "f"))
+    code, _, err = run(*walk, *named)
+    assert code == 0, err
+    code, _, err = run("slide", "a dog", "--direction", "fat:thin", "-n", "2", "-o", str(tmp_path / "x.png"), *named)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "reads no text: move its image embedding" in err
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ def test_decoding_is_a_fixed_point() -> None:
 def test_too_few() -> None:
     with pytest.raises(AstrogateError, match="more than 32"):
         fit_codebook(embeddings(32, 1))
+    with pytest.raises(AstrogateError, match="8 embeddings for 8 components"):
+        fit_codebook(embeddings(8, 1), rank=8)
+    few = embeddings(8, 1)
+    assert relative_error(few, fit_codebook(few, rank=7).project(few)) < 1e-6
 
 
 def test_the_effective_rank_counts_directions_alike() -> None:

@@ -33,6 +33,7 @@ class Loading(Request):
     device: str | None = option(None, "cpu, cuda, mps; by default a CUDA GPU if there is one.")
     dtype: Dtype = option("float32", "What the model computes in.")
     config: str | None = option(None, "For a single file: a diffusers folder of its kind.")
+    prior_model: str | None = option(None, "The prior's own checkpoint, as Kandinsky has it.")
     offload: bool = option(False, "Offload idle parts to main memory.")
     student: bool = option(False, "Draw with the model's few-step student.")
     offline: bool = option(False, "Never ask the hub; use the local cache.")
@@ -55,6 +56,7 @@ class Loading(Request):
             device=self.device,
             dtype=self.dtype,
             config=self.config,
+            prior=self.prior_model,
             offload=self.offload,
             offline=self.offline,
             student=self.student,

@@ -258,10 +258,16 @@ class Probe(Shown):
 
     def check(self) -> None:
         """See `Request.check`."""
+        from astrogate.rendering.pixels import picture_files
+
         if not all(rank >= 1 for rank in self.ranks):
             raise AstrogateError(f"ranks {', '.join(map(str, self.ranks))}", "use numbers of 1 or more")
         if self.pictures is not None and not self.pictures.is_dir():
             raise AstrogateError(f"{self.pictures} is no folder", "name a folder of pictures")
+        if self.pictures is not None and max(self.ranks) >= (count := len(picture_files(self.pictures))):
+            raise AstrogateError(
+                f"{max(self.ranks)} components of {counted(count, 'picture')}", "name a folder of more"
+            )
         super().check()
 
     def folders(self) -> tuple[Path | None, ...]:

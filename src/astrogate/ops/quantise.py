@@ -65,15 +65,15 @@ def fit_codebook(z: Tensor, *, error: float = 0.01, rank: int | None = None, buc
     """A codebook of embeddings [n, d]: as few components as keep the relative squared error of the deviations from
     the mean under `error`, or `rank` of them.
 
-    Raises AstrogateError for fewer embeddings than dimensions.
+    Raises AstrogateError for no more embeddings than components; how many keep an error, only more than d can tell.
     """
     if not isinstance(z, Tensor) or z.ndim != 2 or not z.is_floating_point() or not z.isfinite().all():  # pyright: ignore[reportUnnecessaryIsInstance]
         raise AstrogateError(f"embeddings {list(z.shape)} of {z.dtype}", "give a tensor of finite ones [n, d]")
     n, d = z.shape
-    if n <= d:
-        raise AstrogateError(f"{n} embeddings of {d} dimensions", f"fit on more than {d}")
     buckets = whole(buckets, "{} buckets", 2, 2**20)
     rank = None if rank is None else whole(rank, "{} components", 1, d)
+    if n <= (least := rank or d):
+        raise AstrogateError(f"{n} embeddings for {least} components of {d} dimensions", f"fit on more than {least}")
     error = real(error, "an error of {}", 0, 1)
     if not (z != z[:1]).any():
         raise AstrogateError("all embeddings are the same", "fit on different ones")

@@ -23,6 +23,7 @@ from astrogate.core.parts import Parts, Steer, Window
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.methods.concept.pseudo_point import Making, basis_place, basis_points
+from astrogate.models.text.prompts import first_segment
 
 #: Beyond this a concept is that one word.
 LIMIT = 1000.0
@@ -117,7 +118,7 @@ def direction_of(model: Model, basis: Basis, word: str) -> Direction:
     """
     kept = _checked(basis, word, [])
     without, whole = (basis_points(model, kept.scaled({word: factor}), [0])[0] for factor in (0.0, 1.0))
-    (segment, *_) = model.segments(basis_place(basis).text)
+    segment = first_segment(model, basis_place(basis).text)
     span = segment.find(basis_place(basis).standin, last=True)
     assert span is not None
     moved = _moved(without, whole)

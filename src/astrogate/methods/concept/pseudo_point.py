@@ -14,6 +14,7 @@ from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.segment import WORD, places, words_of
 from astrogate.core.texts import check_text
+from astrogate.models.text.prompts import first_segment
 from astrogate.models.text.pseudo_word import encoders, standing_in
 
 #: Makes a point of a text and a seed.
@@ -71,7 +72,7 @@ def place_of(prompt: str, concept: str | None, standins: Iterable[str]) -> Place
 
 def check_place(model: Model, place: Place) -> None:
     """Raise AstrogateError for a prompt that is cut off before its concept."""
-    if model.segments(place.text)[0].find(place.standin, last=True) is None:
+    if first_segment(model, place.text).find(place.standin, last=True) is None:
         raise AstrogateError(
             f"the prompt {place.prompt!r} is cut off before {place.concept!r}",
             "write a shorter prompt, the concept nearer its start",

@@ -25,7 +25,7 @@ from astrogate.core.seeds import checked
 from astrogate.core.state import learning
 from astrogate.core.values import number, real, whole
 from astrogate.methods.edit.contrast import MEDIA, SUBJECTS, check_grid, states_by_role
-from astrogate.models.text.prompts import expanded
+from astrogate.models.text.prompts import expanded, first_segment
 from astrogate.models.text.pseudo_word import encoders, standing_in
 
 _ROLES = ("subject", "end")
@@ -75,7 +75,7 @@ def textual_inversion(
     fitted, kept = subjects[:-held], subjects[-held:]
     if not fitted:
         raise AstrogateError(f"{len(subjects)} subjects", "name two or more")
-    low, high = model.segments(word)[0].find(word) or (0, 0)
+    low, high = first_segment(model, word).find(word) or (0, 0)
     read = [tokenizer(expanded(word, tokenizer)[0]).input_ids[low:high] for tokenizer, _ in pairs]
     vectors = [nn.Parameter(table.weight[ids].detach().clone()) for ids, (_, table) in zip(read, pairs, strict=True)]
     goals = {

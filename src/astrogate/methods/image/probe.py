@@ -59,9 +59,10 @@ def check_ranks(codebook: Codebook, ranks: Sequence[int]) -> list[int]:
 
 @usual()
 def components_of(stack: UnCLIP, folder: Path) -> Codebook:
-    """The principal components of the embeddings of a folder's pictures (PNG, JPEG, WebP), all that there are.
+    """The principal components of the embeddings of a folder's pictures (PNG, JPEG, WebP), all that there are:
+    one fewer than pictures, and at most one a dimension.
 
-    Warns about pictures that can't be read, and leaves them out. Raises AstrogateError for a folder without any.
+    Warns about pictures that can't be read, and leaves them out. Raises AstrogateError for a folder of fewer than two.
     """
     files = picture_files(folder)
     side, found = stack.picture_size, list[torch.Tensor]()
@@ -75,5 +76,6 @@ def components_of(stack: UnCLIP, folder: Path) -> Codebook:
         found += [stack.embed(torch.stack(part))] if part else []
     if not found:
         raise AstrogateError(f"{folder} holds no pictures", "name a folder of PNG, JPEG or WebP files")
-    z = torch.cat(found)
-    return fit_codebook(z, rank=z.shape[1])
+    if len(z := torch.cat(found)) < 2:
+        raise AstrogateError(f"{folder} holds one picture", "name a folder of many: r components need r + 1")
+    return fit_codebook(z, rank=min(z.shape[1], len(z) - 1))

@@ -25,9 +25,20 @@ def check_prompt(prompt: str) -> None:
         raise AstrogateError("the prompt is empty", 'say what to draw, e.g. "a painting of a dog"')
 
 
+def first_segment(model: Model, text: str) -> Segment:
+    """Where the words of a text are among the tokens of a model's first encoder.
+
+    Raises AstrogateError for a model whose denoiser reads no text.
+    """
+    found = model.segments(text)
+    if not found:
+        raise AstrogateError(f"the decoder of {model.name} reads no text", "move its image embedding")
+    return found[0]
+
+
 def check_tokens(model: Model, text: str) -> None:
     """Raise AstrogateError for a text that becomes no token at all, or more of them than a model reads."""
-    segment = model.segments(text)[0]
+    segment = first_segment(model, text)
     if segment.first == segment.end:
         raise AstrogateError(f"{text!r} becomes no token in {model.name}", "use a word that its tokenizer knows")
     if len(segment.words) < len(said := WORD.findall(text)):

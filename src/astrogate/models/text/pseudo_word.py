@@ -17,6 +17,7 @@ from astrogate.core import archive
 from astrogate.core.errors import AstrogateError
 from astrogate.core.protocols import Model
 from astrogate.models.registry import require
+from astrogate.models.text.prompts import first_segment
 
 #: The keys under which other programs look for the embeddings of one and of two text encoders.
 _KEYS = (("emb_params",), ("clip_l", "clip_g"))
@@ -63,7 +64,7 @@ def standing_in(model: Model, word: str, vectors: Sequence[Tensor], prompts: Seq
 
 
 def _span(model: Model, word: str, prompt: str) -> tuple[int, int]:
-    span = model.segments(prompt)[0].find(word, last=True)
+    span = first_segment(model, prompt).find(word, last=True)
     if span is None:
         raise AstrogateError(
             f"{prompt!r} is cut off before {word!r}", "write a shorter prompt, the word nearer its start"
