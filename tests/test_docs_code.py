@@ -1,7 +1,7 @@
 """The code in README and docs runs: every page by itself, block after block, in a folder with the files that it names.
 
-Python is run, and so are the commands that draw; a command that measures or trains is parsed. Pictures take two steps,
-paths few frames, and optimisations a step or two.
+Python is run, and so are the commands that draw; a command that measures or trains is parsed. Pictures are small and
+take two steps, paths few frames, and optimisations a step or two.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from astrogate.methods.image import encode
 from astrogate.methods.path import pace
 from astrogate.models.adapter import PipelineModel
 from astrogate.models.loading import load as loading
-from astrogate.models.loading.locate import shipped_folder
+from astrogate.models.loading.locate import SHIPPED, SMALL, UNCLIP_SHIPPED, UNCLIP_SMALL, shipped_folder
 from astrogate.models.text.pseudo_word import save_pseudo_word
 from astrogate.models.unclip.adapter import UnCLIP
 from astrogate.models.unclip.upsampling import Upsampler
@@ -51,6 +51,8 @@ QUICK = ("again", "blend", "diff", "direction", "imagine", "insert", "probe", "s
 #: Steps of a picture, where two show nothing.
 _STEPS = {"bias": 8}
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: What ships, at 64 px: it is quicker.
+_SMALL = {SHIPPED: SMALL, UNCLIP_SHIPPED: UNCLIP_SMALL}
 _loaded = cache(loading.load)
 
 
@@ -63,7 +65,7 @@ def blocks(page: Path) -> Iterator[tuple[str, str, int]]:
 
 @pytest.fixture
 def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two steps a picture, six frames a path, few pictures and steps for what is fitted; models are loaded once."""
+    """Small pictures of two steps, six frames a path, little that is fitted; models are loaded once."""
     steps = _STEPS.get(request.node.callspec.params["page"].stem, 2)
 
     def short(recipe: Recipe) -> Recipe:
@@ -90,12 +92,13 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Plan.__init__, "__defaults__", tuple(
         plan.get(field.name, value) for field, value in zip(fields(Plan), Plan.__init__.__defaults__, strict=True)
     ))  # fmt: skip
-    monkeypatch.setattr(loading, "load", lambda name="menagerie", **options: _loaded(name, **options))
+    monkeypatch.setattr(loading, "load", lambda name=SHIPPED, **options: _loaded(_SMALL.get(name, name), **options))
     monkeypatch.setattr(encode, "invert", inverted)
     default(UnCLIP.imagine, num_inference_steps=2)
     enlarge, timed = Upsampler.__call__, pace.pace
+    corner = {"num_inference_steps": 2}  # a corner of each picture is enlarged
     monkeypatch.setattr(
-        Upsampler, "__call__", lambda *a, **options: enlarge(*a, **{**options, "num_inference_steps": 2})
+        Upsampler, "__call__", lambda self, x, **options: enlarge(self, x[..., :64, :64], **{**options, **corner})
     )
     monkeypatch.setattr(
         pace, "pace", lambda model, path, n, *rest, **options: timed(model, path, min(n, 6), *rest, **options)
@@ -109,7 +112,7 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 def folder(tmp_path: Path, tiny_folders: Folders) -> Path:
     """A folder with the pictures and models that pages name."""
     random = np.random.default_rng(0)
-    for name, side in (("dog", 256), ("cat", 256), ("edges", 64)):
+    for name, side in (("dog", 64), ("cat", 64), ("edges", 64)):
         Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)).save(tmp_path / f"{name}.png")
     (tmp_path / "my-xl-model").symlink_to(tiny_folders("stable_diffusion_xl"))
     return tmp_path

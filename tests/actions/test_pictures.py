@@ -67,7 +67,8 @@ def test_ranks_are_looked_at_before_the_inversion(
         Probe.of(image=picture, ranks="2,0").check()
     with pytest.raises(AstrogateError, match="is no folder: name a folder of pictures"):
         Probe.of(image=picture, pictures=picture).check()
-    Probe.of(image=picture, pictures=picture.parent).check()
+    with pytest.raises(AstrogateError, match="32 components of 1 picture: name a folder of more"):
+        Probe.of(image=picture, pictures=picture.parent).check()
     monkeypatch.setattr(Probe, "encoded", failing("inverts"))
     with pytest.raises(AstrogateError, match="rank 99: choose from 1 to 6"):
         Probe.of(image=picture, ranks="1,99").plan(stack)

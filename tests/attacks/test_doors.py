@@ -309,18 +309,18 @@ def test_a_stack_stays_what_it_is(stack: Any) -> None:
 
 def test_a_folder_is_bounded_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from astrogate.actions import request
-    from astrogate.models.loading import trust
+    from astrogate.models.loading import opened
 
     for i in range(12):
         (tmp_path / f"{i}.json").write_text("{}")
-    monkeypatch.setattr(trust, "_FILES", 10)
+    monkeypatch.setattr(opened, "_FILES", 10)
     monkeypatch.setattr(request, "_MOST", 10)
-    for look in (trust.check_folder, request.digest):
+    for look in (opened.listed, request.digest):
         with pytest.raises(ag.AstrogateError, match="more than 10 files"):
             look(tmp_path)
     (tmp_path / "11.json").unlink()
     (tmp_path / "10.json").unlink()
-    trust.check_folder(tmp_path)
+    opened.listed(tmp_path)
     assert len(request.digest(tmp_path)) == 16
 
 

@@ -113,10 +113,12 @@ def listed(folder: Path) -> list[str]:
     Raises AstrogateError for one that holds too many to be a checkpoint's.
     """
     found: list[str] = []
-    for path in islice(folder.iterdir(), _FILES):
-        inside = [f"{path.name}/{file.name}" for file in islice(path.iterdir(), _FILES)] if path.is_dir() else []
+    for path in islice(folder.iterdir(), _FILES + 1):
+        inside = [f"{path.name}/{file.name}" for file in islice(path.iterdir(), _FILES + 1)] if path.is_dir() else []
         found += inside or [path.name]
-    if len(found) >= _FILES:
+        if len(found) > _FILES:
+            break
+    if len(found) > _FILES:
         raise AstrogateError(f"{folder} holds more than {_FILES:,} files", "name the folder of one checkpoint")
     return found
 
