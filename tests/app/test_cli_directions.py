@@ -150,7 +150,7 @@ BAD = {
         ("direction", "fit", "--toward", "fat", "--away", "thin", *FEW, "--template", "a {medium} {subject}"),
         "has no {word}",
     ),
-    "no CLIP for another model": (("direction", "calibrate", "fat.safetensors"), "CLIPModel folder (clip)"),
+    "no CLIP for another model": (("direction", "calibrate", "fat.safetensors"), "CLIPModel folder or hub id (clip)"),
 }  # fmt: skip
 
 

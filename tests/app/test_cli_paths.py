@@ -194,7 +194,7 @@ def test_score_reads_folders_and_videos(using: tuple[str, ...], clip_folder: str
         (("walk", "a cat", "--from-seed", "1", "--to-seed", "1"), "the same"),
         (("walk", "a cat", "-o", "walk.avi"), "no video"),
         (("walk", "a cat", "--start-image", "nowhere.png"), "no picture"),
-        (("walk", "a cat", "--timing", "even"), "CLIPModel folder (clip)"),
+        (("walk", "a cat", "--timing", "even"), "CLIPModel folder or hub id (clip)"),
         (("walk", "a cat", "--fps", "0"), "fps 0: use 0.1 or more"),
         (("pan", "a cat", "--how", "canvas", "--wide", "1"), "wide 1: use 2 or more"),
     ],

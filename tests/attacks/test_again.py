@@ -140,7 +140,7 @@ OVER = {
     "a link to it": ("vary", "a.png", "-o", "link.png"),
     "the second one": ("blend", "a.png", "b.png", "-o", "b.png"),
     "the folder of it": ("diff", "00000.png", "--after", "a dog", "-o", "."),
-    "the folder of pictures": ("probe", "sub/c.png", "--pictures", "pics", "-o", "pics"),
+    "the folder of pictures": ("probe", "sub/c.png", "--pictures", "pics", "--ranks", "1", "-o", "pics"),
     "where a walk starts": ("walk", "a dog", "--start-image", "a.png", "-o", "a.png"),
     "a direction": ("slide", "a dog", "--direction", "d.png", "-o", "d.png"),
 }
@@ -149,7 +149,7 @@ OVER = {
 @pytest.mark.parametrize("kind", OVER)
 def test_what_is_read_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("a.png", "b.png", "00000.png", "sub/c.png", "pics/1.png", "d.png"):
+    for name in ("a.png", "b.png", "00000.png", "sub/c.png", "pics/1.png", "pics/2.png", "d.png"):
         Path(name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (16, 16), (len(name), 9, ord(name[0]))).save(name)
     Path("link.png").symlink_to("a.png")

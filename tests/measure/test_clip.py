@@ -22,7 +22,7 @@ def test_the_shipped_folder_has_its_own_clip_however_it_is_named() -> None:
 
 
 def test_a_folder_that_holds_a_clip_is_seen_by_it(tmp_path: Path) -> None:
-    with pytest.raises(AstrogateError, match=r"has no CLIP to see .*: name one \(clip\)"):
+    with pytest.raises(AstrogateError, match=r"has no CLIP to see .*: name a CLIPModel folder or hub id \(clip\)"):
         clip_for(str(tmp_path), None)
     clip_model(tmp_path / "clip")
     assert clip_for(str(tmp_path), None).side == clip_for("anything", tmp_path / "clip").side

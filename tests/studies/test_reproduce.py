@@ -119,6 +119,6 @@ def test_another_model_needs_a_clip(tiny_folder: Path, tmp_path: Path) -> None:
     ):
         code, _, err = run(*args, "--model", str(tiny_folder))
         assert (code, len(err.splitlines())) == (2, 1)
-        assert "CLIPModel folder (clip)" in err
+        assert "CLIPModel folder or hub id (clip)" in err
     with pytest.raises(AstrogateError, match="CLIPModel folder"):
         leaderboard.readers("elsewhere", None)

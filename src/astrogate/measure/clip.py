@@ -246,5 +246,6 @@ def clip_for(model_name: str, folder: Path | str | None = None, *, device: str =
     Raises AstrogateError for None where the model's folder holds no `clip`.
     """
     if (chosen := folder or own_part(model_name, "clip")) is None:
-        raise AstrogateError(f"{model_name} has no CLIP to see pictures with", "name one (clip)")
+        fault = f"{model_name} has no CLIP to see pictures with"
+        raise AstrogateError(fault, "name a CLIPModel folder or hub id (clip)")
     return Clip(chosen, device=device, offline=offline)
