@@ -1,6 +1,7 @@
 """Checkpoints of the sizes of Stable Diffusion 1.5 and XL, with random weights in bfloat16, beside plain diffusers.
 
-1. Loading: CPU seconds and the most memory of `load` and of `from_pretrained`, a process each, medians of five in turn.
+1. Loading: CPU seconds and the most memory of `load` and of `from_pretrained`, medians of five processes, in turn:
+   the first of a process, which imports what it needs, and the third.
 2. Drawing: a strip of three pictures beside three calls of the pipeline, a process each; the first picture's time.
 3. The strip's middle picture, at scale 0, is the pipeline's own of the same seed to the bit.
 
@@ -147,11 +148,8 @@ def child(what: str, kind: str, folder: Path, *numbers: int) -> None:
     """One measure in this process: prints CPU seconds, the most memory in MB, and what it found."""
     load, told = {"plain": plain, "ours": ours}[kind], ("", 0.0)
     if what == "load":
-        import diffusers  # noqa: F401
-
-        import astrogate  # noqa: F401  (neither is charged with the imports)
-
-        seconds = cpu_seconds(lambda: load(folder))
+        seconds, _, again = (cpu_seconds(lambda: load(folder)) for _ in range(3))
+        told = ("", again)
     else:
         started = time.process_time()
         told = drawn(load, folder, *numbers)
@@ -171,9 +169,10 @@ def main(home: Path, kind: str = "sd15", side: int = 512, steps: int = 2) -> Non
     build(kind, folder)
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e9
     runs = [(measured("load", "plain", folder), measured("load", "ours", folder)) for _ in range(REPEATS)]
-    theirs, own = ([statistics.median(run[side][i] for run in runs) for i in (0, 1)] for side in (0, 1))
-    print(f"{kind}, {size:.2f} GB: from_pretrained {theirs[0]:.2f} s CPU, {theirs[1]:.0f} MB at most")
-    print(f"load {own[0]:.2f} s CPU, {own[1]:.0f} MB: {own[0] / theirs[0]:.2f} times (to reach: 1.1)")
+    theirs, own = ([statistics.median(run[which][i] for run in runs) for i in (0, 1, 3)] for which in (0, 1))
+    for name, found in (("from_pretrained", theirs), ("load", own)):
+        print(f"{kind}, {size:.2f} GB: {name} {found[0]:.2f} s CPU, again {found[2]:.2f} s, {found[1]:.0f} MB at most")
+    print(f"load: {own[0] / theirs[0]:.2f} times, again {own[2] / theirs[2]:.2f} times (to reach: 1.1)")
     calls, strip = (measured("draw", which, folder, side, steps) for which in ("plain", "ours"))
     print(f"{side} px, {steps} steps: three calls {calls[0]:.1f} s CPU, {calls[1]:.0f} MB, the first {calls[3]:.1f} s")
     print(f"a strip of three {strip[0]:.1f} s, {strip[1]:.0f} MB, the first {strip[3]:.1f} s")
