@@ -1,11 +1,12 @@
-"""Checkpoints of the sizes of Stable Diffusion 1.5 and XL, with random weights in bfloat16, beside plain diffusers.
+"""Checkpoints of the sizes of Stable Diffusion 1.5 and XL, with random weights, beside plain diffusers.
 
 1. Loading: CPU seconds and the most memory of `load` and of `from_pretrained`, medians of five processes, in turn:
    the first of a process, which imports what it needs, and the third.
 2. Drawing: a strip of three pictures beside three calls of the pipeline, a process each; the first picture's time.
 3. The strip's middle picture, at scale 0, is the pipeline's own of the same seed to the bit.
 
-The encoders have CLIP's 49,408 rows; the tokenizer that is built here fills few of them. Run: python
+Weights are stored in bfloat16, which both compute in where the processor has it, else in float32: without it, a picture
+takes minutes. The encoders have CLIP's 49,408 rows; the tokenizer that is built here fills few of them. Run: python
 benchmarks/real_size.py FOLDER [sd15|sdxl [SIDE [STEPS]]]; the folder keeps the checkpoints, of 2 and 7 GB.
 """
 
@@ -93,11 +94,18 @@ def build(kind: str, folder: Path) -> None:
         made(kind).to(torch.bfloat16).save_pretrained(folder)
 
 
+def _dtype() -> torch.dtype:
+    """What both compute in."""
+    from astrogate.models.sampler.fast import has_bfloat16
+
+    return torch.bfloat16 if has_bfloat16("cpu") else torch.float32
+
+
 def plain(folder: Path) -> Any:
     """The checkpoint as diffusers loads it."""
     import diffusers
 
-    pipe: Any = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.bfloat16, use_safetensors=True)
+    pipe: Any = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype=_dtype(), use_safetensors=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -106,7 +114,7 @@ def ours(folder: Path) -> Any:
     """The checkpoint as we load it."""
     import astrogate as ag
 
-    return ag.load(folder, device="cpu", dtype="bfloat16")
+    return ag.load(folder, device="cpu", dtype=_dtype())
 
 
 def drawn(load: Callable[[Path], Any], folder: Path, side: int, steps: int) -> tuple[str, float]:

@@ -32,6 +32,16 @@ def _shards(part: str, base: str, sizes: list[float], variant: str = "") -> dict
 _DIFFUSION = "diffusion_pytorch_model"
 _TOKENIZER = {f"tokenizer/{name}": 0.5 for name in ("merges.txt", "vocab.json", "tokenizer_config.json")}
 _TOKENIZER_2 = {name.replace("tokenizer/", "tokenizer_2/"): size for name, size in _TOKENIZER.items()}
+_XL = {
+    "_class_name": "StableDiffusionXLPipeline",
+    "scheduler": EULER,
+    "text_encoder": CLIP,
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "tokenizer": TOKEN,
+    "tokenizer_2": TOKEN,
+    "unet": UNET,
+    "vae": VAE,
+}
 
 #: Name: index, files, MB that are needed of weights.
 REPOSITORIES: dict[str, tuple[dict[str, Any], dict[str, float], float]] = {
@@ -63,16 +73,7 @@ REPOSITORIES: dict[str, tuple[dict[str, Any], dict[str, float], float]] = {
         492 + 3438 + 335,
     ),
     "Stable Diffusion XL": (
-        {
-            "_class_name": "StableDiffusionXLPipeline",
-            "scheduler": EULER,
-            "text_encoder": CLIP,
-            "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
-            "tokenizer": TOKEN,
-            "tokenizer_2": TOKEN,
-            "unet": UNET,
-            "vae": VAE,
-        },
+        _XL,
         {
             **_kinds("text_encoder", "model", 492, "onnx"),
             **_kinds("text_encoder_2", "model", 2780, "onnx_data"),
@@ -147,16 +148,7 @@ REPOSITORIES: dict[str, tuple[dict[str, Any], dict[str, float], float]] = {
         246 + 168 + 4990 + 4530 + 9980 + 9950 + 3870,
     ),
     "half precision alone, in the older names of shards": (
-        {
-            "_class_name": "StableDiffusionXLPipeline",
-            "scheduler": EULER,
-            "text_encoder": CLIP,
-            "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
-            "tokenizer": TOKEN,
-            "tokenizer_2": TOKEN,
-            "unet": UNET,
-            "vae": VAE,
-        },
+        _XL,
         {
             "text_encoder/model.fp16.safetensors": 246,
             "text_encoder_2/model.fp16.safetensors": 1390,

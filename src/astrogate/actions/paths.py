@@ -115,7 +115,7 @@ class Walk(Sampling):
         way = walk_circle(keys[0], keys[1]) if self.circling else walk(*keys, by=self.by, closed=self.loop)
         kept, clip = FrameCache(self.cache), None
         if self.timing in ("even", "retimed"):
-            clip = clip_for(self.model, self.clip)
+            clip = clip_for(self.model, self.clip, offline=self.offline)
 
         def frames() -> Iterator[Frame]:
             with fast(model, recipe, self.n) if self.fast else nullcontext((recipe, 8)) as (chosen, size):

@@ -103,7 +103,7 @@ def leakage(
     precision = "bfloat16" if loading.dtype == "float32" and not precise else loading.dtype
     model, chosen = loading.load(), tuple(range(200, 200 + seeds))
     recipe = replace(model.recipe, num_inference_steps=steps or model.recipe.num_inference_steps, dtype=precision)
-    reader, clip = leaderboard.readers(loading.model, clip_folder)
+    reader, clip = leaderboard.readers(loading.model, clip_folder, offline=loading.offline)
     reader = reader if own_reader is None else leaderboard.reader_named(own_reader)
     measured = leaderboard.bench_of(model, reader, cells, recipe, chosen)
     if tuning:
@@ -126,7 +126,7 @@ def interactions(scale: float, cells: Path, clip_folder: str | None, loading: Me
     from astrogate.studies.edit import interactions as study
     from astrogate.studies.edit.leaderboard import bench_of, contrasts, readers
 
-    reader, _ = readers(loading.model, clip_folder)
+    reader, _ = readers(loading.model, clip_folder, offline=loading.offline)
     model = loading.load()
     measured = bench_of(model, reader, cells, model.recipe)
     sliders = {a.word: (d, a.target) for a, d in contrasts(measured.model, study.WORDS)}
@@ -144,7 +144,7 @@ def calibration(ceiling: float | None, cells: Path, clip_folder: str | None, loa
     from astrogate.studies.edit import calibration as study
     from astrogate.studies.edit.leaderboard import bench_of, contrasts, readers
 
-    reader, clip = readers(loading.model, clip_folder)
+    reader, clip = readers(loading.model, clip_folder, offline=loading.offline)
     model = loading.load()
     measured = bench_of(model, reader, cells, model.recipe)
     found = contrasts(measured.model, study.WORDS)

@@ -163,7 +163,7 @@ def calibrate(
     check_output(output or path, *TENSORS)
     setup = setup.changed(seeds=max(4, setup.seeds))
     setup.check()
-    found, clip = Direction.load(path), clip_for(setup.model, clip_folder)
+    found, clip = Direction.load(path), clip_for(setup.model, clip_folder, offline=setup.offline)
     model = setup.load()
     points = [point for prompt in prompts or ("a dog",) for point in setup.points(model, prompt)]
     result = method.calibrate(

@@ -41,7 +41,7 @@ def latent_directions(output: Path, seed: int, clip_folder: str | None, loading:
     from astrogate.studies.edit.leaderboard import readers
 
     check_output(output / "latent-directions.html")
-    reader, clip = readers(loading.model, clip_folder)
+    reader, clip = readers(loading.model, clip_folder, offline=loading.offline)
     _page(output, "latent-directions", made(loading.load(), reader, clip, seed=seed, tell=click.echo))
 
 
@@ -101,7 +101,8 @@ def latent_walks(
         raise AstrogateError(f"{frames} frames", "ask for 3 or more")
     need("matplotlib", "report")
     check_output(output / "latent-walks.html")
-    recipe, clip = Recipe(steps, guidance, scheduler, dtype=loading.dtype), clip_for(loading.model, clip_folder)
+    recipe = Recipe(steps, guidance, scheduler, dtype=loading.dtype)
+    clip = clip_for(loading.model, clip_folder, offline=loading.offline)
     kept = FrameCache(cache)
     page = made(loading.load(), clip, seed=seed, frames=frames, recipe=recipe, cache=kept, tell=click.echo)
     _page(output, "latent-walks", page)

@@ -59,7 +59,7 @@ def locate(name: str, offline: bool = False, variant: str | None = None, *, draw
     """
     folder = home(name)
     if is_folder(folder):
-        check_folder(folder, _checkpoint(folder, listed(folder), name, variant, drawn=False))
+        check_checkpoint(folder, name, variant)
         return folder, name
     if is_unclip(name):
         raise AstrogateError(f"the weights of {name} are not in this package", "train them, or name another checkpoint")
@@ -76,6 +76,11 @@ def locate_part(name: str, what: str, offline: bool = False) -> Path:
         return folder
     repo, revision = _hub_id(name, f'name a folder of {what} on this machine, or a hub id "owner/name"')
     return download(repo, revision, offline, CONFIG, _part)
+
+
+def check_checkpoint(folder: Path, name: str = "", variant: str | None = None) -> None:
+    """Raise AstrogateError for the folder of a checkpoint that holds what must not be opened."""
+    check_folder(folder, _checkpoint(folder, listed(folder), name or str(folder), variant, drawn=False))
 
 
 def check_part(folder: Path) -> None:

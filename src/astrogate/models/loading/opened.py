@@ -113,14 +113,21 @@ def listed(folder: Path) -> list[str]:
     Raises AstrogateError for one that holds too many to be a checkpoint's.
     """
     found: list[str] = []
-    for path in islice(folder.iterdir(), _FILES + 1):
-        inside = [f"{path.name}/{file.name}" for file in islice(path.iterdir(), _FILES + 1)] if path.is_dir() else []
-        found += inside or [path.name]
+    for path in _inside(folder):
+        found += [f"{path.name}/{file.name}" for file in _inside(path)] or [path.name]
         if len(found) > _FILES:
             break
     if len(found) > _FILES:
         raise AstrogateError(f"{folder} holds more than {_FILES:,} files", "name the folder of one checkpoint")
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing in what is none, or can't be read."""
+    try:
+        return list(islice(folder.iterdir(), _FILES + 1))
+    except OSError:
+        return []
 
 
 def by_variant(files: Iterable[str]) -> dict[str | None, list[str]]:

@@ -67,9 +67,9 @@ def zero_shot(clip: Clip) -> ZeroShot:
     return ZeroShot(clip, texts, pairs)
 
 
-def readers(model_name: str, clip_folder: str | None) -> tuple[Reader, Clip]:
-    """Who reads a model's pictures: its own oracle and CLIP, or the CLIP that is named."""
-    clip = clip_for(model_name, clip_folder)
+def readers(model_name: str, clip_folder: str | None, *, offline: bool = False) -> tuple[Reader, Clip]:
+    """Who reads a model's pictures: its own oracle and CLIP, or the CLIP that is named; see `Clip` for `offline`."""
+    clip = clip_for(model_name, clip_folder, offline=offline)
     oracle = None if clip_folder else own_part(model_name, "oracle")
     return (load_oracle(oracle) if oracle else zero_shot(clip)), clip
 

@@ -15,7 +15,7 @@ import torch
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
 from astrogate.models.loading.checks import digest
-from astrogate.models.loading.locate import locate
+from astrogate.models.loading.locate import check_checkpoint
 from astrogate.models.loading.trust import read_settings
 from astrogate.train.kit.stages import TRAINED_ON, keep_stage
 from astrogate.train.stack.presets import UnclipPreset
@@ -42,7 +42,7 @@ def train_part(
     part = PARTS[name]
     part.check(source, preset)
     if init is not None:
-        locate(str(init))
+        check_checkpoint(init)
     trained_on = {need: digest(source.needed(need)) for need in part.needs}
     if (run / name).exists():
         if read_settings(run / name / TRAINED_ON) != trained_on:
