@@ -222,7 +222,7 @@ def test_leakage_is_measured_in_what_is_asked_for(
         raise AstrogateError(f"drawn in {recipe.dtype}", "stop here")
 
     study = "astrogate.studies.edit.leaderboard"
-    monkeypatch.setattr(f"{study}.readers", lambda *args: (None, None))
+    monkeypatch.setattr(f"{study}.readers", lambda *args, offline: (None, None))
     monkeypatch.setattr(f"{study}.bench_of", measured)
     using = ("--model", str(tiny_folder), "--device", "cpu", "-o", str(tmp_path / "page.md"))
     assert f"drawn in {dtype}:" in run("bench", "leakage", *given, *using)[2]

@@ -170,7 +170,7 @@ def test_the_command_prints_both_sides(tiny_folder: Path, tmp_path: Path, monkey
     monkeypatch.setattr(study, "WORDS", ("fat",))
     monkeypatch.setattr(study, "FIT_SUBJECTS", ("dog",))
     monkeypatch.setattr(leaderboard, "contrast", lambda model, a, b: contrast(model, a, b, **few))
-    monkeypatch.setattr(leaderboard, "readers", lambda name, clip: (Brightness(), Pixels()))
+    monkeypatch.setattr(leaderboard, "readers", lambda name, clip, *, offline: (Brightness(), Pixels()))
 
     def made_of(model: Model, reader: Brightness, folder: Path, recipe: Recipe) -> Bench:
         return Bench(
