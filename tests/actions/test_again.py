@@ -45,7 +45,7 @@ KINDS = {
     "insert": ("x.png", "insert", "a painting of a dog", "fat", "--before", "dog", "--against", "thin", "-n", "3"),
     "grid": ("x.png", "grid", "a dog", "--across", "fat:thin", "--down", "happy:sad", "-n", "2"),
     "style": ("x.png", "style", "a dog", "--phrase", "happy", "-n", "2", "--hold", "0.5:0.2"),
-    "guide": ("x.png", "guide", "a dog", "--phrase", "a cat", "-n", "2", "--window", "0:1"),
+    "guide": ("x.png", "guide", "a dog", "--phrase", "a cat", "-n", "2", "--window", "noise:1:0.1"),
     "walk MP4": ("x.mp4", "walk", "a cat", "-n", "4", "--cache", "CACHE"),
     "walk WebM": ("x.webm", "walk", "a cat", "-n", "3", "--fast", "--cache", "CACHE"),
     "walk GIF": ("x.gif", "walk", "--prompts", "a cat", "--prompts", "a dog", "-n", "4", "--cache", "CACHE"),

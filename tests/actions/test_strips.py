@@ -62,3 +62,19 @@ def test_a_range_beyond_an_edit_is_refused_before_words_are_drawn() -> None:
     with pytest.raises(AstrogateError, match="scale 60 of fat: it goes from -50 to 50"):
         Insert.of(prompt="a dog", word="fat", before="dog", range="0:60").check()
     Insert.of(prompt="a dog", word="fat", before="dog", range="-50:50").check()
+
+
+@pytest.mark.parametrize(
+    "window", ["1:0", "noise:0:1", "noise:2:0", "noise:1", "steps:0:1", "0.2", "noise:a:0", (1, 2, 3)]
+)
+def test_windows_that_are_none_are_refused_before_anything_is_loaded(window: Any) -> None:
+    with pytest.raises(AstrogateError, match=r"window|noise"):
+        Slide.of(prompt="a dog", direction="fat:thin", window=window)
+
+
+def test_a_window_by_noise_reaches_the_edit(tiny: Model, fat: Path) -> None:
+    for given in ("noise:0.8:0.1", ["noise", 0.8, 0.1]):
+        plan = Slide.of(prompt="a dog", direction=str(fat), n=2, window=given).plan(tiny)
+        (frame, *_) = plan.frames()
+        ((edit, _),) = frame.point.edits
+        assert edit.above.steers[0].window == ("noise", 0.8, 0.1)

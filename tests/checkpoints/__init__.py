@@ -12,7 +12,10 @@ from astrogate.core.edit import Edit
 from astrogate.core.parts import Half, Parts, Steer
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
 from astrogate.models.family import Family
+from astrogate.models.sampler.layers import side_by_side
+from astrogate.models.sampler.lengths import padded
 from tests.checkpoints.parts import WORDS as WORDS
 from tests.checkpoints.parts import clip_model as clip_model
 
@@ -67,3 +70,27 @@ def steered(model: Model, point: Point, half: Half = "positive", **options: Any)
     spaces = [s for s in ("prompt_embeds", "pooled_prompt_embeds") if s in model.spaces]
     steer = Steer({s: torch.ones_like(point.tensors[s]) for s in spaces}, 2.0, half=half, **options)
     return Edit(Parts((steer,)), model=point.model, segments=point.segments, name="everything")
+
+
+def watched(model: Any, points: list[Point], recipe: Recipe) -> list[dict[str, torch.Tensor]]:
+    """The text states that the denoiser receives, call by call."""
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def watch(module: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
+        found: dict[str, Any] = {}
+        for space in ("prompt_embeds", "pooled_prompt_embeds"):
+            if space in model.family.sites:
+                found[space] = dict(enumerate(args)) | kwargs
+                for step in model.family.sites[space].path:
+                    found[space] = found[space][step]
+        if model.family.unpadded:
+            found["prompt_embeds"] = padded(found, model.family)["prompt_embeds"]
+        found = side_by_side(found)
+        seen.append({space: states.clone() for space, states in found.items()})
+
+    handle = model.denoiser.register_forward_hook(watch, with_kwargs=True)
+    try:
+        model.denoise(points, recipe)
+    finally:
+        handle.remove()
+    return seen

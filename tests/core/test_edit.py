@@ -12,7 +12,7 @@ from torch import Tensor
 
 from astrogate.core.edit import Edit, calibrated
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Guide, Hold, Parts, Steer
+from astrogate.core.parts import Guide, Hold, Moment, Parts, Steer
 from astrogate.core.point import Point
 from astrogate.core.segment import Segment
 from astrogate.models.sampler.edits import plain
@@ -104,10 +104,10 @@ def test_a_rule_needs_the_space_that_it_turns() -> None:
 
 def test_windows_and_curves_weigh_the_move_over_the_sampling() -> None:
     steer = Steer({}, 2.0, (0.2, 1.0), curve=((0.25, 0.0), (0.75, 1.0)))
-    assert [steer.weight(u) for u in (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)] == [0, 0, 0.5, 1, 1, 0]
-    assert Steer({}, 2.0).weight(0.5) == 1
+    assert [steer.weight(Moment(u, 0.5)) for u in (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)] == [0, 0, 0.5, 1, 1, 0]
+    assert Steer({}, 2.0).weight(Moment(0.5, 0.5)) == 1
     guide = Guide({}, window=(0.2, 0.8))
-    assert [guide.acts(u) for u in (0.1, 0.2, 0.5, 0.8)] == [False, True, True, False]
+    assert [guide.acts(Moment(u, 0.5)) for u in (0.1, 0.2, 0.5, 0.8)] == [False, True, True, False]
 
 
 @pytest.mark.parametrize(

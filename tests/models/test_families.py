@@ -28,8 +28,6 @@ from astrogate.models.family import ABILITIES
 from astrogate.models.loading.load import load
 from astrogate.models.prediction import with_loss
 from astrogate.models.registry import AbilityError, families
-from astrogate.models.sampler.layers import side_by_side
-from astrogate.models.sampler.lengths import padded
 from astrogate.models.text.pseudo_word import encoders
 from astrogate.rendering.pixels import to_tensor
 from astrogate.rendering.render import render
@@ -47,6 +45,7 @@ from tests.checkpoints import (
     row,
     steered,
     unguided,
+    watched,
 )
 
 NEGATIVE = "a sad cat"
@@ -222,30 +221,6 @@ def test_capitals_and_spaces_around_a_prompt_move_no_span_where_a_pipeline_drops
         assert model.segments(prompt) == model.segments("a fat dog")
         ours = made(model, family, prompt).tensors["prompt_embeds"]
         assert torch.equal(ours, made(model, family, "a fat dog").tensors["prompt_embeds"])
-
-
-def watched(model: Any, points: list[Point], recipe: Recipe) -> list[dict[str, torch.Tensor]]:
-    """The text states that the denoiser receives, call by call."""
-    seen: list[dict[str, torch.Tensor]] = []
-
-    def watch(module: Any, args: Any, kwargs: dict[str, Any], out: Any) -> None:
-        found: dict[str, Any] = {}
-        for space in ("prompt_embeds", "pooled_prompt_embeds"):
-            if space in model.family.sites:
-                found[space] = dict(enumerate(args)) | kwargs
-                for step in model.family.sites[space].path:
-                    found[space] = found[space][step]
-        if model.family.unpadded:
-            found["prompt_embeds"] = padded(found, model.family)["prompt_embeds"]
-        found = side_by_side(found)
-        seen.append({space: states.clone() for space, states in found.items()})
-
-    handle = model.denoiser.register_forward_hook(watch, with_kwargs=True)
-    try:
-        model.denoise(points, recipe)
-    finally:
-        handle.remove()
-    return seen
 
 
 @pytest.mark.parametrize("half", ["positive", "negative", "both"])

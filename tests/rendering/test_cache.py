@@ -68,13 +68,15 @@ def test_the_key_changes_with_all_that_makes_a_picture(tiny: Model) -> None:
         (edited(steer, steer), RECIPE, "w"),
         *((edited(replace(steer, **change)), RECIPE, "w") for change in (
             {"vectors": {"prompt_embeds": 2 * states}}, {"window": (0.2, 1.0)}, {"half": "both"},
+            {"window": ("noise", 1.0, 0.2)},
             {"curve": ((0.2, 0.5), (0.8, 1.0))}, {"rule": "turn"}, {"rule": "turn", "spans": ((1, 2),)},
         )),
         *((edited(replace(knotted, knots=(knot,))), RECIPE, "w") for knot in (1.0, 2.0)),
         *((edited(steer).held(*hold), RECIPE, "w") for hold in ((0.5,), (0.5, 0.3), (0.0, 0.3))),
         *((edited(guides=(guide,), scale=scale), RECIPE, "w") for scale in (0.5, 1.0)),
         *((edited(guides=(replace(guide, **change),)), RECIPE, "w") for change in (
-            {"quantile": 0.5}, {"window": (0.2, 1.0)}, {"added": True}, {"base": "negative"},
+            {"quantile": 0.5}, {"window": (0.2, 1.0)}, {"window": ("noise", 1.0, 0.2)},
+            {"added": True}, {"base": "negative"},
         )),
     ]  # fmt: skip
     keys = [frame_key(*variant) for variant in variants]

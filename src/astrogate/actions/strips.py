@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from astrogate.actions.options import Editing, check_words, direction_of, edit_by, is_file
 from astrogate.actions.request import Plan, argument, needed, option
-from astrogate.actions.typed import Curves, Files, InputFile, Range, Settings, Texts
+from astrogate.actions.typed import WHEN_HELP, Curves, Files, InputFile, Range, Settings, Texts, When
 from astrogate.core.errors import AstrogateError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _PROMPT = "What to draw."
 _NAMED = 'A saved direction, or two words, e.g. "fat:thin".'
-_WINDOW = "Shares of the steps in which it acts."
 _RANGE = "First and last scale.  [default: the edit's own]"
 
 
@@ -36,7 +35,7 @@ class Slide(Editing):
     range: Range | None = option(None, _RANGE)
     n: int = option(7, "Pictures in a strip.", flag="-n", ge=1, le=1000)
     on: str | None = option(None, "For directions: move these words of the prompt alone.")
-    window: Range = option((0.0, 1.0), "For directions: shares of the steps in which they act.")
+    window: When = option((0.0, 1.0), f"For directions. {WHEN_HELP}")
     curve: Curves = option((), "For directions: weights over the steps, e.g. 0.2:0,0.5:1; one for all, or one each.")
     half: Literal["positive", "negative", "both"] = option("positive", "For directions: which half of guidance moves.")
 
@@ -93,7 +92,7 @@ class Insert(Editing):
     against: str | None = option(None, "The word to put there at scales below 0, e.g. thin.")
     range: Range | None = option(None, _RANGE)
     n: int = option(7, "Pictures in a strip.", flag="-n", ge=1, le=1000)
-    window: Range = option((0.2, 1.0), _WINDOW)
+    window: When = option((0.2, 1.0), WHEN_HELP)
 
     def check(self) -> None:
         """See `Request.check`."""
@@ -166,7 +165,7 @@ class Guide(Editing):
         None, "Scale of the direction in the edit that guides.  [default: 1 if it is calibrated, else 2]"
     )
     quantile: float = option(0.9, "Share of the picture that the mask leaves alone.", ge=0, lt=1)
-    window: Range = option((0.2, 1.0), _WINDOW)
+    window: When = option((0.2, 1.0), WHEN_HELP)
     on: str | None = option(None, "For a direction: move these words of the prompt alone.")
     n: int = option(5, "Pictures in a strip.", flag="-n", ge=1, le=1000)
 
@@ -208,7 +207,7 @@ class Grid(Editing):
     range: Range | None = option(None, _RANGE)
     n: int = option(5, "Pictures per side.", flag="-n", ge=1, le=100)
     on: str | None = option(None, "Move these words of the prompt alone.")
-    window: Range = option((0.0, 1.0), _WINDOW)
+    window: When = option((0.0, 1.0), WHEN_HELP)
 
     def check(self) -> None:
         """See `Request.check`."""
@@ -256,7 +255,7 @@ class Manipulate(Editing):
     most: float = option(3.0, "What the weight is multiplied by at scale 1.", gt=1, le=1000)
     n: int = option(7, "Pictures in a strip.", flag="-n", ge=1, le=1000)
     prompt: str | None = option(None, "Another prompt that contains the concept.")
-    window: Range = option((0.0, 1.0), _WINDOW)
+    window: When = option((0.0, 1.0), WHEN_HELP)
 
     def check(self) -> None:
         """See `Request.check`."""

@@ -1,4 +1,4 @@
-"""Values as a person types them, in one text each: a range, a hold, a curve, a setting, numbers, a file."""
+"""Values as a person types them, in one text each: a range, a window, a hold, a curve, a setting, numbers, a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.parts import Window, checked_window
 
 #: Shows values that are asked for, however long or deep.
 SHORT = reprlib.Repr()
@@ -35,6 +36,11 @@ def _pair(text: str) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _window(text: str) -> tuple[Any, ...]:
+    kind, _, levels = text.partition(":")
+    return ("noise", *_pair(levels)) if kind == "noise" else _pair(text)
+
+
 def _hold(text: str) -> tuple[float, float]:
     share, _, attend = text.partition(":")
     return float(share), float(attend or 1.0)
@@ -54,12 +60,16 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 _RANGE = _typed(_pair, "is not a range", "write two numbers with a colon, e.g. 0:1 or =-2:2")
+_WINDOW = _typed(_window, "is no window", "write shares of the steps, e.g. 0.2:1, or levels of noise, noise:0.8:0")
 _HOLD = _typed(_hold, "is no hold", "write a share, e.g. 1, or a share and a start, 0.5:0.2")
 _CURVE = _typed(_curve, "is not a curve", "write pairs of share and weight, e.g. 0.2:0,0.5:1")
 _SETTING = _typed(_setting, "has no scale", "write e.g. tall:short=1.5")
 _NUMBERS = _typed(_numbers, "are no whole numbers", "write them with commas, e.g. 1,4,16")
 
 Range = Annotated[tuple[float, float], _RANGE, "LOW:HIGH"]
+#: When an edit acts, checked before anything is loaded, and its help.
+When = Annotated[Window, BeforeValidator(checked_window), _WINDOW, "WINDOW"]
+WHEN_HELP = "When it acts: shares of the steps, 0.2:1, or levels of noise, noise:0.8:0."
 HoldPair = Annotated[tuple[float, float], _HOLD, "SHARE[:START]"]
 CurvePairs = Annotated[tuple[tuple[float, float], ...], _CURVE, "U:W,..."]
 Setting = Annotated[tuple[str, float], _SETTING, "SPEC=SCALE"]

@@ -7,6 +7,10 @@ A steer by s moves a state x by
     toward  slerp(x, |x| v / |v|, s) - x
     knots   linear from v_i to v_i+1 between the strengths s_i and s_i+1 (0 and no move among them)
 
+A part acts in a window of the sampling, (start, end): shares of the steps, from `start` up to and without `end`; or
+("noise", start, end): levels of noise, from `start` down to and without `end`, which mean the same for any number of
+steps. The level of x = alpha x_0 + sigma noise is sigma / (alpha + sigma): 1 is noise alone, 0 the picture.
+
 The maths is in `models.sampler.edits`.
 """
 
@@ -14,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 from astrogate.core.errors import AstrogateError
 from astrogate.core.values import pair, real, whole
@@ -25,7 +29,24 @@ if TYPE_CHECKING:
 Half = Literal["positive", "negative", "both"]
 Rule = Literal["add", "turn", "toward", "knots"]
 Curve = tuple[tuple[float, float], ...]
-Window = tuple[float, float]
+Window = tuple[float, float] | tuple[Literal["noise"], float, float]
+
+
+class Moment(NamedTuple):
+    """Where a sampling is: the share of its steps that is done, and the level of noise that is left, both 0 to 1."""
+
+    done: float
+    noise: float
+
+    def within(self, window: Window) -> bool:
+        """Whether it is in a window."""
+        if len(window) == 3:
+            return window[1] >= self.noise > window[2]
+        return window[0] <= self.done < window[1]
+
+    def before(self, window: Window) -> bool:
+        """Whether a window starts later."""
+        return self.noise > window[1] if len(window) == 3 else self.done < window[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +54,7 @@ class Steer:
     """Move spaces of the denoiser's input by `vectors`, at a strength of `scale`, in a window of the sampling.
 
     A vector has the shape of one item of its space, e.g. [tokens, width] for "prompt_embeds"; by the rule "knots" it
-    has one of these for each of `knots`, the rising strengths. `window` is a pair of shares of the steps, [start, end).
+    has one of these for each of `knots`, the rising strengths. `window` says when, in steps or in noise (see above).
     `curve` weighs the move over the sampling: pairs (share of the steps, weight), linear between them and constant
     outside. `half` says which side of classifier-free guidance is moved. `spans` are the ranges of tokens of
     "prompt_embeds" that the rule "turn" turns one by one; without any it turns the whole.
@@ -77,12 +98,13 @@ class Steer:
         if any(vector.shape[:1] != (len(self.knots),) for vector in self.vectors.values() if self.knots):
             raise AstrogateError(f"{len(self.knots)} knots", "give one vector per knot")
 
-    def weight(self, u: float) -> float:
-        """How much of the move acts when the share `u` of the steps is done: 0 outside the window."""
-        if not self.window[0] <= u < self.window[1]:
+    def weight(self, now: Moment) -> float:
+        """How much of the move acts at a moment: 0 outside the window."""
+        if not now.within(self.window):
             return 0.0
         if not self.curve:
             return 1.0
+        u = now.done
         (x0, y0), *rest = self.curve
         for x1, y1 in rest:
             if u < x1:
@@ -132,13 +154,13 @@ class Guide:
             raise AstrogateError("quantile 1", "use a share of the picture from 0 up to 1")
         object.__setattr__(self, "quantile", quantile)
 
-    def acts(self, u: float) -> bool:
-        """Whether it acts when the share `u` of the steps is done."""
-        return self.window[0] <= u < self.window[1]
+    def acts(self, now: Moment) -> bool:
+        """Whether it acts at a moment."""
+        return now.within(self.window)
 
-    def predicts(self, u: float) -> bool:
-        """Whether its row is needed when the share `u` of the steps is done: it acts, or builds up its momentum."""
-        return self.acts(u) or (self.momentum[0] > 0 and u < self.window[1])
+    def predicts(self, now: Moment) -> bool:
+        """Whether its row is needed at a moment: it acts, or builds up its momentum."""
+        return self.acts(now) or (self.momentum[0] > 0 and now.before(self.window))
 
     def scaled(self, factor: float) -> Guide:
         """The same guide, `factor` times as strong."""
@@ -190,6 +212,19 @@ class Parts:
         )
 
 
+def checked_window(given: Any) -> Window:
+    """A window in Python's own numbers. Raises AstrogateError for what is none."""
+    values: list[Any] = [*cast("tuple[Any, ...]", given)] if isinstance(given, (tuple, list)) else [given]
+    by_noise = len(values) == 3 and values[0] == "noise"
+    ends = pair(values[1:] if by_noise else given, "a window", 'give (start, end) or ("noise", start, end)')
+    start, end = (real(share, "a window's end") for share in ends)
+    if by_noise and not 1 >= start > end >= 0:
+        raise AstrogateError(f"noise from {start:g} to {end:g}", "noise falls: use levels 1 >= start > end >= 0")
+    if not by_noise and not 0 <= start < end <= 1:
+        raise AstrogateError(f"window {start:g} to {end:g}", "use shares of the steps, 0 <= start < end <= 1")
+    return ("noise", start, end) if by_noise else (start, end)
+
+
 def _listed(values: Any, what: str) -> list[Any]:
     """Values one after the other. Raises AstrogateError for a single one."""
     if not hasattr(values, "__iter__"):
@@ -205,9 +240,6 @@ def _settle(part: Steer | Guide, tensors: Any) -> None:
         if not space or floats is None or not (floats() or space.endswith("_mask")):
             kind = f"{type(tensor).__name__} {getattr(tensor, 'dtype', '')}".strip()
             raise AstrogateError(f"an edit's {space or 'spaces'} are {kind}", "give tensors of floats by space")
-    low, high = (real(share, "a window's share") for share in pair(part.window, "a window"))
-    if not 0 <= low < high <= 1:
-        raise AstrogateError(f"window {low:g} to {high:g}", "use shares of the steps, 0 <= start < end <= 1")
     scale = real(part.scale, "scale", -1000, 1000, "use a finite number of at most 1000 either way")
-    object.__setattr__(part, "window", (low, high))
+    object.__setattr__(part, "window", checked_window(part.window))
     object.__setattr__(part, "scale", scale)

@@ -130,6 +130,10 @@ class Model(Protocol):
         """Run the sampler over one batch: latents [n, c, h, w]."""
         ...
 
+    def noise_levels(self, point: Point, recipe: Recipe) -> list[float]:
+        """The level of noise at each step of a point's sampling, falling from 1 or less: see `core.parts`."""
+        ...
+
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [n, c, h, w] to pictures [n, 3, H, W] in [0, 1]."""
         ...

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
+from astrogate.core.parts import Moment
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import checked_all, noise
@@ -23,12 +24,14 @@ from astrogate.models.codec import Coder, codec_of
 from astrogate.models.family import Family
 from astrogate.models.finite import check_made, check_settings, watched
 from astrogate.models.registry import require
+from astrogate.models.sampler.levels import level_of, started
 from astrogate.models.sampler.locks import Turn, alone
 from astrogate.models.sampler.loop import adapted, draws_noise, of_kind, sample, stacked
 from astrogate.models.sampler.step import predict
 from astrogate.models.sampler.windows import own_side
 from astrogate.models.text.encoding import encoded, ends, segments, shortened
 from astrogate.models.text.prompts import check_length, check_padding, check_prompt, check_words
+from astrogate.ops.ddim import noise_of_v
 
 
 @final
@@ -208,6 +211,13 @@ class PipelineModel:
         check_way(points, lambda: draws_noise(self.pipe, self.family, recipe))
         return sample(self.pipe, self.family, points, recipe, self.fingerprint, self.channels)
 
+    @alone
+    def noise_levels(self, point: Point, recipe: Recipe) -> list[float]:
+        """See `core.protocols.Model`."""
+        with started(self.pipe, self.family) as levels:
+            sample(self.pipe, self.family, [point.plain()], recipe, self.fingerprint, self.channels)
+        return levels
+
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """See `core.protocols.Model`."""
@@ -267,7 +277,7 @@ class PipelineModel:
 
         def call(x: Tensor, arguments: Mapping[str, Any]) -> Tensor:
             out = self.denoiser(x, timestep, **arguments).sample
-            return a**0.5 * out + (1 - a) ** 0.5 * x if self.predicts_v else out
+            return noise_of_v(x, out, a) if self.predicts_v else out
 
         return predict(
             self.denoiser,
@@ -277,7 +287,7 @@ class PipelineModel:
             conditions=lambda tensors, _: self.conditions(tensors, x),
             call=call,
             guidance_scale=guidance_scale,
-            u=u,
+            now=Moment(u, level_of(a)),
         )
 
     @property

@@ -8,6 +8,7 @@ are told together.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from astrogate.core.edit import Edit
+from astrogate.core.parts import Moment
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame
 from astrogate.core.texts import counted
@@ -91,18 +93,24 @@ def effects(frames: Sequence[Frame], model: Model | None = None) -> tuple[Effect
         scales = [scale for scale, _ in curves[0]]
         mean = np.mean([c for c in changes if len(c) == len(scales) - 1], axis=0)
         unusual = (None, None) if model is None or not acted else _unusual(curves, Usual.of(model))
-        why = "" if acted else _asleep(frames, moving)
+        why = "" if acted else _asleep(frames, moving, model)
         found.append(Effect(name, acted, why, _saturated(scales, mean) if acted else (None, None), unusual))
     return tuple(found)
 
 
-def _asleep(frames: Sequence[Frame], moving: tuple[Edit, ...]) -> str:
-    """What keeps edits from acting whose windows hold no step; empty for others."""
-    keys, steps = {id(edit) for edit in moving}, frames[0].recipe.num_inference_steps
-    every = [edit.at(s) for frame in frames for edit, s in frame.point.edits if id(edit) in keys]
+def _asleep(frames: Sequence[Frame], moving: tuple[Edit, ...], model: Model | None) -> str:
+    """What keeps edits from acting whose windows hold no step; empty for others, and where it is not known."""
+    keys, frame = {id(edit) for edit in moving}, frames[0]
+    every = [edit.at(s) for f in frames for edit, s in f.point.edits if id(edit) in keys]
+    windows = [part.window for parts in every for part in (*parts.steers, *parts.guides)]
     acts = [act for parts in every for act in (*(s.weight for s in parts.steers), *(g.acts for g in parts.guides))]
-    awake = any(act(i / steps) for act in acts for i in range(steps))
-    return "" if awake or not acts else f"its window holds none of {counted(steps, 'step')}"
+    steps = frame.recipe.num_inference_steps
+    levels = [math.nan] * steps if model is None else model.noise_levels(frame.point, frame.recipe)
+    if not acts or (model is None and any(len(window) == 3 for window in windows)):
+        return ""
+    moments = [Moment(i / len(levels), level) for i, level in enumerate(levels)]
+    awake = any(act(moment) for act in acts for moment in moments)
+    return "" if awake else f"its window holds none of {counted(steps, 'step')}"
 
 
 def _together(frames: Sequence[Frame]) -> list[tuple[Edit, ...]]:

@@ -9,10 +9,12 @@ import click
 
 from astrogate.actions.options import Editing, Loading
 from astrogate.actions.output import TENSORS, check_apart, check_output
-from astrogate.app.cli.options import PATH, RANGE, edits, loads
+from astrogate.actions.typed import WHEN_HELP
+from astrogate.app.cli.options import PATH, WINDOW, edits, loads
 from astrogate.app.cli.text import printable
 from astrogate.core.errors import AstrogateError
 from astrogate.core.packages import need
+from astrogate.core.parts import Window
 
 _file = click.argument("path", type=PATH)
 
@@ -140,7 +142,7 @@ def combine(paths: tuple[Path, ...], weights: str | None, orthogonal: bool, outp
 @click.option("--prompt", "prompts", multiple=True, help="A prompt to calibrate on; repeatable.  [default: a dog]")
 @click.option("--ceiling", default=None, type=float, help="Perceptual distance that scale 1 stands for.")
 @click.option("--on", default=None, help="Move only these words of the prompts.")
-@click.option("--window", default="0:1", show_default=True, type=RANGE, help="Shares of the steps in which it acts.")
+@click.option("--window", default="0:1", show_default=True, type=WINDOW, help=WHEN_HELP)
 @click.option("--clip", "clip_folder", default=None, help="A CLIP (folder or hub id).  [default: the model's own]")
 @click.option("-o", "--output", default=None, type=PATH, help="File to write.  [default: the file itself]")
 @edits
@@ -149,7 +151,7 @@ def calibrate(
     prompts: tuple[str, ...],
     ceiling: float | None,
     on: str | None,
-    window: tuple[float, float],
+    window: Window,
     clip_folder: str | None,
     output: Path | None,
     setup: Editing,

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
+from pydantic import TypeAdapter
 
 from astrogate.actions.options import Editing, Loading, Measuring
 from astrogate.actions.request import Request
+from astrogate.actions.typed import Range, When
 from astrogate.core.errors import AstrogateError
 from astrogate.core.progress import unseen
 
@@ -28,24 +30,17 @@ Item = TypeVar("Item")
 SEED, COUNT, STEPS = click.IntRange(0, 2**32 - 1), click.IntRange(1, 100_000), click.IntRange(1, 10_000_000)
 
 
-class _Range(click.ParamType):
-    """Two numbers with a colon."""
+class _Typed(click.ParamType):
+    """One of the types of `actions.typed`."""
 
-    name = "low:high"
+    def __init__(self, kind: Any, name: str) -> None:
+        self.kind, self.name = TypeAdapter(kind), name
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        if isinstance(value, tuple):
-            return value
-        low, _, high = str(value).partition(":")
-        try:
-            return float(low), float(high)
-        except ValueError:
-            raise AstrogateError(
-                f"{value!r} is not a range", "write two numbers with a colon, e.g. 0:1 or =-2:2"
-            ) from None
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return self.kind.validate_python(value)
 
 
-RANGE = _Range()
+RANGE, WINDOW = _Typed(Range, "low:high"), _Typed(When, "window")
 
 
 def parameters(kind: type[Request]) -> Iterator[click.Parameter]:

@@ -1,6 +1,6 @@
 """What edits do to one call of a denoiser, as plain tensor maths; `hooks` carries it into pipelines, `step` calls it.
 
-    states' = states + w(u) move                     steers, in the half that they name (`core.edit` has the rules)
+    states' = states + w move                        steers, in the half that they name (`core.edit` has the rules)
     eps'    = eps + s M (eps(edit) - eps(base))      guides; M masks the places where the two differ most
     eps'    = eps(x') + h (eps(x) - eps(x'))         holds
 
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Guide, Half, Steer
+from astrogate.core.parts import Guide, Half, Moment, Steer
 from astrogate.core.point import Point
 from astrogate.models.family import Site
 from astrogate.ops.interpolate import lerp, slerp
@@ -51,13 +51,13 @@ class Acting:
     guides: tuple[tuple[int, Guide], ...] = ()
     held: tuple[Held, ...] = ()
 
-    def guiding(self, u: float) -> list[tuple[int, Guide]]:
-        """The guides whose rows are needed when the share `u` of the steps is done."""
-        return [(row, guide) for row, guide in self.guides if guide.predicts(u)]
+    def guiding(self, now: Moment) -> list[tuple[int, Guide]]:
+        """The guides whose rows are needed at a moment."""
+        return [(row, guide) for row, guide in self.guides if guide.predicts(now)]
 
-    def looking(self, u: float, halves: Iterable[int]) -> list[tuple[int, int]]:
+    def looking(self, now: Moment, halves: Iterable[int]) -> list[tuple[int, int]]:
         """Which row of the batch looks at which other, when the halves start at `halves`."""
-        return [(start + h.row, start + h.base) for start in halves for h in self.held if u >= h.attend]
+        return [(start + h.row, start + h.base) for start in halves for h in self.held if now.done >= h.attend]
 
 
 def acting(
@@ -143,12 +143,12 @@ def _through(knots: Sequence[float], vectors: Tensor, s: float) -> Tensor:
 
 
 def moved(
-    states: Tensor, space: str, steers: Iterable[tuple[int, Steer]], u: float, halves: Mapping[Half, int]
+    states: Tensor, space: str, steers: Iterable[tuple[int, Steer]], now: Moment, halves: Mapping[Half, int]
 ) -> Tensor:
     """`states` [batch, ...] with what steers add to the halves that start at `halves`; the same object for nothing."""
     delta: Tensor | None = None
     for row, steer in steers:
-        strength = steer.scale * steer.weight(u)
+        strength = steer.scale * steer.weight(now)
         if space not in steer.vectors or strength == 0:
             continue
         for half, start in halves.items():
@@ -175,7 +175,7 @@ def terms(
     guides: Sequence[tuple[int, Guide]],
     halves: Mapping[Half, int],
     start: int,
-    u: float,
+    now: Moment,
     *,
     channel_axis: int = 0,
     channels: int | None = None,
@@ -202,7 +202,7 @@ def terms(
             before = memory.get((row, id(guide)), torch.zeros_like(term))
             term = term + added * before
             memory[row, id(guide)] = share * before + (1 - share) * term
-        if guide.acts(u):
+        if guide.acts(now):
             found.append((row, term))
     return found
 

@@ -16,14 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Guide, Half
+from astrogate.core.parts import Guide, Half, Moment
 from astrogate.models.family import Family, Guidance, Site
 from astrogate.models.sampler.edits import Acting, conditioned, kept, moved, terms
 from astrogate.models.sampler.layers import flat, unflat
 from astrogate.models.sampler.lengths import as_batch, as_given
+from astrogate.models.sampler.levels import noise_levels
 
-#: The share of the sampling that is done at a timestep.
-Progress = Callable[[Tensor | float], float]
+#: Where the sampling is at a timestep of the denoiser's.
+Progress = Callable[[Tensor | float], Moment]
 Sites = Mapping[str, Site]
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -79,7 +80,7 @@ class _Hooks:
         self.now: list[tuple[int, Guide]] = []
         self.terms: list[tuple[int, Tensor]] = []
         self.memory: dict[tuple[int, int], Tensor] = {}
-        self.done = 0.0
+        self.moment = Moment(0.0, 1.0)
         self.pairs: list[tuple[int, int]] = []
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -93,8 +94,8 @@ class _Hooks:
 
     def _edited(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         timestep = number(kwargs["timestep"] if "timestep" in kwargs else args[1])
-        u, family, rows = self.progress(timestep), self.family, self.acting.rows
-        self.done = u
+        now, family, rows = self.progress(timestep), self.family, self.acting.rows
+        self.moment = now
         size = len(_latents(args, kwargs))
         self.halves = self._halves(timestep, size)
         starts = self.halves.values()
@@ -106,13 +107,13 @@ class _Hooks:
                     args,
                     kwargs,
                     site.path,
-                    lambda states, space=space: moved(states, space, self.acting.steers, u, self.halves),
+                    lambda states, space=space: moved(states, space, self.acting.steers, now, self.halves),
                 )
-        self.pairs = self.acting.looking(u, starts)
+        self.pairs = self.acting.looking(now, starts)
         if not self.predicts or (self.turns is not None and "negative" in self.halves):
             self.now = []  # the terms of the positive call, which comes first, are added to the negative one too
             return args, kwargs
-        self.now, self.terms = self.acting.guiding(u), []
+        self.now, self.terms = self.acting.guiding(now), []
         if self.now:
             index = [*range(size), *(self.halves["positive"] + row for row, _ in self.now)]
             args = tuple(_extended(value, index, size) for value in args)
@@ -153,7 +154,7 @@ class _Hooks:
             axis = 1 if row.ndim == 2 else 0
             own = row.shape[axis]  # some predict a variance behind the noise
             self.terms = terms(
-                predicted, self.now, self.halves, size, self.done, channel_axis=axis, channels=own, memory=self.memory
+                predicted, self.now, self.halves, size, self.moment, channel_axis=axis, channels=own, memory=self.memory
             )
             predicted = predicted[:size]
         if self.terms:
@@ -275,15 +276,17 @@ def replacing(denoiser: nn.Module, path: Sequence[str | int], values: Iterator[A
         handle.remove()
 
 
-def nearest_step(timesteps: Callable[[], Tensor], family: Family) -> Progress:
-    """The share of the sampling that is done at a time of the denoiser's, by its place among the scheduler's."""
+def nearest_step(scheduler: Any, family: Family) -> Progress:
+    """Where the sampling of a scheduler is at a time of the denoiser's, by its place among the scheduler's."""
 
-    def progress(timestep: Tensor | float) -> float:
-        steps, time = timesteps(), number(timestep)
+    def progress(timestep: Tensor | float) -> Moment:
+        time, levels = number(timestep), noise_levels(scheduler, angles=family.angles)
         wanted = family.timesteps * (1 - time if family.reversed else time)
         if family.angles:
-            steps, wanted = steps[:-1], math.atan2(time, 1 - time)
-        return float((steps.to("cpu", torch.float64) - wanted).abs().argmin()) / len(steps)
+            wanted = math.atan2(time, 1 - time)
+        steps = scheduler.timesteps[: len(levels)].to("cpu", torch.float64)
+        i = int((steps - wanted).abs().argmin())
+        return Moment(i / len(levels), levels[i])
 
     return progress
 

@@ -59,7 +59,7 @@ def sample(pipe: Any, family: Family, points: Sequence[Point], recipe: Recipe, m
     if family.guidance.argument or family.guidance.scale != "guidance_scale":
         options[family.guidance.argument or family.guidance.scale] = getattr(recipe, family.guidance.scale)
     scheduler = _scheduler(recipe, before, family)
-    progress = nearest_step(lambda: scheduler.timesteps, family)
+    progress = nearest_step(scheduler, family)
     acts = acting(points, family.sites, held, guided=guided, joined=joined)
     control = getattr(pipe, "controlnet", None)
     denoisers = [denoiser] if control is None else [denoiser, control]

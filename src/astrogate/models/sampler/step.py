@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Half
+from astrogate.core.parts import Half, Moment
 from astrogate.core.point import Point
 from astrogate.models.family import Site
 from astrogate.models.finite import check_made
@@ -34,9 +34,9 @@ def predict(
     conditions: Conditions,
     call: Callable[[Tensor, Mapping[str, Any]], Tensor],
     guidance_scale: float,
-    u: float,
+    now: Moment,
 ) -> Tensor:
-    """The guided noise [n, c, h, w] in latents of as many points when the share `u` of the steps is done.
+    """The guided noise [n, c, h, w] in latents of as many points at a moment of the sampling.
 
     `call` predicts the noise in a batch with the denoiser's arguments. Differentiable. Raises AstrogateError for held
     points whose unedited ones are not in the batch, and for edits of a half of guidance that is not there.
@@ -50,13 +50,13 @@ def predict(
     rows = len(every)
     acts = acting(every, sites, held, guided=len(order) > 1)
     x = torch.cat([latents, latents[more]]) if more else latents
-    guides = acts.guiding(u)
+    guides = acts.guiding(now)
     halves: dict[Half, int] = {half: i * rows for i, half in enumerate(order)}
     tensors: dict[Half, dict[str, Tensor]] = {}
     for half in order:
         prefix = "" if half == "positive" else "negative_"
         stacked = {space: torch.stack([p.tensors[prefix + space] for p in every]) for space in sites}
-        tensors[half] = {space: moved(s, space, acts.steers, u, {half: 0}) for space, s in stacked.items()}
+        tensors[half] = {space: moved(s, space, acts.steers, now, {half: 0}) for space, s in stacked.items()}
     if guides:
         own = tensors["positive"]
         for space, states in own.items():
@@ -64,14 +64,14 @@ def predict(
             own[space] = conditioned(longer, space, guides, rows)
     batch = joined([conditions(tensors[half], half) for half in order])
     wide = torch.cat([x] * len(order) + [x[[row for row, _ in guides]]] * bool(guides))
-    pairs = acts.looking(u, halves.values())
+    pairs = acts.looking(now, halves.values())
     if pairs:
         with looking(denoiser, lambda: pairs):
             predicted = call(wide, batch)
     else:
         predicted = call(wide, batch)
     size = rows * len(order)
-    for row, term in terms(predicted, guides, halves, size, u):
+    for row, term in terms(predicted, guides, halves, size, now):
         added = torch.zeros_like(predicted)
         for start in halves.values():
             added[start + row] = term

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Half
+from astrogate.core.parts import Half, Moment
 from astrogate.core.point import Point
 from astrogate.core.recipe import Recipe
 from astrogate.core.seeds import checked_all, noise, normal
@@ -29,7 +29,7 @@ from astrogate.models.family import Site, StackFamily
 from astrogate.models.finite import check_settings, watched
 from astrogate.models.registry import require
 from astrogate.models.sampler.edits import with_bases
-from astrogate.models.sampler.levels import leading
+from astrogate.models.sampler.levels import leading, level_of
 from astrogate.models.sampler.locks import Turn, alone
 from astrogate.models.sampler.loop import precision, sampler_generator, stacked
 from astrogate.models.sampler.step import predict
@@ -38,7 +38,7 @@ from astrogate.models.text.prompts import check_prompt, check_words, end_of_text
 from astrogate.models.unclip.imagine import fitting, imagined, leveled
 from astrogate.models.unclip.stack import Stack
 from astrogate.models.unclip.upsampling import upscaled
-from astrogate.ops.ddim import clean, noise_of, step
+from astrogate.ops.ddim import clean, noise_of, noise_of_v, step
 from astrogate.ops.quantise import Codebook
 
 _IMAGE = "image_embeds"
@@ -50,6 +50,8 @@ class UnCLIP:
 
     `stack` is what it is made of, `language` a closed vocabulary to warn about, empty for open ones.
     """
+
+    scheduler = "DDIMScheduler"
 
     def __init__(self, family: StackFamily, stack: Stack, name: str, language: frozenset[str] = frozenset()) -> None:
         self.family, self.stack, self.name, self.language, self.recipe = family, stack, name, language, family.recipe
@@ -89,10 +91,6 @@ class UnCLIP:
     @property
     def factor(self) -> int:
         return self.stack.coder.factor
-
-    @property
-    def scheduler(self) -> str:
-        return "DDIMScheduler"
 
     @property
     def picture_size(self) -> int:
@@ -273,13 +271,11 @@ class UnCLIP:
         """The guided noise in `latents`, with gradients where they are wanted. See `core.protocols.Predictor`."""
         stacked(points, {"latents"}, self.fingerprint, self.channels)
         check_points(self, points)
+        a, kind = float(self._scheduler.alphas_cumprod[timestep]), self._scheduler.config.prediction_type
 
         def call(x: Tensor, arguments: Mapping[str, Any]) -> Tensor:
             out = self.denoiser(x, timestep, **arguments).sample[:, : x.shape[1]]  # behind it comes its variance
-            if self._scheduler.config.prediction_type == "v_prediction":
-                a = float(self._scheduler.alphas_cumprod[timestep])
-                out = a**0.5 * out + (1 - a) ** 0.5 * x
-            return out
+            return noise_of_v(x, out, a) if kind == "v_prediction" else out
 
         return predict(
             self.denoiser,
@@ -289,7 +285,7 @@ class UnCLIP:
             conditions=self._conditions,
             call=call,
             guidance_scale=guidance_scale,
-            u=u,
+            now=Moment(u, level_of(a)),
         )
 
     def _conditions(self, tensors: Mapping[str, Tensor], half: Half) -> dict[str, Any]:
@@ -301,6 +297,9 @@ class UnCLIP:
     def levels(self, num_inference_steps: int) -> list[tuple[int, float]]:
         """DDIM's timesteps with leading spacing. See `core.protocols.Predictor`."""
         return leading(self._scheduler, num_inference_steps)
+
+    def noise_levels(self, point: Point, recipe: Recipe) -> list[float]:
+        return [level_of(a) for _, a in self.levels(recipe.num_inference_steps)[:-1]]
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from astrogate.core.keys import key_of
+from astrogate.core.parts import Window
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model, Reader, Readings
 from astrogate.core.recipe import Recipe
@@ -156,7 +157,7 @@ def _cell(
     start: tuple[list[Point], Tensor, Readings],
     find: Find,
     editor: Editor,
-    window: tuple[float, float],
+    window: Window,
 ) -> Cell:
     """Sweep the strengths until the effect is there, and no further."""
     points, pictures, before = start
@@ -182,7 +183,7 @@ def _cell(
 
 
 def _spec(
-    bench: Bench, name: str, editor: Editor, attribute: Attribute, subject: str, window: tuple[float, float]
+    bench: Bench, name: str, editor: Editor, attribute: Attribute, subject: str, window: Window
 ) -> dict[str, Any]:
     """All that makes a cell, beside the model."""
     return {
