@@ -41,9 +41,10 @@ $(DEMO): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	touch $(DEMO)
 
-# With every extra, and what tests and checks.
+# With every extra, and what tests and checks. Of clip-anytorch tests read CLIP's merges alone, so it comes by itself.
 $(DEV): $(DEMO)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps clip-anytorch==2.6.0
 	touch $(DEV)
 
 clean:

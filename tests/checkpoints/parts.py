@@ -94,7 +94,7 @@ def gemma_encoder(tokenizer: Any, width: int = 32) -> Any:
 
 
 #: Marks of a chat, as Qwen's template has them.
-_CHAT = (
+CHAT = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -109,7 +109,7 @@ def qwen_tokenizer() -> Any:
     merges = list(dict.fromkeys((word[:i], word[i]) for word in words for i in range(1, len(word))))
     vocabulary = dict.fromkeys([*sorted(ByteLevel.alphabet()), *(a + b for a, b in merges), "<|endoftext|>"])
     tokenizer = Qwen2Tokenizer(
-        vocab={token: i for i, token in enumerate(vocabulary)}, merges=merges, chat_template=_CHAT
+        vocab={token: i for i, token in enumerate(vocabulary)}, merges=merges, chat_template=CHAT
     )
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     return tokenizer

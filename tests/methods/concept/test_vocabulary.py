@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.protocols import Model
 from astrogate.measure.clip import Clip
-from astrogate.methods.concept.vocabulary import TEMPLATES, vocabulary, word_features
+from astrogate.methods.concept.vocabulary import TEMPLATES, english, vocabulary, word_features
 from astrogate.models.loading.load import load
 from tests.checkpoints import WORDS
+from tests.vocabularies import clip_tokenizer
 
 
 def test_words_are_the_models_whole_ones(tiny: Model, clip: Clip) -> None:
@@ -28,6 +29,25 @@ def test_words_are_the_models_whole_ones(tiny: Model, clip: Clip) -> None:
     some = found.at([2, 0])
     assert some.words == (found.words[2], found.words[0])
     assert torch.equal(some.features, found.features[[2, 0]])
+
+
+def test_of_clips_own_tokens_those_are_words_that_a_list_has() -> None:
+    """Endings of words that are tokens of their own are not; nor is what few write."""
+    tokens = [token.removesuffix("</w>") for token in clip_tokenizer().get_vocab() if token.endswith("</w>")]
+    words = set(english(tokens))
+    assert len(words) > 20_000
+    assert {"dog", "dogs", "ox", "painting", "spotted", "iphone", "anime", "paris"} <= words
+    assert {"ophobia", "tion", "ation", "ts", "ght", "ould", "travelblogger"} <= {*tokens} - words
+
+
+def test_a_pattern_takes_tokens_as_they_are(tiny: Model, clip: Clip) -> None:
+    assert "a" in vocabulary(tiny, clip, pattern="[a-z]+").words
+
+
+def test_without_the_list_the_remedy_is_said(tiny: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("astrogate.core.packages.find_spec", lambda name: None)
+    with pytest.raises(AstrogateError, match=r"spellchecker is not installed: pip install .astrogate\[words\]"):
+        vocabulary(tiny, clip)
 
 
 @pytest.mark.filterwarnings("ignore:the prompt is:astrogate.core.errors.AstrogateWarning")

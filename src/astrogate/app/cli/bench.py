@@ -64,6 +64,27 @@ def student(output: Path, captions: int, lora: str | None, device: str | None) -
     click.echo(f"wrote {output}")
 
 
+@bench.command(short_help="Measure when an edit should act, in many steps and in few.")
+@page_file("windows.md")
+@_cells
+@click.option("--seeds", default=8, show_default=True, type=COUNT, help="Seeds per cell.")
+@DEVICE
+def windows(output: Path, cells: Path, seeds: int, device: str | None) -> None:
+    """Insert words from several levels of noise on, by the model in 20 steps and by its student in 8 to 1."""
+    from astrogate.menagerie.oracle import load_oracle
+    from astrogate.models.loading.load import load
+    from astrogate.models.loading.locate import SMALL
+    from astrogate.studies.edit import windows as study
+    from astrogate.studies.edit.leaderboard import menagerie_bench
+
+    check_output(output, ".md")
+    models = (load(SMALL, device=device, student=student) for student in (False, True))
+    chosen, oracle = tuple(range(200, 200 + seeds)), load_oracle()
+    benches = [menagerie_bench(m, oracle, cells, replace(m.recipe, dtype="bfloat16"), chosen) for m in models]
+    study.write_windows(study.windows(*benches, click.echo), output, seeds=seeds)
+    click.echo(f"wrote {output}")
+
+
 @bench.command(short_help="Measure what else an edit changes, by method.")
 @page_file("leakage.md")
 @_cells

@@ -2,7 +2,9 @@
 
     t_v = |mean over templates m of  T(m with v)|,      |x| = x / its length, T CLIP's unit text feature
 
-A word is a single token of every text encoder of the model, so that it has one input embedding in each. What stands
+A word is a single token of every text encoder of the model, so that it has one input embedding in each. A third of
+CLIP's tokens that look like words are endings (ing, ophobia): where no words are named, those count that a list of
+English words has, shorter ones than four letters if they are common there (pyspellchecker's, of subtitles). What stands
 before the word in a template goes through CLIP once for many words (`Clip.filled`); features are kept under a hash of
 CLIP's weights, the words and the templates.
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +27,7 @@ from torch.nn import functional as F
 from astrogate.core import archive
 from astrogate.core.errors import AstrogateError, AstrogateWarning
 from astrogate.core.keys import key_of
+from astrogate.core.packages import need
 from astrogate.core.protocols import Model
 from astrogate.core.state import usual
 from astrogate.measure.clip import Clip
@@ -42,6 +45,8 @@ _TEXTS = 20_000
 _BEGUN = "astrogate-words-begun-1"
 #: A whole word of two letters or more.
 PATTERN = r"[a-z]{2,}"
+#: How often a word of two or three letters occurs in the list at least: "ox" does, "ts" does not.
+_COMMON = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +92,7 @@ def vocabulary(
     folder: Path | str | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Vocabulary:
-    """The words of a model's own tokenizers that match `pattern` (None: `PATTERN`), or those of a list.
+    """The English words of a model's own tokenizers, all that match a `pattern`, or those of a list.
 
     Features are kept in `folder`. The words of a model with a closed language are that language's. Words of a list that
     are not a single token, or do not match a pattern that is named, are left out, with a warning. Raises AstrogateError
@@ -99,6 +104,8 @@ def vocabulary(
     tables = [table.weight.detach().float().cpu() for _, table in parts]
     given, language = words is not None, sorted(model.language)
     own = language or _own(parts[0][0])
+    if not (given or language or pattern):
+        own = english(own)
     candidates = list(dict.fromkeys(word.strip().lower() for word in (own if words is None else words)))
     if pattern is not None or not given:
         try:
@@ -132,6 +139,15 @@ def _own(tokenizer: Any) -> list[str]:
     vocab: dict[str, int] = tokenizer.get_vocab()
     tokens = sorted(vocab, key=lambda token: vocab[token])
     return list(dict.fromkeys(token.removesuffix("</w>") for token in tokens if token.endswith("</w>")))
+
+
+def english(words: Sequence[str]) -> list[str]:
+    """The words that a list of English words has. Raises AstrogateError where the package with the list is missing."""
+    need("spellchecker", "words")
+    from spellchecker import SpellChecker
+
+    known: Mapping[str, int] = SpellChecker(language="en").word_frequency.dictionary
+    return [word for word in words if known.get(word, 0) > (_COMMON if len(word) < 4 else 0)]
 
 
 def _singles(tokenizer: Any, words: Sequence[str]) -> list[int | None]:
