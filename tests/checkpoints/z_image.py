@@ -31,7 +31,7 @@ def build(folder: Path) -> None:
         torch.nn.init.normal_(mark)
     ZImagePipeline(
         transformer=transformer,
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=6.0),
         vae=vae(widths=(8, 8, 8, 16), **FLUX_VAE),
         text_encoder=qwen_encoder(tokenizer),
         tokenizer=tokenizer,

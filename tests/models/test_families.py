@@ -24,6 +24,7 @@ from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
 from astrogate.methods.edit.guidance import toward
 from astrogate.methods.image.encode import encode
+from astrogate.models.adapter import PipelineModel
 from astrogate.models.family import ABILITIES
 from astrogate.models.loading.load import load
 from astrogate.models.prediction import with_loss
@@ -351,6 +352,39 @@ def test_a_distilled_checkpoint_goes_without_guidance(tiny_folders: Folders, tmp
     with pytest.raises(AstrogateError, match="guidance_scale 4 does nothing in a distilled checkpoint: use 1"):
         model.denoise([point], Recipe(2))
     assert model.denoise([point], model.recipe).isfinite().all()
+
+
+#: By what the published checkpoints' schedulers say.
+@pytest.mark.parametrize(
+    ("family", "kind", "settings", "recipe"),
+    [
+        ("stable_diffusion", "PNDM", {"timestep_spacing": "leading"}, Recipe(30, 7.5)),
+        ("stable_diffusion", "DDIM", {"timestep_spacing": "trailing"}, Recipe(30, 7.5)),
+        ("stable_diffusion", "EulerDiscrete", {"timestep_spacing": "trailing"}, Recipe(4, 1.0)),
+        ("stable_diffusion", "LCM", {}, Recipe(4, 1.0)),
+        ("stable_diffusion_xl", "EulerDiscrete", {"timestep_spacing": "leading"}, Recipe(30, 5.0)),
+        ("stable_diffusion_xl", "EulerAncestralDiscrete", {"timestep_spacing": "trailing"}, Recipe(4, 1.0)),
+        ("stable_diffusion_xl", "TCD", {}, Recipe(4, 1.0)),
+        ("stable_diffusion_3", "FlowMatchEulerDiscrete", {"shift": 3.0}, Recipe(28, 7.0)),
+        ("z_image", "FlowMatchEulerDiscrete", {"shift": 6.0}, Recipe(50, 5.0)),
+        ("z_image", "FlowMatchEulerDiscrete", {"shift": 3.0}, Recipe(9, 0.0)),
+    ],
+)
+def test_few_step_checkpoints_are_drawn_in_few_steps(
+    tiny_folders: Folders, family: str, kind: str, settings: dict[str, Any], recipe: Recipe
+) -> None:
+    import diffusers
+
+    pipe = pipeline(tiny_folders(family))
+    pipe.scheduler = getattr(diffusers, f"{kind}Scheduler")(**settings)
+    assert PipelineModel(row(family), pipe, "x").recipe == recipe
+
+
+def test_flux_schnell_is_drawn_in_four_steps(tiny_folders: Folders) -> None:
+    pipe = pipeline(tiny_folders("flux"))
+    assert PipelineModel(row("flux"), pipe, "x").recipe == Recipe(28, 3.5)
+    pipe.transformer.register_to_config(guidance_embeds=False)
+    assert PipelineModel(row("flux"), pipe, "x").recipe == Recipe(4, 0.0)
 
 
 def test_what_is_asked_of_the_scheduler_waits_for_its_turn(model: Any, family: str) -> None:

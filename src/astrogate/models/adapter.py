@@ -207,7 +207,8 @@ class PipelineModel:
         guidance = self.family.guidance
         check_recipe(self, recipe, guidance.scale)
         check_negative(points, guided=guidance.on(recipe, self.pipe), guidance=guidance.scale)
-        check_guided(self.name, self.recipe, recipe)
+        if guidance.scale == "guidance_scale":  # else it is embedded, or not there at all
+            check_guided(self.name, self.recipe, recipe)
         check_way(points, lambda: draws_noise(self.pipe, self.family, recipe))
         return sample(self.pipe, self.family, points, recipe, self.fingerprint, self.channels)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from astrogate.core.recipe import Recipe
 from astrogate.models.family import Family, Guidance, Pictured, Site, Text
 
 
@@ -34,5 +35,6 @@ FAMILY = Family(
     packing=2,
     timesteps=1000,
     shared=frozenset({"img_ids", "txt_ids"}),
+    drawn=lambda pipe: Recipe(28, 3.5) if pipe.transformer.config.guidance_embeds else Recipe(4, 0.0),
     can=frozenset({"steer", "pooled", "guide", "hold", "attend", "control", "ip_adapter", "offload"}),
 )

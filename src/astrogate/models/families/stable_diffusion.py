@@ -5,7 +5,23 @@ The U-Net attends to the text encoder's last states; there is no pooled text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from astrogate.core.recipe import Recipe
 from astrogate.models.family import Family, Site, Text
+
+
+def drawn_by(usual: Recipe) -> Callable[[Any], Recipe]:
+    """The usual recipe, or four steps without guidance for Turbo, Lightning, LCM and TCD, whose schedulers show it."""
+
+    def drawn(pipe: Any) -> Recipe:
+        kind, spacing = type(pipe.scheduler).__name__, pipe.scheduler.config.get("timestep_spacing")
+        few = kind.startswith(("LCM", "TCD")) or (kind.startswith("Euler") and spacing == "trailing")
+        return Recipe(4, 1.0) if few else usual
+
+    return drawn
+
 
 FAMILY = Family(
     name="Stable Diffusion 1 and 2",
@@ -17,6 +33,7 @@ FAMILY = Family(
     encoded=("prompt_embeds", "negative_prompt_embeds"),
     sites={"prompt_embeds": Site(("encoder_hidden_states",))},
     short=True,
+    drawn=drawn_by(Recipe(30, 7.5)),
     loading={"safety_checker": None, "requires_safety_checker": False},
     can=frozenset(
         {"steer", "guide", "hold", "attend", "step", "invert", "pan", "loss"}

@@ -6,6 +6,7 @@ them on the sequence axis; the CLIP encoders' projected texts are a second condi
 
 from __future__ import annotations
 
+from astrogate.core.recipe import Recipe
 from astrogate.models.family import WITH_POOLED, Family, Pictured, Site, Text
 
 FAMILY = Family(
@@ -23,5 +24,6 @@ FAMILY = Family(
         "pooled_prompt_embeds": Site(("pooled_projections",)),
     },
     patch=2,
+    recipe=Recipe(28, 7.0),
     can=frozenset({"steer", "pooled", "guide", "hold", "attend", "control", "ip_adapter", "offload"}),
 )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from astrogate.core.recipe import Recipe
+from astrogate.models.families.stable_diffusion import drawn_by
 from astrogate.models.family import WITH_POOLED, Family, Site, Text
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ FAMILY = Family(
     added=_sizes,
     upcast=True,
     refused=_refused,
+    drawn=drawn_by(Recipe(30, 5.0)),
     can=frozenset(
         {"steer", "pooled", "guide", "hold", "attend", "step", "invert", "pan", "loss"}
         | {"pseudo_words", "control", "ip_adapter", "offload"}

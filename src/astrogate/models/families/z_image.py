@@ -1,7 +1,8 @@
 """Z-Image and Z-Image-Turbo (Tongyi-MAI 2025): one sequence of picture and text, in which the picture stands first.
 
 The text is Qwen's states before the last layer, without padding, of the prompt as a user's message of a chat. Time runs
-from noise at 0 to the picture at 1. Guidance is counted from 0, p + g (p - n), and Turbo goes without.
+from noise at 0 to the picture at 1. Guidance is counted from 0, p + g (p - n); Turbo, whose scheduler shifts by 3 where
+the base's shifts by 6, goes without.
 """
 
 from __future__ import annotations
@@ -30,6 +31,6 @@ FAMILY = Family(
     unpadded="lists",
     precise=True,
     side=128,
-    recipe=Recipe(50, 5.0),
+    drawn=lambda pipe: Recipe(9, 0.0) if pipe.scheduler.config.shift < 6 else Recipe(50, 5.0),
     can=frozenset({"steer", "guide", "hold", "attend", "control", "offload"}),
 )

@@ -18,6 +18,7 @@ from astrogate.core.errors import AstrogateError, AstrogateWarning, reason
 from astrogate.core.files import is_file, is_folder
 from astrogate.core.packages import check_python, need
 from astrogate.core.protocols import Model
+from astrogate.core.recipe import Recipe
 from astrogate.core.state import usual
 from astrogate.core.values import path_of
 from astrogate.models import identity
@@ -129,9 +130,10 @@ def load(
             pipe = pipe.to(device)
     from astrogate.models.adapter import PipelineModel
 
+    own = Recipe() if language else None  # our own world is drawn and measured by it, whatever its family is
     if merged is None:
-        return PipelineModel(family, pipe, name, language=language)
-    return as_student(PipelineModel(family, pipe, f"{name}+{lora}", language=language), merged)
+        return PipelineModel(family, pipe, name, language=language, recipe=own)
+    return as_student(PipelineModel(family, pipe, f"{name}+{lora}", language=language, recipe=own), merged)
 
 
 def _named(name: str | Path) -> str:
