@@ -53,22 +53,24 @@ NEGATIVE = "a sad cat"
 Folders = Callable[[str], Path]
 
 
-def pipeline(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+def pipeline(folder: Path, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Any:
     """Plain diffusers."""
     import diffusers
 
-    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, torch_dtype=dtype).to(device)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def plain(folder: Path, family: str, n: int, dtype: torch.dtype = torch.float32, **options: Any) -> list[Any]:
+def plain(
+    folder: Path, family: str, n: int, dtype: torch.dtype = torch.float32, device: str = "cpu", **options: Any
+) -> list[Any]:
     """What diffusers itself draws for seeds 5, 6, ..."""
     asked = {name: value for name, value in row(family).options.items() if value is not None}
     asked |= row(family).by_steps(3) if row(family).by_steps else {}
     asked |= {"num_inference_steps": 3, "guidance_scale": 4.0, "height": SIZE[family], "width": SIZE[family]}
     generators = [torch.Generator("cpu").manual_seed(5 + i) for i in range(n)]
-    pipe, options = pipeline(folder, dtype), {**asked, **options}
+    pipe, options = pipeline(folder, dtype, device), {**asked, **options}
     if "negative_prompt" in options and "negative_prompt" not in signature(pipe.__call__).parameters:
         options["negative_prompt_embeds"] = pipe.encode_prompt(options.pop("negative_prompt"))[0]
     if argument := row(family).guidance.argument:  # it guides by a negative prompt alone
@@ -111,6 +113,28 @@ def test_bit_identical_in_half_precision(tiny_folders: Folders, family: str) -> 
     ours = next(render(model, made(model, family), recipe=Recipe(3)))
     expected = plain(tiny_folders(family), family, 1, getattr(torch, dtype))
     assert np.array_equal(np.asarray(ours.image), expected[0])
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_bit_identical_on_a_gpu(tiny_folders: Folders, family: str, n: int, dtype: str) -> None:
+    model = load(str(tiny_folders(family)), device="cuda", dtype=dtype)
+    points = [made(model, family, seed=5 + i) for i in range(n)]
+    expected = plain(tiny_folders(family), family, n, getattr(torch, dtype), "cuda")
+    for frame, picture in zip(render(model, points, recipe=Recipe(3)), expected, strict=True):
+        assert np.array_equal(np.asarray(frame.image), picture)
+
+
+@pytest.mark.cuda
+def test_edits_act_on_a_gpu_as_on_a_processor(tiny_folders: Folders, model: Model, family: str) -> None:
+    there = load(str(tiny_folders(family)), device="cuda")
+    drawn = []
+    for place in (there, model):
+        point = made(place, family)
+        edited = point.apply(steered(place, point, window=(0.2, 1.0))).held(1.0, 0.5)
+        drawn.append(place.denoise([point, edited, point], Recipe(3)).float().cpu())
+    assert torch.allclose(*drawn, atol=1e-2)
 
 
 def test_points_hold_what_the_spaces_say(model: Model, family: str) -> None:

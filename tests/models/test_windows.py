@@ -15,6 +15,7 @@ from astrogate.core.parts import Guide, Moment, Parts, Steer, Window
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
+from astrogate.methods.edit.insert import insert
 from astrogate.models.loading.load import load
 from astrogate.models.sampler.levels import noise_levels
 from astrogate.models.unclip.adapter import UnCLIP
@@ -136,6 +137,16 @@ def test_a_strip_that_no_step_can_serve_says_so(tiny: Model) -> None:
         edit = steered(tiny, point, window=window)
         (effect,) = strip(tiny, point, edit, -1, 1, n=3, recipe=Recipe(4)).effects
         assert ("its window holds none of 4 steps" in str(effect)) == told, str(effect)
+
+
+def test_of_a_single_step_the_default_is_that_one(tiny: Model) -> None:
+    """An inserted word acts at any number of steps; elsewhere the first fifth is left alone."""
+    point = made(tiny, "stable_diffusion")
+    for steps, window in ((1, (0.0, 1.0)), (2, (0.2, 1.0)), (20, (0.2, 1.0))):
+        edit = insert(tiny, point, "happy", before="dog", recipe=Recipe(steps))
+        assert edit.above.steers[0].window == window
+        (effect,) = strip(tiny, point, edit, 0, 2, n=2, recipe=Recipe(steps)).effects
+        assert "holds none" not in str(effect)
 
 
 def test_levels_change_neither_the_model_nor_what_it_draws(tiny: Model) -> None:

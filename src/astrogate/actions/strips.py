@@ -92,7 +92,7 @@ class Insert(Editing):
     against: str | None = option(None, "The word to put there at scales below 0, e.g. thin.")
     range: Range | None = option(None, _RANGE)
     n: int = option(7, "Pictures in a strip.", flag="-n", ge=1, le=1000)
-    window: When = option((0.2, 1.0), WHEN_HELP)
+    window: When | None = option(None, f"{WHEN_HELP}  [default: 0.2:1, all of a single step]")
 
     def check(self) -> None:
         """See `Request.check`."""
@@ -165,7 +165,7 @@ class Guide(Editing):
         None, "Scale of the direction in the edit that guides.  [default: 1 if it is calibrated, else 2]"
     )
     quantile: float = option(0.9, "Share of the picture that the mask leaves alone.", ge=0, lt=1)
-    window: When = option((0.2, 1.0), WHEN_HELP)
+    window: When | None = option(None, f"{WHEN_HELP}  [default: 0.2:1, all of a single step]")
     on: str | None = option(None, "For a direction: move these words of the prompt alone.")
     n: int = option(5, "Pictures in a strip.", flag="-n", ge=1, le=1000)
 
@@ -184,15 +184,17 @@ class Guide(Editing):
 
     def plan(self, model: Model) -> Plan:
         """See `Request.plan`."""
+        from astrogate.core.parts import late
         from astrogate.methods.edit.guidance import guide, toward
 
         points = self.points(model, self.prompt)
+        window = self.window or late(self.recipe(model).num_inference_steps)
         if self.phrase is not None:
-            edit = toward(model, self.phrase, quantile=self.quantile, window=self.window)
+            edit = toward(model, self.phrase, quantile=self.quantile, window=window)
         else:
             by = direction_of(model, str(self.direction)).at(points[0], on=self.on)
             scale = by.range[1] if self.scale is None else self.scale
-            edit = guide(points[0], by, scale, quantile=self.quantile, window=self.window)
+            edit = guide(points[0], by, scale, quantile=self.quantile, window=window)
         return self.strip(model, points, edit, self.range, self.n, edit.name)
 
 

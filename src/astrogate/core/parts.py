@@ -225,6 +225,11 @@ def checked_window(given: Any) -> Window:
     return ("noise", start, end) if by_noise else (start, end)
 
 
+def late(steps: int) -> Window:
+    """Without the first fifth of the steps, by when layout is settled; of a single one, that one."""
+    return (0.2, 1.0) if steps > 1 else (0.0, 1.0)
+
+
 def _listed(values: Any, what: str) -> list[Any]:
     """Values one after the other. Raises AstrogateError for a single one."""
     if not hasattr(values, "__iter__"):

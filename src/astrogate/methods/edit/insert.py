@@ -19,7 +19,7 @@ from typing import Any
 from astrogate.core.direction import ROLES, Direction
 from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Hold, Parts, Steer, Window
+from astrogate.core.parts import Hold, Parts, Steer, Window, late
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
@@ -30,7 +30,7 @@ from astrogate.models.text.prompts import check_prompt, check_tokens
 #: On Menagerie's tuning half r is up to 0.1 for build, height and mood, and 0.75 or more for colours and stripes.
 LISTENS = 0.3
 #: Layout is settled by then, and the edit changes what is there.
-WINDOW = (0.2, 1.0)
+WINDOW = late(20)
 #: How an edit is held, by what moves: words recolour what is there, the whole edit moves shapes, which a full hold
 #: would pin and attention to the unedited picture does not.
 HOLDS = {"words": Hold(1.0, 1.0), "all": Hold(0.5, 0.2)}
@@ -45,14 +45,14 @@ def insert(
     *,
     before: str,
     against: str | None = None,
-    window: Window = WINDOW,
+    window: Window | None = None,
     recipe: Recipe | None = None,
 ) -> Edit:
     """The edit that puts `word` before the word or phrase `before` of a point's prompt; at scale 1 all of it.
 
-    Below 0 it puts the word `against` there; without one it goes backwards. Three pictures per word are drawn, by
-    `recipe`, to see which tokens count; "responses" in its origin holds how far each edit moved the latents, "moved"
-    what was chosen ("words" or "all").
+    Below 0 it puts the word `against` there; without one it goes backwards. `window` None leaves the first fifth of the
+    steps alone, unless there is but one. Three pictures per word are drawn, by `recipe`, to see which tokens count;
+    "responses" in its origin holds how far each edit moved the latents, "moved" what was chosen ("words" or "all").
 
     Raises AstrogateError for an empty word, for equal ones, and where the prompt does not contain `before` exactly
     once, before anything is drawn.
@@ -60,6 +60,8 @@ def insert(
     words = [word] if against is None else [word, against]
     if len({" ".join(words_of(one)) for one in words}) < len(words):
         raise AstrogateError(f"{word!r} is put in at both ends", "name two different words")
+    if window is None:
+        window = late((recipe or model.recipe).num_inference_steps)
     pairs = [parts(in_prompt(model, point, one, before), point, before, window=window) for one in words]
     (above, found), *others = [
         _listened(model, point, one, before, pair, recipe) for one, pair in zip(words, pairs, strict=True)
