@@ -225,7 +225,7 @@ def checked_window(given: Any) -> Window:
     return ("noise", start, end) if by_noise else (start, end)
 
 
-def late(steps: int) -> Window:
+def late(steps: int) -> tuple[float, float]:
     """Without the first fifth of the steps, by when layout is settled; of a single one, that one."""
     return (0.2, 1.0) if steps > 1 else (0.0, 1.0)
 
