@@ -80,8 +80,8 @@ def windows(output: Path, cells: Path, seeds: int, device: str | None) -> None:
     check_output(output, ".md")
     models = (load(SMALL, device=device, student=student) for student in (False, True))
     chosen, oracle = tuple(range(200, 200 + seeds)), load_oracle()
-    benches = [menagerie_bench(m, oracle, cells, replace(m.recipe, dtype="bfloat16"), chosen) for m in models]
-    study.write_windows(study.windows(*benches, click.echo), output, seeds=seeds)
+    teacher, pupil = (menagerie_bench(m, oracle, cells, replace(m.recipe, dtype="bfloat16"), chosen) for m in models)
+    study.write_windows(study.windows(teacher, pupil, click.echo), output, seeds=seeds)
     click.echo(f"wrote {output}")
 
 
