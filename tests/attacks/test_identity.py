@@ -383,3 +383,62 @@ def test_a_folder_that_is_gone_is_no_traceback(tiny_folder: Path, tmp_path: Path
     model = load(str(tmp_path / "x"), device="cpu")
     shutil.rmtree(tmp_path / "x")
     assert model.fingerprint == whole
+
+
+class Packed(torch.Tensor):
+    """A weight of whole numbers and their scale, of which nothing but a linear layer can be computed."""
+
+    numbers: torch.Tensor
+    scale: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, numbers: torch.Tensor, scale: torch.Tensor) -> Packed:
+        made = torch.Tensor._make_wrapper_subclass(cls, numbers.shape, dtype=torch.float32)  # type: ignore[attr-defined]
+        made.numbers, made.scale = numbers, scale
+        return made
+
+    @classmethod
+    def of(cls, weight: torch.Tensor) -> Packed:
+        scale = weight.detach().abs().amax() / 127
+        return cls((weight.detach() / scale).round().to(torch.int8), scale)
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        return ["numbers", "scale"], None
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.nn.functional.linear:
+            x, weight, *bias = args
+            return func(x, weight.numbers * weight.scale, *bias)
+        return super().__torch_function__(func, types, args, kwargs)
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten.detach.default:
+            return args[0]
+        raise NotImplementedError(func)
+
+
+def test_a_quantised_checkpoint_is_itself_with_weights_of_its_own(tiny_folder: Path) -> None:
+    """Its directions fit, and its pictures are kept apart from the others'."""
+    import diffusers
+
+    def opened() -> Any:
+        return diffusers.DiffusionPipeline.from_pretrained(tiny_folder)
+
+    plain, keys = ag.wrap(opened(), name="plain"), list[str]()
+    for change in (0, 1, 0):
+        pipe = opened()
+        for module in pipe.unet.modules():
+            if type(module) is torch.nn.Linear:
+                module.weight = torch.nn.Parameter(Packed.of(module.weight + change), requires_grad=False)
+        model = ag.wrap(pipe, name="quantised")
+        assert model.fingerprint == plain.fingerprint
+        keys.append(model.weights)
+        direction = ag.contrast(plain, "fat", "thin", media=("photo",), subjects=("dog", "cat"))
+        point = model.point("a dog", height=16, width=16)
+        edit = direction.at(point)
+        first, moved = model.denoise([point, point.apply(edit)], ag.Recipe(2))
+        assert not torch.equal(first, moved)
+    assert keys[0] == keys[2] != keys[1]
+    assert keys[0] != plain.weights

@@ -184,7 +184,7 @@ def _found(module: nn.Module, state: Mapping[str, Tensor], stored: Mapping[str, 
 
 def _is_alike(tensor: Tensor, stored: Tensor) -> bool:
     """Whether a tensor is there, of the stored one's precision and shape."""
-    return not tensor.is_meta and tensor.dtype == stored.dtype and tensor.shape == stored.shape
+    return not tensor.is_meta and not _inner(tensor) and tensor.dtype == stored.dtype and tensor.shape == stored.shape
 
 
 def _agrees(tensor: Tensor, stored: Tensor) -> bool:
@@ -192,8 +192,9 @@ def _agrees(tensor: Tensor, stored: Tensor) -> bool:
     quantised, may."""
     rows = stored.shape[0] if stored.ndim else 0
     alike = tensor.shape == stored.shape or (tensor.shape[1:] == stored.shape[1:] and tensor.shape[0] > rows > 0)
-    if tensor.is_meta or not alike or not tensor.is_floating_point() or not stored.is_floating_point():
-        return tensor.is_meta or not tensor.is_floating_point()
+    whole = tensor.is_floating_point() and not _inner(tensor)
+    if tensor.is_meta or not alike or not whole or not stored.is_floating_point():
+        return tensor.is_meta or not whole
     own = (tensor[:rows] if tensor.shape != stored.shape else tensor).detach().cpu()
     if (same := torch.equal(_bits(own), _bits(stored.to(own.dtype)))) or own.dtype == stored.dtype:
         return same
@@ -203,6 +204,12 @@ def _agrees(tensor: Tensor, stored: Tensor) -> bool:
         if not ((a - b).abs() <= kind.eps * b.abs() + kind.smallest_normal).all():
             return False
     return True
+
+
+def _inner(tensor: Tensor) -> list[Tensor]:
+    """The tensors that one consists of, which is quantised by torchao, say: whole numbers and their scales."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    return [] if flatten is None else [getattr(tensor, name) for name in flatten()[0]]
 
 
 def _bits(tensor: Tensor) -> Tensor:
@@ -217,6 +224,8 @@ def _digest(tensor: Tensor) -> bytes:
     """XXH3 of a tensor; b"" of one that is nowhere. Those of a device are read anew only where they were changed."""
     if tensor.is_meta:
         return b""
+    if inner := _inner(tensor):
+        return b"".join(map(_digest, inner))
     if tensor.device.type == "cpu":
         return xxhash.xxh3_128_digest(_bits(tensor).numpy().data)
     mark = _mark(tensor)

@@ -22,6 +22,8 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "peft", "astro
 _WRAPPING = ("contextlib", "huggingface_hub")
 #: Whose methods in the place of others move weights, compile, or cast, and change no picture.
 _MOVERS = ("accelerate", "diffusers.hooks", "torch._dynamo", "torch.compiler")
+#: Methods that say what a layer is, and do nothing: torchao has its own.
+_SAYING = ("extra_repr",)
 #: Hooks of diffusers that do.
 _MOVING = ("offload", "prefetch", "tracker")
 #: Settings of a LoRA that its class works out.
@@ -73,7 +75,7 @@ def _codes(layer: object, known: set[type]) -> Iterator[str]:
         known.add(kind)
     for name, value in own.items():
         if isinstance(value, FunctionType | MethodType | partial):
-            in_place = hasattr(kind, name) and not _is_of(value, _MOVERS)
+            in_place = hasattr(kind, name) and name not in _SAYING and not _is_of(value, _MOVERS)
             if in_place or not _is_of(value, _LIBRARIES):
                 yield f"the method {name}"
     for hook in (hook for name in _HOOKS for hook in own.get(name, {}).values()):
