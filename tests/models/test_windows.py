@@ -139,10 +139,10 @@ def test_a_strip_that_no_step_can_serve_says_so(tiny: Model) -> None:
         assert ("its window holds none of 4 steps" in str(effect)) == told, str(effect)
 
 
-def test_of_a_single_step_the_default_is_that_one(tiny: Model) -> None:
+def test_of_one_or_two_steps_the_default_is_all(tiny: Model) -> None:
     """An inserted word acts at any number of steps; elsewhere the first fifth is left alone."""
     point = made(tiny, "stable_diffusion")
-    for steps, window in ((1, (0.0, 1.0)), (2, (0.2, 1.0)), (20, (0.2, 1.0))):
+    for steps, window in ((1, (0.0, 1.0)), (2, (0.0, 1.0)), (3, (0.2, 1.0)), (20, (0.2, 1.0))):
         edit = insert(tiny, point, "happy", before="dog", recipe=Recipe(steps))
         assert edit.above.steers[0].window == window
         (effect,) = strip(tiny, point, edit, 0, 2, n=2, recipe=Recipe(steps)).effects

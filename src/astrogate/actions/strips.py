@@ -92,7 +92,7 @@ class Insert(Editing):
     against: str | None = option(None, "The word to put there at scales below 0, e.g. thin.")
     range: Range | None = option(None, _RANGE)
     n: int = option(7, "Pictures in a strip.", flag="-n", ge=1, le=1000)
-    window: When | None = option(None, f"{WHEN_HELP}  [default: 0.2:1, all of a single step]")
+    window: When | None = option(None, f"{WHEN_HELP}  [default: 0.2:1, of one or two steps all]")
 
     def check(self) -> None:
         """See `Request.check`."""
@@ -165,7 +165,7 @@ class Guide(Editing):
         None, "Scale of the direction in the edit that guides.  [default: 1 if it is calibrated, else 2]"
     )
     quantile: float = option(0.9, "Share of the picture that the mask leaves alone.", ge=0, lt=1)
-    window: When | None = option(None, f"{WHEN_HELP}  [default: 0.2:1, all of a single step]")
+    window: When | None = option(None, f"{WHEN_HELP}  [default: 0.2:1, of one or two steps all]")
     on: str | None = option(None, "For a direction: move these words of the prompt alone.")
     n: int = option(5, "Pictures in a strip.", flag="-n", ge=1, le=1000)
 

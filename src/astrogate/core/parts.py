@@ -226,8 +226,8 @@ def checked_window(given: Any) -> Window:
 
 
 def late(steps: int) -> tuple[float, float]:
-    """Without the first fifth of the steps, by when layout is settled; of a single one, that one."""
-    return (0.2, 1.0) if steps > 1 else (0.0, 1.0)
+    """Without the first fifth of the steps, by when layout is settled; of one or two all (docs/windows.md)."""
+    return (0.2, 1.0) if steps > 2 else (0.0, 1.0)
 
 
 def _listed(values: Any, what: str) -> list[Any]:

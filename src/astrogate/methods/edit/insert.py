@@ -51,7 +51,7 @@ def insert(
     """The edit that puts `word` before the word or phrase `before` of a point's prompt; at scale 1 all of it.
 
     Below 0 it puts the word `against` there; without one it goes backwards. `window` None leaves the first fifth of the
-    steps alone, unless there is but one. Three pictures per word are drawn, by `recipe`, to see which tokens count;
+    steps alone, if there are three or more. Three pictures per word are drawn, by `recipe`, to see which tokens count;
     "responses" in its origin holds how far each edit moved the latents, "moved" what was chosen ("words" or "all").
 
     Raises AstrogateError for an empty word, for equal ones, and where the prompt does not contain `before` exactly
