@@ -66,6 +66,7 @@ def blocks(page: Path) -> Iterator[tuple[str, str, int]]:
 @pytest.fixture
 def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small pictures of two steps, six frames a path, little that is fitted; models are loaded once."""
+    below(main)  # commands take their defaults when they are imported
     steps = _STEPS.get(request.node.callspec.params["page"].stem, 2)
 
     def short(recipe: Recipe) -> Recipe:
