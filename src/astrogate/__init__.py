@@ -21,7 +21,7 @@ _PUBLIC = {
     "core.direction": "Direction",
     "core.edit": "Edit",
     "core.errors": "AstrogateError AstrogateWarning",
-    "core.parts": "Guide Hold Parts Steer",
+    "core.parts": "Guide Hold Moment Parts Steer",
     "core.path": "Path",
     "core.point": "Point",
     "core.protocols": "Distance Model Predictor Reader Readings",

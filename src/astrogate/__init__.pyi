@@ -8,6 +8,7 @@ from astrogate.core.errors import AstrogateError as AstrogateError
 from astrogate.core.errors import AstrogateWarning as AstrogateWarning
 from astrogate.core.parts import Guide as Guide
 from astrogate.core.parts import Hold as Hold
+from astrogate.core.parts import Moment as Moment
 from astrogate.core.parts import Parts as Parts
 from astrogate.core.parts import Steer as Steer
 from astrogate.core.path import Path as Path
@@ -115,6 +116,7 @@ __all__ = [
     "Guide",
     "Hold",
     "Model",
+    "Moment",
     "Oracle",
     "Pace",
     "Parts",

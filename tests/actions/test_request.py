@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from astrogate.actions.request import Request
 from astrogate.actions.table import REQUESTS, request_of
-from astrogate.actions.typed import Curves, Files, HoldPair, InputFile, Numbers, Range, Settings, Texts
+from astrogate.actions.typed import Curves, Files, HoldPair, InputFile, Numbers, Range, Settings, Texts, When
 from astrogate.app.cli.main import main
 from astrogate.app.cli.options import made
 from astrogate.app.cli.reference import below
@@ -33,6 +33,7 @@ SAMPLES: dict[Any, tuple[Any, list[str]]] = {
     InputFile: (Path("a/file.png"), ["a/file.png"]),
     Files: ((Path("one"), Path("two")), ["one", "two"]),
     Range: ((0.125, 0.5), ["0.125:0.5"]),
+    When: (("noise", 0.75, 0.125), ["noise:0.75:0.125"]),
     HoldPair: ((0.5, 0.25), ["0.5:0.25"]),
     Numbers: ((3, 5), ["3,5"]),
     Texts: (("one", "two"), ["one", "two"]),

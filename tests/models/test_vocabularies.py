@@ -40,8 +40,8 @@ def test_there_are_two_hundred_prompts() -> None:
     assert all(re.search(sign, text) for sign in ("'s", "s'", r"\w-\w", "[éüÅ]", "[A-Z]{4}", r"\d", "_", '"', r"\("))
 
 
-def test_spans_of_real_prompts_are_their_words_and_no_more(family: str, folder: Path) -> None:
-    """What the encoders read there spells the word; with a token less at either end it does not."""
+def test_spans_of_real_prompts_are_their_words_and_states_those_of_their_points(family: str, folder: Path) -> None:
+    """What the encoders read at a span spells the word; with a token less at either end it does not."""
     model = load(str(folder), device="cpu")
     missed: list[tuple[str, str, str]] = []
     for prompt in prompts_for(family):
@@ -58,19 +58,15 @@ def test_spans_of_real_prompts_are_their_words_and_no_more(family: str, folder: 
                 if word not in spelled or any(word in part for part in shorter):
                     missed.append((prompt, word, spelled))
     assert not missed, missed[:10]
-
-
-def _spelled(text: str) -> str:
-    return folded(text).replace(" ", "")
-
-
-def test_states_of_real_prompts_are_those_of_their_points(family: str, folder: Path) -> None:
-    model = load(str(folder), device="cpu")
     for prompt in prompts_for(family)[:: 1 if family == "stable_diffusion" else 5]:
         point, states = model.point(prompt, height=SIZE[family], width=SIZE[family]), model.encode([prompt])
         for space in set(states) & set(point.tensors):
             assert torch.equal(states[space][0], point.tensors[space]), prompt
         assert int(states["end"][0]) == point.segments[0].end
+
+
+def _spelled(text: str) -> str:
+    return folded(text).replace(" ", "")
 
 
 def test_clips_vocabulary_is_whole() -> None:

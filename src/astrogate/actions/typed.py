@@ -41,6 +41,10 @@ def _window(text: str) -> tuple[Any, ...]:
     return ("noise", *_pair(levels)) if kind == "noise" else _pair(text)
 
 
+def _checked(value: Any) -> Any:
+    return checked_window(value) if isinstance(value, (tuple, list)) else value
+
+
 def _hold(text: str) -> tuple[float, float]:
     share, _, attend = text.partition(":")
     return float(share), float(attend or 1.0)
@@ -68,7 +72,7 @@ _NUMBERS = _typed(_numbers, "are no whole numbers", "write them with commas, e.g
 
 Range = Annotated[tuple[float, float], _RANGE, "LOW:HIGH"]
 #: When an edit acts, checked before anything is loaded, and its help.
-When = Annotated[Window, BeforeValidator(checked_window), _WINDOW, "WINDOW"]
+When = Annotated[Window, BeforeValidator(_checked), _WINDOW, "WINDOW"]
 WHEN_HELP = "When it acts: shares of the steps, 0.2:1, or levels of noise, noise:0.8:0."
 HoldPair = Annotated[tuple[float, float], _HOLD, "SHARE[:START]"]
 CurvePairs = Annotated[tuple[tuple[float, float], ...], _CURVE, "U:W,..."]

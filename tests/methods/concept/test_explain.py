@@ -358,7 +358,7 @@ def test_a_pseudo_word_of_another_model_is_refused(tiny: Model, widths: tuple[in
 def test_a_concept_of_several_tokens_is_said_so(tiny: Model, clip: Clip) -> None:
     told: list[str] = []
     basis = explain(tiny, "a photo of a fat cat", "fat cat", plan=FEW, clip=clip, tell=told.append)
-    assert told[0].startswith("'fat cat' is 2 tokens")
+    assert any(line.startswith("'fat cat' is 2 tokens") for line in told)
     assert basis_place(basis).prompt == "a photo of a fat cat"
     assert not {"fat", "cat"} & set(basis.names)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Hold, Parts, Steer
+from astrogate.core.parts import Hold, Parts, Steer, late
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Recipe
@@ -82,7 +82,7 @@ def test_it_moves_the_words_alone_where_the_denoiser_listens(
     wanted = words.vectors["prompt_embeds"] + (rest.vectors["prompt_embeds"] if moved == "all" else 0)
     assert torch.equal(steer.vectors["prompt_embeds"], wanted)
     assert (edit.origin["moved"], edit.origin["responses"]) == (moved, [share, 1.0])
-    assert (steer.half, steer.window, edit.above.hold) == (half, (0.2, 1.0), HOLDS[moved])
+    assert (steer.half, steer.window, edit.above.hold) == (half, late(RECIPE.num_inference_steps), HOLDS[moved])
     assert point.apply(edit, 0.0) is point
     half_way = point.apply(edit, 0.5)
     assert (half_way.holding, half_way.steers[0].scale) == (HOLDS[moved], 0.5)
