@@ -78,9 +78,9 @@ def test_a_moment_is_within_windows_of_steps_and_of_noise() -> None:
 @pytest.mark.parametrize(
     ("window", "told"),
     [
-        (("noise", 0.2, 0.8), "noise falls"),
-        (("noise", 0.5, 0.5), "noise falls"),
-        (("noise", 1.5, 0.0), "noise falls"),
+        (("noise", 0.2, 0.8), "use falling levels"),
+        (("noise", 0.5, 0.5), "use falling levels"),
+        (("noise", 1.5, 0.0), "use falling levels"),
         (("noise", "a", 0.0), "window's end"),
         (("steps", 0.0, 1.0), "give (start, end) or"),
         (("noise", 1.0), "window's end"),

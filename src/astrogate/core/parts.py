@@ -219,7 +219,7 @@ def checked_window(given: Any) -> Window:
     ends = pair(values[1:] if by_noise else given, "a window", 'give (start, end) or ("noise", start, end)')
     start, end = (real(share, "a window's end") for share in ends)
     if by_noise and not 1 >= start > end >= 0:
-        raise AstrogateError(f"noise from {start:g} to {end:g}", "noise falls: use levels 1 >= start > end >= 0")
+        raise AstrogateError(f"window of noise {start:g} to {end:g}", "use falling levels, 1 >= start > end >= 0")
     if not by_noise and not 0 <= start < end <= 1:
         raise AstrogateError(f"window {start:g} to {end:g}", "use shares of the steps, 0 <= start < end <= 1")
     return ("noise", start, end) if by_noise else (start, end)
