@@ -30,6 +30,7 @@ docs: $(DEV) stub
 # The pages that take hours to measure.
 measured: $(DEV)
 	$(BIN)/astrogate bench leakage -o docs/leakage.md
+	$(BIN)/astrogate bench windows -o docs/windows.md
 	$(BIN)/astrogate bench unclip -o docs/unclip.md
 	$(BIN)/astrogate bench concepts -o docs/planted.md
 	$(BIN)/astrogate sweep benchmarks/sweeps/interpolation.toml -o runs/sweep --page docs/interpolation.md

@@ -389,9 +389,15 @@ def test_a_distilled_checkpoint_goes_without_guidance(tiny_folders: Folders, tmp
         ("stable_diffusion_xl", "EulerDiscrete", {"timestep_spacing": "leading"}, Recipe(30, 5.0)),
         ("stable_diffusion_xl", "EulerAncestralDiscrete", {"timestep_spacing": "trailing"}, Recipe(4, 1.0)),
         ("stable_diffusion_xl", "TCD", {}, Recipe(4, 1.0)),
+        (
+            *("stable_diffusion_xl", "EulerDiscrete"),
+            {"timestep_spacing": "trailing", "prediction_type": "v_prediction", "rescale_betas_zero_snr": True},
+            Recipe(30, 5.0),
+        ),
         ("stable_diffusion_3", "FlowMatchEulerDiscrete", {"shift": 3.0}, Recipe(28, 7.0)),
         ("z_image", "FlowMatchEulerDiscrete", {"shift": 6.0}, Recipe(50, 5.0)),
         ("z_image", "FlowMatchEulerDiscrete", {"shift": 3.0}, Recipe(9, 0.0)),
+        ("z_image", "UniPCMultistep", {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}, Recipe(50, 5.0)),
     ],
 )
 def test_few_step_checkpoints_are_drawn_in_few_steps(

@@ -16,7 +16,7 @@ The maths is in `models.sampler.edits`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
@@ -223,6 +223,11 @@ def checked_window(given: Any) -> Window:
     if not by_noise and not 0 <= start < end <= 1:
         raise AstrogateError(f"window {start:g} to {end:g}", "use shares of the steps, 0 <= start < end <= 1")
     return ("noise", start, end) if by_noise else (start, end)
+
+
+def moments(levels: Sequence[float]) -> list[Moment]:
+    """The moments of a sampling's steps, by their levels of noise (`Model.noise_levels`)."""
+    return [Moment(i / len(levels), level) for i, level in enumerate(levels)]
 
 
 def late(steps: int) -> tuple[float, float]:

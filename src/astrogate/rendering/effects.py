@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from astrogate.core.edit import Edit
-from astrogate.core.parts import Moment
+from astrogate.core.parts import moments
 from astrogate.core.protocols import Model
 from astrogate.core.recipe import Frame
 from astrogate.core.texts import counted
@@ -108,8 +108,7 @@ def _asleep(frames: Sequence[Frame], moving: tuple[Edit, ...], model: Model | No
     levels = [math.nan] * steps if model is None else model.noise_levels(frame.point, frame.recipe)
     if not acts or (model is None and any(len(window) == 3 for window in windows)):
         return ""
-    moments = [Moment(i / len(levels), level) for i, level in enumerate(levels)]
-    awake = any(act(moment) for act in acts for moment in moments)
+    awake = any(act(moment) for act in acts for moment in moments(levels))
     return "" if awake else f"its window holds none of {counted(steps, 'step')}"
 
 

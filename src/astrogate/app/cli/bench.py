@@ -67,7 +67,7 @@ def student(output: Path, captions: int, lora: str | None, device: str | None) -
 @bench.command(short_help="Measure when an edit should act, in many steps and in few.")
 @page_file("windows.md")
 @_cells
-@click.option("--seeds", default=8, show_default=True, type=COUNT, help="Seeds per cell.")
+@click.option("--seeds", default=4, show_default=True, type=COUNT, help="Seeds per cell.")
 @DEVICE
 def windows(output: Path, cells: Path, seeds: int, device: str | None) -> None:
     """Insert words from several levels of noise on, by the model in 20 steps and by its student in 8 to 1."""

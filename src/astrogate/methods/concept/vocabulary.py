@@ -3,8 +3,9 @@
     t_v = |mean over templates m of  T(m with v)|,      |x| = x / its length, T CLIP's unit text feature
 
 A word is a single token of every text encoder of the model, so that it has one input embedding in each. A third of
-CLIP's tokens that look like words are endings (ing, ophobia): where no words are named, those count that a list of
-English words has, shorter ones than four letters if they are common there (pyspellchecker's, of subtitles). What stands
+CLIP's tokens that look like words are endings (tion, ophobia), or names and hashtags that few write: where no words are
+named, those count that a list of English words has, shorter ones than four letters if they are common there
+(pyspellchecker's, of subtitles). What stands
 before the word in a template goes through CLIP once for many words (`Clip.filled`); features are kept under a hash of
 CLIP's weights, the words and the templates.
 """

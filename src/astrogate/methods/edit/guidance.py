@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from astrogate.core.edit import Edit
 from astrogate.core.errors import AstrogateError
-from astrogate.core.parts import Guide, Parts, Window
+from astrogate.core.parts import Guide, Parts, Window, late
 from astrogate.core.point import Point
 from astrogate.core.protocols import Model
 from astrogate.core.texts import check_said
@@ -64,18 +64,20 @@ def toward(
     text: str,
     *,
     quantile: float = QUANTILE,
-    window: Window = WINDOW,
+    window: Window | None = None,
     mask: Literal["places", "channels"] = "places",
     momentum: tuple[float, float] = (0.0, 0.0),
 ) -> Edit:
     """The edit that guides towards a phrase of its own, measured against the negative half.
 
-    It fits any prompt; below 0 it guides away. `mask` and `momentum` are those of `Guide`. Raises AstrogateError for an
+    It fits any prompt; below 0 it guides away. `window` None leaves the first fifth of the model's own steps alone, if
+    there are three or more. `mask` and `momentum` are those of `Guide`. Raises AstrogateError for an
     empty phrase.
     """
     require(model, "guide")
     check_said(text, "the phrase", 'name a concept, e.g. "Monet style"')
     check_tokens(model, text)
+    window = late(model.recipe.num_inference_steps) if window is None else window
     encoded = model.encode([text])
     tensors = {space: states[0] for space, states in encoded.items() if space in model.spaces}
     parts = Parts(guides=(Guide(tensors, 1.0, window, False, "negative", quantile, mask, momentum),))

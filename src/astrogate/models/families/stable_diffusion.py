@@ -13,11 +13,15 @@ from astrogate.models.family import Family, Site, Text
 
 
 def drawn_by(usual: Recipe) -> Callable[[Any], Recipe]:
-    """The usual recipe, or four steps without guidance for Turbo, Lightning, LCM and TCD, whose schedulers show it."""
+    """The usual recipe, or four steps without guidance for Turbo, Lightning, LCM and TCD, whose schedulers show it.
+
+    Euler trails in checkpoints that predict v from noise alone, too, and these take the usual one.
+    """
 
     def drawn(pipe: Any) -> Recipe:
-        kind, spacing = type(pipe.scheduler).__name__, pipe.scheduler.config.get("timestep_spacing")
-        few = kind.startswith(("LCM", "TCD")) or (kind.startswith("Euler") and spacing == "trailing")
+        kind, config = type(pipe.scheduler).__name__, pipe.scheduler.config
+        trails = config.get("timestep_spacing") == "trailing" and config.get("prediction_type") != "v_prediction"
+        few = kind.startswith(("LCM", "TCD")) or (kind.startswith("Euler") and trails)
         return Recipe(4, 1.0) if few else usual
 
     return drawn

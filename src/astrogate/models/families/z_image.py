@@ -31,6 +31,6 @@ FAMILY = Family(
     unpadded="lists",
     precise=True,
     side=128,
-    drawn=lambda pipe: Recipe(9, 0.0) if pipe.scheduler.config.shift < 6 else Recipe(50, 5.0),
+    drawn=lambda pipe: Recipe(9, 0.0) if pipe.scheduler.config.get("shift", 6.0) < 6 else Recipe(50, 5.0),
     can=frozenset({"steer", "guide", "hold", "attend", "control", "offload"}),
 )

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from astrogate.core.files import write_text
-from astrogate.core.parts import Moment, Window
-from astrogate.core.protocols import Model
+from astrogate.core.parts import Window, moments
 from astrogate.core.texts import counted
 from astrogate.measure.scores import Estimate, bootstrap, mean
 from astrogate.studies.edit.editors import WHOLE, Editor, ours
@@ -44,18 +43,18 @@ class Found:
     cells: int
 
 
-def acting(model: Model, bench: Bench, window: Window) -> tuple[int, ...]:
+def acting(bench: Bench, window: Window) -> tuple[int, ...]:
     """The steps, counted from 0, in which an edit with a window acts."""
-    point = model.point(bench.prompt.format(subject=bench.subjects[0]))
-    levels = model.noise_levels(point, bench.recipe)
-    return tuple(i for i, level in enumerate(levels) if Moment(i / len(levels), level).within(window))
+    point = bench.model.point(bench.prompt.format(subject=bench.subjects[0]))
+    levels = bench.model.noise_levels(point, bench.recipe)
+    return tuple(i for i, moment in enumerate(moments(levels)) if moment.within(window))
 
 
 def by_window(bench: Bench, attributes: Sequence[Attribute], tell: Callable[[str], None]) -> list[Found]:
     """Of windows that hold the same steps the first."""
     found: dict[tuple[int, ...], Found] = {}
     for name, window in WINDOWS.items():
-        steps = acting(bench.model, bench, window)
+        steps = acting(bench, window)
         if not steps or steps in found:
             continue
         at_one, swept = (
